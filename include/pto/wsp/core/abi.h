@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+/// The binary interface between generated code and the runtime. Generated code is plain C: it
+/// throws nothing and calls only the functions declared at the end.
+///
+/// A task's arguments are 64-bit slots in parameter order. A tile parameter takes `tile_slots`
+/// slots: address of element (0, 0), row stride and column stride in elements, valid rows, valid
+/// columns. A scalar takes one: integers sign- or zero-extended, f32 and f64 as their bits
+/// zero-extended.
+namespace pto::wsp::abi {
+
+inline constexpr int tile_slots = 5;
+
+/// Result of generated functions: 0, or an error code that the runtime turns into a KernelError.
+using Status = int32_t;
+
+/// A kernel called with its slots in memory.
+using KernelFn = Status (*)(const int64_t *slots);
+
+/// Iterations [begin, end) of an independent loop. `bindings` holds the address of each tensor
+/// (element [0, ..., 0]) by its index in the program, then the run-time scalars.
+using LoopFn = Status (*)(const int64_t *bindings, int64_t begin, int64_t end);
+
+/// One step of a resumable expander: submits at most `budget` tasks through `pto_wsp_submit(graph,
+/// ...)` and returns with its counters in `frame`. `frame` starts as zeros; `frame[0] == -1` means
+/// that all tasks have been submitted. Never blocks.
+using ExpandFn = Status (*)(int64_t *frame, void *graph, const int64_t *bindings, int32_t budget);
+
+}  // namespace pto::wsp::abi
+
+extern "C" {
+
+/// Submits the next task in program order: `site` is its index in `runtime::DynamicGraph::sites`,
+/// `slots` its arguments (copied), `cells` for each access of the site the linear index of the first
+/// cell in the access's grid (copied), `worker` the worker it is pinned to (taken modulo the number
+/// of workers) or -1.
+void pto_wsp_submit(void *graph, int32_t site, const int64_t *slots, const int64_t *cells,
+                    int32_t worker);
+
+/// Scratch memory of a kernel, 64-byte aligned, from the calling thread's arena. Under Halide's
+/// names, because its generated code calls them; `user_context` is ignored. Never returns null:
+/// when memory is exhausted the task ends with an error.
+void *halide_malloc(void *user_context, size_t bytes);
+void halide_free(void *user_context, void *memory);
+/// Ends the task with an error text.
+void halide_error(void *user_context, const char *text);
+}

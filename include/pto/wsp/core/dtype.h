@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "pto/wsp/support/loc.h"
+
+namespace pto::wsp {
+
+/// The twelve element types a user names, and the mask that comparisons make (`where` takes it;
+/// it cannot be stored).
+enum class DType : uint8_t { F16, BF16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, Mask };
+
+enum class DTypeKind : uint8_t { Float, Signed, Unsigned, Mask };
+
+/// One row of the table of element types.
+struct DTypeInfo {
+    DType dtype;
+    const char *name;        ///< `f32`: in texts and signatures
+    const char *user_name;   ///< `F32`: the enumerator as a user writes it
+    const char *numpy_name;  ///< `float32`; bf16 is stored as `uint16`
+    int bytes;
+    DTypeKind kind;
+    bool computes;  ///< kernels can compute on it now
+};
+
+std::span<const DTypeInfo> dtypes();
+const DTypeInfo &info(DType dtype);
+inline std::string name(DType dtype) { return info(dtype).name; }
+inline int size_bytes(DType dtype) { return info(dtype).bytes; }
+inline bool is_float(DType dtype) { return info(dtype).kind == DTypeKind::Float; }
+inline bool is_integer(DType dtype) {
+    return info(dtype).kind == DTypeKind::Signed || info(dtype).kind == DTypeKind::Unsigned;
+}
+/// `f32` -> F32; CompileError at `at` that lists the names otherwise.
+DType parse_dtype(std::string_view name, const Loc &at = {});
+
+/// The type of `a op b`: same in, same out; F16/BF16 with F32 -> F32; F16 with BF16 -> F32;
+/// integers with a float -> that float; integers of two kinds as NumPy promotes them.
+DType promote(DType a, DType b);
+
+/// IEEE conversions, round to nearest even, NaN kept quiet. Used by the reference evaluator.
+float half_to_float(uint16_t bits);
+uint16_t float_to_half(float value);
+float bfloat_to_float(uint16_t bits);
+uint16_t float_to_bfloat(float value);
+/// `value` rounded once to `dtype` (floats), or wrapped to its width (integers).
+double round_to(DType dtype, double value);
+
+}  // namespace pto::wsp

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "pto/wsp/support/json.h"
+
+namespace pto::wsp {
+
+/// What this machine is, in words a person can compare. Detected at run time, never assumed.
+struct Fingerprint {
+    std::string arch;                   ///< `x86-64`
+    std::string cpu;                    ///< model name as the system reports it
+    std::vector<std::string> features;  ///< readable, sorted: `avx2 avx512 avx512_bf16 amx_bf16 f16c fma`
+    int cores = 1;                      ///< that this process may use
+    int l1d_kib = 0;
+    int l2_kib = 0;
+    int l3_kib = 0;
+
+    bool has(const std::string &feature) const;
+    /// f32 lanes of the widest vector unit: 16, 8 or 4.
+    int vector_lanes_f32() const;
+    /// `x86-64 avx512 avx512_bf16, l1 32 KiB, l2 1024 KiB, l3 32 MiB, 2 cores`
+    std::string str() const;
+    Json json() const;
+};
+
+/// Read once in a process.
+const Fingerprint &host_fingerprint();
+
+}  // namespace pto::wsp

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pto/wsp/kernel/type.h"
+
+namespace pto::wsp::kernel {
+
+/// Every operation of the tile language. The rows, in this order, are in `ops.def`; each row also
+/// names its type rule and its reference semantics, so that adding an operation is one row there,
+/// its rule and meaning in `src/kernel/`, and one row in `src/lower/ops.cpp`.
+enum class Op : uint8_t {
+#define PTO_WSP_TILE_OP(name, ...) name,
+#include "pto/wsp/kernel/ops.def"
+#undef PTO_WSP_TILE_OP
+};
+
+inline constexpr int op_count = 0
+#define PTO_WSP_TILE_OP(name, ...) +1
+#include "pto/wsp/kernel/ops.def"
+#undef PTO_WSP_TILE_OP
+    ;
+
+/// What the lowering, the rewriter and the cost model may assume of an operation.
+enum class OpKind : uint8_t {
+    Memory,       ///< load, store
+    Leaf,         ///< constant
+    Elementwise,  ///< element (r, c) of the result depends on element (r, c) of the broadcast operands
+    Reduction,    ///< rowsum...: [r, c] -> [r, 1]
+    Matrix,       ///< matmul
+    Shape,        ///< transpose, broadcast
+    Composite,    ///< softmax: has a definition in other operations
+    Control,      ///< fori_loop
+};
+
+struct RefTile;  // kernel/evaluate.h
+
+/// One row of the table.
+struct OpInfo {
+    Op op;
+    const char *name;        ///< in texts and as `pto.<name>`
+    OpKind kind;
+    const char *operands;    ///< `a, b, acc?` (a trailing ? is optional)
+    const char *attributes;  ///< `trans_a=false, trans_b=false`
+    const char *doc;         ///< one sentence, with shapes
+    /// Result type; throws TypeCheckError at `at` with the operands' shapes in the text.
+    TileType (*infer)(const OpInfo &info, std::span<const TileType> operands,
+                      const Attributes &attributes, const Loc &at);
+    /// Reference semantics in float64 (exact int64 for integers), rounded to the result's type by
+    /// the caller. Null for Memory and Control, which the evaluator itself runs.
+    RefTile (*reference)(std::span<const RefTile> operands, const Attributes &attributes,
+                         const TileType &result);
+
+    int min_arity() const;
+    int max_arity() const;
+};
+
+std::span<const OpInfo> ops();
+const OpInfo &info(Op op);
+inline const char *name(Op op) { return info(op).name; }
+/// Null when there is none of that name.
+const OpInfo *find_op(std::string_view name);
+
+}  // namespace pto::wsp::kernel

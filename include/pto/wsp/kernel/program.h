@@ -1,0 +1,90 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pto/wsp/kernel/op.h"
+#include "pto/wsp/kernel/type.h"
+#include "pto/wsp/support/hash.h"
+
+namespace pto::wsp::kernel {
+
+/// Index of a value in its program. Values are numbered in creation order across all blocks.
+using Value = int32_t;
+
+/// One operation. Pure operations are interned: within a block and its ancestors the same operation
+/// on the same operands with the same attributes is one node. `load` is interned only while no
+/// `store` to its parameter lies between.
+struct Node {
+    Op op;
+    std::vector<Value> operands;
+    Attributes attributes;
+    std::vector<Value> results;   ///< one; none for `store`; one per carry for `fori_loop`
+    int block = -1;               ///< of `fori_loop`: its body, an index into `TileProgram::blocks`
+    Loc at;
+};
+
+/// A value: a node's result, a block argument, or a scalar parameter.
+struct ValueInfo {
+    TileType type;
+    int node = -1;       ///< the node that makes it; -1 for arguments and scalar parameters
+    int param = -1;      ///< of a scalar parameter: index into `TileProgram::params`
+    Loc at;
+};
+
+/// A straight line of nodes in program order. The root block is number 0. The body of a
+/// `fori_loop` has the arguments (index: scalar i32, carried tiles...) and yields the next carries.
+struct Block {
+    std::vector<Value> arguments;
+    std::vector<int> nodes;      ///< indices into `TileProgram::nodes`
+    std::vector<Value> yields;
+};
+
+/// A kernel as an algorithm on whole tiles. Effects are in program order: `load` reads a window of
+/// a tile parameter, `store` writes one.
+///
+/// ```
+/// kernel @scale(%x: in tile<32x64xf32>, %k: scalar<f32>, %y: out tile<32x64xf32>) {
+///   %0 = load %x : tile<32x64xf32>
+///   %1 = mul %0, %k : tile<32x64xf32>
+///   store %y, %1
+/// }
+/// ```
+///
+/// `load` and `store` name their tile parameter by the attribute `param` (an int64 index), which
+/// prints as `%x`. Their row and column offsets are the optional operands after the tile (scalars
+/// of i32) or the attributes `row`, `column` (Affine) when constant; a missing offset is 0. A
+/// window must lie in its parameter; a window of other than the parameter's shape has the attributes
+/// `rows`, `columns` (Affine).
+struct TileProgram {
+    std::string name;
+    std::vector<Param> params;
+    std::vector<Node> nodes;
+    std::vector<ValueInfo> values;
+    std::vector<Block> blocks;
+    Loc at;
+
+    const TileType &type(Value value) const { return values[static_cast<size_t>(value)].type; }
+    /// Index of the parameter called `name`, or -1.
+    int param_index(std::string_view name) const;
+    /// The Symbols that its dims use, sorted.
+    std::vector<std::string> symbols() const;
+
+    /// Text that `parse_tile_program` reads back to a program with the same hash. Locations are not
+    /// part of the text.
+    std::string str() const;
+    /// Hash of `str()` with values renumbered in program order and without the kernel's name.
+    Hash128 hash() const;
+};
+
+/// Reads what `str()` prints; IRConversionError with the line otherwise. The result is verified.
+std::shared_ptr<const TileProgram> parse_tile_program(std::string_view text,
+                                                      const std::string &origin = "tile program");
+
+/// Throws the first TypeCheckError: arity, types against the table, use before definition,
+/// directions (no load of an Out parameter that was not stored, no store to an In), yields.
+void verify(const TileProgram &program);
+
+}  // namespace pto::wsp::kernel

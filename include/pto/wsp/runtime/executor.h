@@ -1,0 +1,115 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "pto/wsp/core/abi.h"
+#include "pto/wsp/support/error.h"
+
+namespace pto::wsp::runtime {
+
+/// Dependences are kept on *cells*: each tracked tensor (or lane, or sequential scope) is a grid of
+/// cells; an access touches a box of cells. A task that reads a cell waits for its last writer; one
+/// that writes it waits for its last writer and for all readers since.
+struct Access {
+    int grid = 0;
+    bool reads = true;
+    bool writes = false;
+    /// The box, relative to the first cell that `pto_wsp_submit` gets: along each dimension `count`
+    /// cells, `stride` apart. Empty: the one cell.
+    struct Extent {
+        int64_t count = 1;
+        int64_t stride = 1;
+    };
+    std::vector<Extent> box;
+};
+
+/// A place in a workload that makes tasks.
+struct TaskSite {
+    std::string name;            ///< of the kernel
+    abi::KernelFn function = nullptr;  ///< null: a join, which only orders others
+    int slot_count = 0;
+    std::vector<Access> accesses;
+    Loc at;
+};
+
+/// Tasks that are tracked at run time. At most `window` are submitted and unfinished at a time, so
+/// memory does not grow with the number of tasks.
+struct DynamicGraph {
+    abi::ExpandFn expand = nullptr;
+    int frame_words = 1;
+    std::vector<TaskSite> sites;
+    std::vector<int64_t> grids;  ///< cells of each
+    int window = 8192;
+};
+
+/// A loop whose iterations are proven independent; runs with no tracking, in chunks over workers.
+struct StaticLoop {
+    abi::LoopFn function = nullptr;
+    int64_t iterations = 0;
+    int64_t tasks_per_iteration = 1;
+    std::string name;
+    Loc at;
+};
+
+/// Loops that are independent of one another and run together.
+using Phase = std::vector<StaticLoop>;
+
+/// What a program does when it is executed: phases one after another, or a dynamic graph.
+using Plan = std::variant<std::vector<Phase>, DynamicGraph>;
+
+struct RunStats {
+    int64_t tasks = 0;           ///< kernels run (joins do not count)
+    int64_t parallel_tasks = 0;  ///< of these, run while at least one other task was running
+    double execute_ms = 0;       ///< from start to the end of the last task
+    int64_t steals = 0;
+};
+
+/// One run of a plan.
+class Execution {
+public:
+    virtual ~Execution() = default;
+    /// True when all tasks have ended (also when some failed).
+    virtual bool is_complete() const = 0;
+    /// Waits until complete or the timeout has passed; false on timeout. Does not throw.
+    virtual bool wait(std::optional<std::chrono::nanoseconds> timeout) = 0;
+    /// Throws the first error of a task as a KernelError (its text holds how many more failed).
+    /// Tasks that had not started when a task failed do not run.
+    virtual void rethrow() const = 0;
+    virtual RunStats stats() const = 0;
+    /// Asks tasks that have not started not to start.
+    virtual void cancel() = 0;
+};
+
+/// Workers with work-stealing deques (Chase and Lev 2005; memory orders after Le et al. 2013).
+/// Threads belong to it alone; kernels are serial inside a task.
+class Executor {
+public:
+    /// Starts `workers` threads; 0 takes `env::workers()`.
+    explicit Executor(int workers = 0);
+    /// Finishes what was started, then ends the threads.
+    ~Executor();
+    Executor(const Executor &) = delete;
+    Executor &operator=(const Executor &) = delete;
+
+    int workers() const;
+    /// Returns at once. `plan` and `bindings` are kept alive until the end of the run; several runs
+    /// may be in flight.
+    std::shared_ptr<Execution> start(std::shared_ptr<const Plan> plan,
+                                     std::vector<int64_t> bindings);
+
+    /// The process's executor, started at first use.
+    static Executor &shared();
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pto::wsp::runtime

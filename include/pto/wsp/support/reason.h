@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "pto/wsp/support/loc.h"
+
+namespace pto::wsp {
+
+/// Why something did or did not happen: a rule that fired or not, a cache miss, a loop that needs
+/// tracking. The one mechanism behind every `explain`.
+struct Reason {
+    std::string subject;   ///< what it is about: `normalise-after-product`, `task loop`, `cache`
+    bool happened = false; ///< true: it was done; false: it was not
+    std::string text;      ///< lower case, with the actual values
+    Loc at;
+
+    /// `file.py:41: normalise-after-product: not applied: the sum has two users`
+    std::string str() const;
+};
+
+using Reasons = std::vector<Reason>;
+
+}  // namespace pto::wsp

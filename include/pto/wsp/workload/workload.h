@@ -1,0 +1,145 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "pto/wsp/core/affine.h"
+#include "pto/wsp/core/scalar_expr.h"
+#include "pto/wsp/core/tensor.h"
+#include "pto/wsp/kernel/program.h"
+
+namespace pto::wsp::workload {
+
+/// What a kernel is to a workload: a name, its parameters and, unless it is only declared, its
+/// tile program. Two kernels of one name are two objects.
+struct Kernel {
+    std::string name;
+    std::vector<kernel::Param> params;
+    std::shared_ptr<const kernel::TileProgram> program;  ///< null: a declaration
+    Loc at;
+};
+using KernelPtr = std::shared_ptr<const Kernel>;
+
+/// An iteration space: `Dense[N]`.
+struct Axis {
+    enum class Kind { Dense };  // a later kind is a row here and a case in `enumerate`/`lower`
+    Kind kind = Kind::Dense;
+    int64_t size = 0;
+    std::string name;  ///< of the variable that holds it, for types and texts; may be empty
+    Loc at;
+
+    std::string str() const;  ///< `Dense[8]`
+};
+
+/// A loop variable. `id` is unique in the workload and is what Affine and ScalarExpr name (`b`,
+/// `b.1`); `names` are all the names a user may say, in API.md 4's precedence.
+struct LoopVar {
+    std::string id;
+    std::vector<std::string> names;
+    Axis axis;
+    Loc at;
+};
+
+/// A tensor that tasks touch. Its data may be rebound between runs; shape, dtype and strides stay.
+struct Tensor {
+    std::string name;
+    TensorView view;
+    Loc at;
+};
+using TensorPtr = std::shared_ptr<const Tensor>;
+
+/// A rectangular affine region of a tensor: per dimension of the tensor an offset (affine in loop
+/// variables) and an extent. `keep` are the dimensions that remain in the view (the others have
+/// extent 1). A task's tile argument has its trailing two kept dimensions as rows and columns
+/// (one kept dimension: a single row); leading kept dimensions must have extent 1.
+struct Region {
+    TensorPtr tensor;
+    std::vector<Affine> offsets;
+    std::vector<int64_t> extents;
+    std::vector<int> keep;
+    /// `valid(rows=, columns=)`: the tile is partial; null means the whole extent.
+    std::optional<ScalarExpr> valid_rows;
+    std::optional<ScalarExpr> valid_columns;
+    Loc at;
+
+    std::string str() const;  ///< `Q[b, h, 0:512, 0:64]`
+};
+
+/// One argument of a task.
+struct TaskArgument {
+    kernel::Direction direction = kernel::Direction::In;
+    std::variant<Region, ScalarExpr, double> value;  ///< tile, integer scalar, float scalar
+};
+
+struct Node;
+using NodePtr = std::shared_ptr<const Node>;
+
+/// One call of a kernel.
+struct TaskNode {
+    KernelPtr kernel;
+    std::vector<ScalarExpr> axes;  ///< of `kernel[axes](...)`
+    std::vector<TaskArgument> arguments;
+};
+/// `P(...)` (parallel) or `P.seq(...)`: one loop variable each; `P(a, b)` nests two.
+struct LoopNode {
+    bool sequential = false;
+    LoopVar variable;
+    NodePtr body;
+};
+/// `combine(...)` or a body of several statements (unordered but for data), `sequential(...)`.
+struct GroupNode {
+    bool sequential = false;
+    std::vector<NodePtr> children;
+};
+/// A nested workload call: keeps its name for printing; means its body.
+struct CallNode {
+    std::string name;
+    NodePtr body;
+};
+
+struct Node {
+    std::variant<TaskNode, LoopNode, GroupNode, CallNode> kind;
+    Loc at;
+};
+
+/// A task as `enumerate` gives it.
+struct Task {
+    int64_t id = 0;
+    const TaskNode *node = nullptr;
+    std::vector<std::pair<const LoopVar *, int64_t>> indices;  ///< enclosing loops, outermost first
+    std::vector<int64_t> params;                               ///< values of the kernel's subscripts
+
+    /// The value of the loop variable with that name (any of its names; innermost wins);
+    /// ScheduleError listing the known names otherwise.
+    int64_t get(const std::string &axis, const Loc &at) const;
+};
+
+/// An immutable task-graph expression.
+struct Workload {
+    std::string name;
+    NodePtr root;
+    Loc at;
+
+    /// `Workload[Dense[4] × Dense[8], attn, Independent]`
+    std::string type_str() const;
+    /// `parallel`, `seq`, `task`, `combine`, `sequential`.
+    std::string kind() const;
+    /// Text that `parse_workload` reads back (tensors and kernels by name).
+    std::string str() const;
+    /// Number of tasks; CompileError past 2^63.
+    int64_t task_count() const;
+    /// Calls `visit` for each task in program order until it returns false. Never holds more than
+    /// one task.
+    void enumerate(const std::function<bool(const Task &)> &visit) const;
+    std::vector<TensorPtr> tensors() const;  ///< in order of first use
+    std::vector<KernelPtr> kernels() const;
+};
+
+}  // namespace pto::wsp::workload
