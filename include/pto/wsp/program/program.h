@@ -1,0 +1,114 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "pto/wsp/core/tensor.h"
+#include "pto/wsp/schedule/step.h"
+#include "pto/wsp/schedule/tasks.h"
+#include "pto/wsp/support/reason.h"
+#include "pto/wsp/workload/workload.h"
+
+namespace pto::wsp {
+
+struct CompileOptions {
+    std::string target = "cpu";  ///< `cpu` or `cpu_sim`
+    schedule::TaskSchedule tasks;
+    /// Schedules that replace the heuristic's, by kernel.
+    std::map<workload::KernelPtr, schedule::KernelSchedule> kernels;
+    /// BLOCK_M, BLOCK_N, BLOCK_K: tile sizes of the heuristic's schedule; 0: its own choice.
+    int64_t block_m = 0, block_n = 0, block_k = 0;
+};
+
+struct ProgramStats {
+    double compile_time_ms = 0;
+    double execute_time_ms = 0;   ///< of the last finished run
+    int64_t task_count = 0;       ///< tasks of one run
+    int64_t parallel_tasks = 0;   ///< of the last run: ran while another was running
+    int64_t cache_hits = 0;       ///< objects of this program found compiled
+    int64_t cache_misses = 0;
+    std::optional<int64_t> total_cycles;  ///< modelled; absent while no model is there
+    std::string total_cycles_note;        ///< why it is absent
+};
+
+/// A runnable workload. May be executed any number of times with other data and no recompilation.
+/// Thread-safe.
+class Program {
+public:
+    /// Starts a run and returns at once. A program that is running is waited for first. The first
+    /// call with an unsupplied kernel throws ExecutionError naming it.
+    void execute();
+    /// Waits for the run; rethrows task errors. False when the timeout passed first.
+    bool synchronize(std::optional<std::chrono::nanoseconds> timeout = std::nullopt);
+    bool is_complete() const;
+
+    /// Other data for captured tensors, by name: same shape, dtype and strides. TypeCheckError
+    /// otherwise, then nothing is bound.
+    void bind(const std::map<std::string, TensorView> &tensors, const Loc &at = Loc::here());
+    /// Supplies a declared kernel. ScheduleError when no kernel of that name is declared or two are
+    /// (pass the KernelPtr); TypeCheckError when the parameters do not match.
+    void register_kernel(const std::string &name,
+                         std::shared_ptr<const kernel::TileProgram> implementation,
+                         const Loc &at = Loc::here());
+    void register_kernel(const workload::KernelPtr &declaration,
+                         std::shared_ptr<const kernel::TileProgram> implementation,
+                         const Loc &at = Loc::here());
+
+    ProgramStats stats() const;
+    /// Rules fired or not, which loops are tracked and why, cache misses.
+    Reasons explain() const;
+    const std::string &target() const;
+    const workload::Workload &workload() const;
+    /// Loop nests of all kernels, then the task loop.
+    std::string loop_nests() const;
+
+    struct Impl;
+    explicit Program(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+private:
+    std::shared_ptr<Impl> impl_;
+};
+
+/// Checks, lowers, compiles (or loads from the cache) and ties together. CompileError for a wrong
+/// workload; ScheduleError for an illegal schedule.
+Program compile(const workload::Workload &workload, const CompileOptions &options = {},
+                const Loc &at = Loc::here());
+
+/// One kernel, compiled for itself: callable on views and scalars.
+class CompiledKernel {
+public:
+    /// Runs it on the calling thread. Arguments in parameter order: a rank-1 or rank-2 view for a
+    /// tile (a smaller one is a partial tile), a number for a scalar. TypeCheckError when one does
+    /// not fit. Overlapping arguments give the same result as distinct ones would.
+    void operator()(const std::vector<std::variant<TensorView, double, int64_t>> &arguments,
+                    const Loc &at = Loc::here()) const;
+    /// The lowered statements.
+    const std::string &code() const;
+    std::string loop_nest() const;
+    const schedule::KernelSchedule &schedule() const;
+    Reasons explain() const;
+
+    struct Impl;
+    explicit CompiledKernel(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+private:
+    std::shared_ptr<Impl> impl_;
+};
+
+struct KernelOptions {
+    std::string target = "cpu";
+    std::optional<schedule::KernelSchedule> schedule;  ///< none: the heuristic's
+    int64_t block_m = 0, block_n = 0, block_k = 0;
+    std::map<std::string, int64_t> symbols;            ///< values of the program's Symbols
+};
+
+CompiledKernel compile_kernel(std::shared_ptr<const kernel::TileProgram> program,
+                              const KernelOptions &options = {}, const Loc &at = Loc::here());
+
+}  // namespace pto::wsp
