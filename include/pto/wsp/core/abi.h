@@ -34,9 +34,9 @@ using ExpandFn = Status (*)(int64_t *frame, void *graph, const int64_t *bindings
 extern "C" {
 
 /// Submits the next task in program order: `site` is its index in `runtime::DynamicGraph::sites`,
-/// `slots` its arguments (copied), `cells` for each access of the site the linear index of the first
-/// cell in the access's grid (copied), `worker` the worker it is pinned to (taken modulo the number
-/// of workers) or -1.
+/// `slots` its arguments (copied), `cells` for each access of the site the linear index of the
+/// first cell in the access's grid (copied), `worker` the worker it is pinned to (taken modulo the
+/// number of workers) or -1.
 void pto_wsp_submit(void *graph, int32_t site, const int64_t *slots, const int64_t *cells,
                     int32_t worker);
 

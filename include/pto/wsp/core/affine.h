@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -17,10 +16,12 @@ namespace pto::wsp {
 class Affine {
 public:
     Affine(int64_t constant = 0) : constant_(constant) {}  // NOLINT: integers are expressions
+    /// `coefficient * name`; CompileError when `name` is no identifier.
     static Affine variable(const std::string &name, int64_t coefficient = 1);
 
     int64_t constant() const { return constant_; }
     const std::map<std::string, int64_t> &terms() const { return terms_; }
+    /// Zero for a variable that does not occur.
     int64_t coefficient(const std::string &name) const;
     bool is_constant() const { return terms_.empty(); }
     /// The value when constant.
@@ -38,9 +39,12 @@ public:
     int64_t evaluate(const std::map<std::string, int64_t> &values) const;
 
     std::string str() const;
+    /// Reads terms joined by `+` and `-`: `3`, `i`, `2*i`, `i*2`. Stops at what continues none.
     static Affine parse(TextReader &reader);
 
 private:
+    void add_term(const std::string &name, int64_t coefficient);
+
     int64_t constant_ = 0;
     std::map<std::string, int64_t> terms_;
 };

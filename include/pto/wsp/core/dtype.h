@@ -13,6 +13,7 @@ namespace pto::wsp {
 /// it cannot be stored).
 enum class DType : uint8_t { F16, BF16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, Mask };
 
+/// What the bits of an element mean.
 enum class DTypeKind : uint8_t { Float, Signed, Unsigned, Mask };
 
 /// One row of the table of element types.
@@ -26,11 +27,19 @@ struct DTypeInfo {
     bool computes;  ///< kernels can compute on it now
 };
 
+/// The whole table, in the order of the enumerators.
 std::span<const DTypeInfo> dtypes();
+/// The row of `dtype`.
 const DTypeInfo &info(DType dtype);
-inline std::string name(DType dtype) { return info(dtype).name; }
-inline int size_bytes(DType dtype) { return info(dtype).bytes; }
-inline bool is_float(DType dtype) { return info(dtype).kind == DTypeKind::Float; }
+inline std::string name(DType dtype) {
+    return info(dtype).name;
+}
+inline int size_bytes(DType dtype) {
+    return info(dtype).bytes;
+}
+inline bool is_float(DType dtype) {
+    return info(dtype).kind == DTypeKind::Float;
+}
 inline bool is_integer(DType dtype) {
     return info(dtype).kind == DTypeKind::Signed || info(dtype).kind == DTypeKind::Unsigned;
 }
@@ -38,7 +47,8 @@ inline bool is_integer(DType dtype) {
 DType parse_dtype(std::string_view name, const Loc &at = {});
 
 /// The type of `a op b`: same in, same out; F16/BF16 with F32 -> F32; F16 with BF16 -> F32;
-/// integers with a float -> that float; integers of two kinds as NumPy promotes them.
+/// integers with a float -> that float; integers of two kinds as NumPy promotes them (I64 with U64
+/// -> F64). TypeCheckError for Mask with anything but Mask.
 DType promote(DType a, DType b);
 
 /// IEEE conversions, round to nearest even, NaN kept quiet. Used by the reference evaluator.
@@ -46,7 +56,9 @@ float half_to_float(uint16_t bits);
 uint16_t float_to_half(float value);
 float bfloat_to_float(uint16_t bits);
 uint16_t float_to_bfloat(float value);
-/// `value` rounded once to `dtype` (floats), or wrapped to its width (integers).
+/// `value` rounded once to `dtype` (floats), or cut towards zero and wrapped to its width
+/// (integers; NaN and infinities give 0), or 1 when not zero (Mask). 64-bit integers past 2^53 are
+/// as exact as the double is.
 double round_to(DType dtype, double value);
 
 }  // namespace pto::wsp

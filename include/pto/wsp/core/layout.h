@@ -19,10 +19,13 @@ struct Distribution {
 struct TensorLayout {
     std::vector<Distribution> dims;
 
+    /// No dimension is distributed.
     static TensorLayout replicated(int rank);
-    /// TypeCheckError when `dim` is not in [0, rank).
+    /// Only `dim` is distributed. TypeCheckError when it is not in [0, rank) or the axis is
+    /// negative.
     static TensorLayout sharded(int dim, int rank, int mesh_axis = 0, const Loc &at = Loc::here());
     bool is_replicated() const;
+    /// Dimensions that are not replicated, ascending.
     std::vector<int> sharded_dims() const;
     std::string str() const;
     bool operator==(const TensorLayout &) const = default;

@@ -1,12 +1,13 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "pto/wsp/core/affine.h"
@@ -16,35 +17,67 @@ namespace pto::wsp {
 /// A run-time integer expression: keys of dispatch and streams, `valid` sizes, predicates.
 /// Immutable. Division and remainder round towards minus infinity as Python's do; booleans are 0
 /// and 1. Prints as `(b % 4)` and parses back; `ScalarExpr::parse("b % 4")` is what a schedule
-/// file holds.
+/// file holds. The syntax is Python's: `+ - * // %`, comparisons (not chained), `and or not`, and
+/// the calls `min(a, b)`, `max(a, b)`, `select(condition, a, b)`. Any depth can be built, printed,
+/// evaluated and destroyed; a text nests at most `max_parse_depth`.
 class ScalarExpr {
 public:
     enum class Op {
-        Const, Var, Add, Sub, Mul, FloorDiv, Mod, Min, Max,
-        Eq, Ne, Lt, Le, Gt, Ge, And, Or, Not, Select,
+        Const,
+        Var,
+        Add,
+        Sub,
+        Mul,
+        FloorDiv,
+        Mod,
+        Min,
+        Max,
+        Eq,
+        Ne,
+        Lt,
+        Le,
+        Gt,
+        Ge,
+        And,
+        Or,
+        Not,
+        Select,
     };
 
     ScalarExpr(int64_t value = 0);  // NOLINT: integers are expressions
+    /// Brackets, calls and signs within each other that `parse` accepts.
+    static constexpr int max_parse_depth = 500;
+
+    /// CompileError when `name` is no identifier or a word of the syntax (`and`, `or`, `not`).
     static ScalarExpr variable(const std::string &name);
+    /// CompileError when `op` takes another number of operands (Not: 1, Select: 3, others: 2) or is
+    /// Const or Var.
     static ScalarExpr make(Op op, std::vector<ScalarExpr> operands);
     static ScalarExpr from(const Affine &affine);
 
     Op op() const { return node_->op; }
-    int64_t value() const { return node_->value; }          ///< of a Const
-    const std::string &name() const { return node_->name; } ///< of a Var
+    int64_t value() const { return node_->value; }           ///< of a Const
+    const std::string &name() const { return node_->name; }  ///< of a Var
     const std::vector<ScalarExpr> &operands() const { return node_->operands; }
 
     std::set<std::string> variables() const;
+    /// Each variable replaced by its value, or kept when there is none.
     ScalarExpr substitute(const std::map<std::string, ScalarExpr> &values) const;
-    /// ExecutionError on division by zero, CompileError on a missing variable.
+    /// ExecutionError on division by zero and on results outside 64 bits, CompileError on a missing
+    /// variable. `and`, `or` and `select` evaluate only the operands that they need, so
+    /// `n != 0 and a // n > 1` is safe; `and` and `or` give 0 or 1.
     int64_t evaluate(const std::map<std::string, int64_t> &values) const;
-    /// The affine form when it is one.
+    /// The affine form when it is one: sums, differences, and products with a constant factor.
     std::optional<Affine> as_affine() const;
 
+    /// CompileError past 16 MiB of text, which shared operands can reach.
     std::string str() const;
+    /// Reads one expression; stops at what does not continue it. IRConversionError at the place.
     static ScalarExpr parse(TextReader &reader);
+    /// Reads the whole of `text`.
     static ScalarExpr parse(std::string_view text, const std::string &origin = "expression");
-    bool operator==(const ScalarExpr &other) const { return str() == other.str(); }
+    /// Same structure.
+    bool operator==(const ScalarExpr &other) const;
 
 private:
     struct Node {
@@ -52,7 +85,18 @@ private:
         int64_t value = 0;
         std::string name;
         std::vector<ScalarExpr> operands;
+
+        Node() = default;
+        Node(const Node &) = delete;
+        Node &operator=(const Node &) = delete;
+        ~Node();
     };
+
+    explicit ScalarExpr(std::shared_ptr<const Node> node) : node_(std::move(node)) {}
+
+    /// `visit(node, results of its operands)` once for each distinct node, operands first.
+    template <class Result, class Visit> Result fold(Visit visit) const;
+
     std::shared_ptr<const Node> node_;
 };
 

@@ -14,12 +14,14 @@ struct Variable {
     const char *doc;
 };
 
-/// All of them; nothing else in the project calls getenv.
+/// All of them; nothing else in the project calls getenv. An empty value counts as unset. A value
+/// that does not fit throws ExecutionError naming the variable.
 std::span<const Variable> variables();
 
-/// `PTO_WSP_CACHE_DIR`, default `$XDG_CACHE_HOME/pto_wsp` or `~/.cache/pto_wsp`.
+/// `PTO_WSP_CACHE_DIR`, default `$XDG_CACHE_HOME/pto_wsp` or `~/.cache/pto_wsp`. ExecutionError
+/// when there is no home directory either.
 std::string cache_dir();
-/// `PTO_WSP_CACHE_BYTES`, default 1 GiB.
+/// `PTO_WSP_CACHE_BYTES`, default 1 GiB; a plain number, or with `K`, `M`, `G` (1024-fold).
 int64_t cache_bytes();
 /// `PTO_WSP_WORKERS`, default the cores this process may use. ExecutionError when not in 1...1024.
 int workers();

@@ -18,7 +18,8 @@ struct Note {
 /// Base of all errors. `what()` reads
 /// `file.py:41: error: matmul: inner dimensions differ: [128, 64] x [256, 64]`, then a line
 /// `file.py:38: note: ...` for each note, then `hint: ...`. Texts are lower case, hold the actual
-/// and the expected values, and have no final period.
+/// and the expected values, and have no final period. Without a known location the line starts at
+/// `error:`.
 class PtoError : public std::runtime_error {
 public:
     PtoError(Loc at, std::string text, std::vector<Note> notes = {}, std::string hint = "");

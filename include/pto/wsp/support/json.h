@@ -9,11 +9,16 @@ namespace pto::wsp {
 
 using Json = nlohmann::json;
 
-/// One text for one value: keys sorted, no white space, shortest round-trip numbers.
+/// Nesting that both functions accept; beyond it they throw.
+inline constexpr int max_json_depth = 256;
+
+/// One text for one value: keys sorted, no white space, shortest round-trip numbers; a float stays
+/// a float (`1.0`). IRConversionError for what JSON cannot say: nan, infinities, binary values,
+/// strings that are not UTF-8.
 std::string canonical_json(const Json &value);
 
 /// Parses `text`; IRConversionError `origin:line: ...` when it is not JSON, has a duplicate key, or
-/// nests deeper than 256.
+/// nests deeper than `max_json_depth`.
 Json parse_json(std::string_view text, const std::string &origin);
 
 }  // namespace pto::wsp

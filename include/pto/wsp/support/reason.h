@@ -10,12 +10,13 @@ namespace pto::wsp {
 /// Why something did or did not happen: a rule that fired or not, a cache miss, a loop that needs
 /// tracking. The one mechanism behind every `explain`.
 struct Reason {
-    std::string subject;   ///< what it is about: `normalise-after-product`, `task loop`, `cache`
-    bool happened = false; ///< true: it was done; false: it was not
-    std::string text;      ///< lower case, with the actual values
+    std::string subject;    ///< what it is about: `normalise-after-product`, `task loop`, `cache`
+    bool happened = false;  ///< true: it was done; false: it was not
+    std::string text;       ///< lower case, with the actual values
     Loc at;
 
-    /// `file.py:41: normalise-after-product: not applied: the sum has two users`
+    /// `file.py:41: normalise-after-product: not applied: the sum has two users`; without a known
+    /// location it starts at the subject.
     std::string str() const;
 };
 

@@ -1,0 +1,352 @@
+#include "pto/wsp/core/scalar_expr.h"
+
+#include <array>
+#include <unordered_map>
+#include <unordered_set>
+#include <variant>
+
+#include "pto/wsp/support/error.h"
+#include "scalar_op.h"
+
+namespace pto::wsp {
+
+namespace {
+
+constexpr size_t max_text_bytes = size_t(16) << 20;
+
+bool is_reserved(const std::string &name) {
+    return name == "and" || name == "or" || name == "not";
+}
+
+[[noreturn]] void overflow(int64_t a, ScalarExpr::Op op, int64_t b) {
+    throw ExecutionError({}, "integer overflow: " + std::to_string(a) + " " + scalar_op(op).symbol +
+                                 " " + std::to_string(b) + " does not fit 64 bits");
+}
+
+int64_t floor_divide(ScalarExpr::Op op, int64_t a, int64_t b) {
+    if (b == 0) {
+        throw ExecutionError({}, "division by zero: " + std::to_string(a) + " " +
+                                     scalar_op(op).symbol + " 0");
+    }
+    if (b == -1) {
+        // The machine's division traps for -2^63 and -1, also when only the remainder is wanted.
+        int64_t negated = 0;
+        if (op == ScalarExpr::Op::FloorDiv && __builtin_sub_overflow(0, a, &negated)) {
+            overflow(a, op, b);
+        }
+        return op == ScalarExpr::Op::FloorDiv ? negated : 0;
+    }
+    int64_t quotient = a / b;
+    int64_t remainder = a % b;
+    bool round_down = remainder != 0 && (remainder < 0) != (b < 0);
+    if (op == ScalarExpr::Op::FloorDiv) {
+        return quotient - (round_down ? 1 : 0);
+    }
+    return remainder + (round_down ? b : 0);
+}
+
+int64_t apply_binary(ScalarExpr::Op op, int64_t a, int64_t b) {
+    using Op = ScalarExpr::Op;
+    int64_t result = 0;
+    bool overflowed = false;
+    switch (op) {
+    case Op::Add:
+        overflowed = __builtin_add_overflow(a, b, &result);
+        break;
+    case Op::Sub:
+        overflowed = __builtin_sub_overflow(a, b, &result);
+        break;
+    case Op::Mul:
+        overflowed = __builtin_mul_overflow(a, b, &result);
+        break;
+    case Op::FloorDiv:
+    case Op::Mod:
+        return floor_divide(op, a, b);
+    case Op::Min:
+        return std::min(a, b);
+    case Op::Max:
+        return std::max(a, b);
+    case Op::Eq:
+        return a == b ? 1 : 0;
+    case Op::Ne:
+        return a != b ? 1 : 0;
+    case Op::Lt:
+        return a < b ? 1 : 0;
+    case Op::Le:
+        return a <= b ? 1 : 0;
+    case Op::Gt:
+        return a > b ? 1 : 0;
+    case Op::Ge:
+        return a >= b ? 1 : 0;
+    case Op::And:
+        return a != 0 && b != 0 ? 1 : 0;
+    case Op::Or:
+        return a != 0 || b != 0 ? 1 : 0;
+    default:
+        throw InternalError("ScalarExpr::evaluate", "not a binary operation");
+    }
+    if (overflowed) {
+        overflow(a, op, b);
+    }
+    return result;
+}
+
+}  // namespace
+
+/// Operands are released from a list, not by recursion: a deep expression would overflow the stack.
+ScalarExpr::Node::~Node() {
+    std::vector<std::shared_ptr<const Node>> pending;
+    auto release = [&](std::vector<ScalarExpr> &operands) {
+        for (ScalarExpr &operand : operands) {
+            if (operand.node_.use_count() == 1) {
+                pending.push_back(std::move(operand.node_));
+            }
+        }
+    };
+    release(operands);
+    while (!pending.empty()) {
+        std::shared_ptr<const Node> last = std::move(pending.back());
+        pending.pop_back();
+        // No one else holds it, and no node is created const.
+        release(const_cast<Node &>(*last).operands);
+    }
+}
+
+ScalarExpr::ScalarExpr(int64_t value) {
+    auto node = std::make_shared<Node>();
+    node->value = value;
+    node_ = std::move(node);
+}
+
+ScalarExpr ScalarExpr::variable(const std::string &name) {
+    if (!is_identifier(name) || is_reserved(name)) {
+        throw CompileError({}, "not a variable name: " + quoted(name));
+    }
+    auto node = std::make_shared<Node>();
+    node->op = Op::Var;
+    node->name = name;
+    return ScalarExpr(std::move(node));
+}
+
+ScalarExpr ScalarExpr::make(Op op, std::vector<ScalarExpr> operands) {
+    size_t arity = static_cast<size_t>(scalar_op(op).arity);
+    if (arity == 0 || operands.size() != arity) {
+        throw CompileError({}, "'" + std::string(scalar_op(op).symbol) + "' takes " +
+                                   std::to_string(arity) + " operands, got " +
+                                   std::to_string(operands.size()));
+    }
+    auto node = std::make_shared<Node>();
+    node->op = op;
+    node->operands = std::move(operands);
+    return ScalarExpr(std::move(node));
+}
+
+ScalarExpr ScalarExpr::from(const Affine &affine) {
+    std::optional<ScalarExpr> sum;
+    for (const auto &[name, coefficient] : affine.terms()) {
+        ScalarExpr term = variable(name);
+        if (coefficient != 1) {
+            term = make(Op::Mul, {coefficient, term});
+        }
+        sum = sum ? make(Op::Add, {*sum, term}) : term;
+    }
+    if (!sum) {
+        return affine.constant();
+    }
+    return affine.constant() == 0 ? *sum : make(Op::Add, {*sum, affine.constant()});
+}
+
+template <class Result, class Visit> Result ScalarExpr::fold(Visit visit) const {
+    std::unordered_map<const Node *, Result> results;
+    std::vector<const ScalarExpr *> pending = {this};
+    while (!pending.empty()) {
+        const ScalarExpr *expr = pending.back();
+        bool ready = true;
+        for (const ScalarExpr &operand : expr->operands()) {
+            if (!results.contains(operand.node_.get())) {
+                pending.push_back(&operand);
+                ready = false;
+            }
+        }
+        if (!ready) {
+            continue;
+        }
+        pending.pop_back();
+        if (results.contains(expr->node_.get())) {
+            continue;
+        }
+        std::vector<Result> operands;
+        for (const ScalarExpr &operand : expr->operands()) {
+            operands.push_back(results.at(operand.node_.get()));
+        }
+        results.emplace(expr->node_.get(), visit(*expr, std::move(operands)));
+    }
+    return results.at(node_.get());
+}
+
+std::set<std::string> ScalarExpr::variables() const {
+    std::set<std::string> names;
+    fold<std::monostate>([&](const ScalarExpr &expr, const auto &) {
+        if (expr.op() == Op::Var) {
+            names.insert(expr.name());
+        }
+        return std::monostate();
+    });
+    return names;
+}
+
+ScalarExpr ScalarExpr::substitute(const std::map<std::string, ScalarExpr> &values) const {
+    return fold<ScalarExpr>([&](const ScalarExpr &expr, std::vector<ScalarExpr> operands) {
+        if (expr.op() == Op::Var) {
+            auto value = values.find(expr.name());
+            return value == values.end() ? expr : value->second;
+        }
+        bool changed = false;
+        for (size_t i = 0; i < operands.size(); ++i) {
+            changed |= operands[i].node_ != expr.operands()[i].node_;
+        }
+        return changed ? make(expr.op(), std::move(operands)) : expr;
+    });
+}
+
+int64_t ScalarExpr::evaluate(const std::map<std::string, int64_t> &values) const {
+    std::unordered_map<const Node *, int64_t> results;
+    auto known = [&](const ScalarExpr &expr) -> const int64_t * {
+        auto found = results.find(expr.node_.get());
+        return found == results.end() ? nullptr : &found->second;
+    };
+    std::vector<const ScalarExpr *> pending = {this};
+    auto wait_for = [&](const ScalarExpr &expr) { pending.push_back(&expr); };
+
+    while (!pending.empty()) {
+        const ScalarExpr &expr = *pending.back();
+        const std::vector<ScalarExpr> &operands = expr.operands();
+        std::optional<int64_t> result;
+        if (expr.op() == Op::Const) {
+            result = expr.value();
+        } else if (expr.op() == Op::Var) {
+            auto value = values.find(expr.name());
+            if (value == values.end()) {
+                throw CompileError({}, "no value for '" + expr.name() + "'");
+            }
+            result = value->second;
+        } else if (const int64_t *first = known(operands[0]); first == nullptr) {
+            wait_for(operands[0]);
+        } else if (expr.op() == Op::Not) {
+            result = *first == 0 ? 1 : 0;
+        } else if ((expr.op() == Op::And && *first == 0) || (expr.op() == Op::Or && *first != 0)) {
+            result = expr.op() == Op::Or ? 1 : 0;
+        } else {
+            const ScalarExpr &other = operands[expr.op() == Op::Select && *first == 0 ? 2 : 1];
+            if (const int64_t *second = known(other); second == nullptr) {
+                wait_for(other);
+            } else {
+                result =
+                    expr.op() == Op::Select ? *second : apply_binary(expr.op(), *first, *second);
+            }
+        }
+        if (result) {
+            pending.pop_back();
+            results.emplace(expr.node_.get(), *result);
+        }
+    }
+    return results.at(node_.get());
+}
+
+std::optional<Affine> ScalarExpr::as_affine() const {
+    using Form = std::optional<Affine>;
+    return fold<Form>([](const ScalarExpr &expr, const std::vector<Form> &operands) -> Form {
+        if (expr.op() == Op::Const) {
+            return Affine(expr.value());
+        }
+        if (expr.op() == Op::Var) {
+            return Affine::variable(expr.name());
+        }
+        if (operands.size() != 2 || !operands[0] || !operands[1]) {
+            return std::nullopt;
+        }
+        const Affine &a = *operands[0];
+        const Affine &b = *operands[1];
+        switch (expr.op()) {
+        case Op::Add:
+            return a + b;
+        case Op::Sub:
+            return a - b;
+        case Op::Mul:
+            if (a.is_constant() || b.is_constant()) {
+                return a.is_constant() ? b * a.constant() : a * b.constant();
+            }
+            return std::nullopt;
+        default:
+            return std::nullopt;
+        }
+    });
+}
+
+std::string ScalarExpr::str() const {
+    using Piece = std::variant<const ScalarExpr *, std::string>;
+    std::string text;
+    std::vector<Piece> pending = {this};
+    while (!pending.empty()) {
+        Piece piece = std::move(pending.back());
+        pending.pop_back();
+        if (text.size() > max_text_bytes) {
+            throw CompileError({}, "expression is too large to print: more than " +
+                                       std::to_string(max_text_bytes) + " bytes");
+        }
+        if (const auto *literal = std::get_if<std::string>(&piece)) {
+            text += *literal;
+            continue;
+        }
+        const ScalarExpr &expr = *std::get<const ScalarExpr *>(piece);
+        const ScalarOp &row = scalar_op(expr.op());
+        const std::vector<ScalarExpr> &operands = expr.operands();
+        if (expr.op() == Op::Const) {
+            text += std::to_string(expr.value());
+        } else if (expr.op() == Op::Var) {
+            text += expr.name();
+        } else if (row.is_call) {
+            text += std::string(row.symbol) + "(";
+            pending.emplace_back(")");
+            for (size_t i = operands.size(); i-- > 0;) {
+                pending.emplace_back(&operands[i]);
+                if (i > 0) {
+                    pending.emplace_back(", ");
+                }
+            }
+        } else if (operands.size() == 1) {
+            text += "(" + std::string(row.symbol) + " ";
+            pending.emplace_back(")");
+            pending.emplace_back(&operands[0]);
+        } else {
+            text += "(";
+            pending.emplace_back(")");
+            pending.emplace_back(&operands[1]);
+            pending.emplace_back(" " + std::string(row.symbol) + " ");
+            pending.emplace_back(&operands[0]);
+        }
+    }
+    return text;
+}
+
+bool ScalarExpr::operator==(const ScalarExpr &other) const {
+    std::vector<std::pair<const ScalarExpr *, const ScalarExpr *>> pending = {{this, &other}};
+    // Pairs found or assumed equal, so that shared operands are compared once.
+    std::unordered_map<const Node *, std::unordered_set<const Node *>> seen;
+    while (!pending.empty()) {
+        auto [a, b] = pending.back();
+        pending.pop_back();
+        if (a->node_ == b->node_ || !seen[a->node_.get()].insert(b->node_.get()).second) {
+            continue;
+        }
+        if (a->op() != b->op() || a->value() != b->value() || a->name() != b->name()) {
+            return false;
+        }
+        for (size_t i = 0; i < a->operands().size(); ++i) {
+            pending.emplace_back(&a->operands()[i], &b->operands()[i]);
+        }
+    }
+    return true;
+}
+
+}  // namespace pto::wsp

@@ -1,0 +1,59 @@
+#include "scalar_op.h"
+
+#include <array>
+
+namespace pto::wsp {
+
+namespace {
+
+using Op = ScalarExpr::Op;
+
+constexpr std::array<ScalarOp, 19> table = {{
+    {Op::Const, "constant", 0, 0, false},
+    {Op::Var, "variable", 0, 0, false},
+    {Op::Add, "+", 2, 5, false},
+    {Op::Sub, "-", 2, 5, false},
+    {Op::Mul, "*", 2, 6, false},
+    {Op::FloorDiv, "//", 2, 6, false},
+    {Op::Mod, "%", 2, 6, false},
+    {Op::Min, "min", 2, 0, true},
+    {Op::Max, "max", 2, 0, true},
+    {Op::Eq, "==", 2, comparison_precedence, false},
+    {Op::Ne, "!=", 2, comparison_precedence, false},
+    {Op::Lt, "<", 2, comparison_precedence, false},
+    {Op::Le, "<=", 2, comparison_precedence, false},
+    {Op::Gt, ">", 2, comparison_precedence, false},
+    {Op::Ge, ">=", 2, comparison_precedence, false},
+    {Op::And, "and", 2, 2, false},
+    {Op::Or, "or", 2, or_precedence, false},
+    {Op::Not, "not", 1, not_precedence, false},
+    {Op::Select, "select", 3, 0, true},
+}};
+
+constexpr bool in_enumerator_order() {
+    for (size_t i = 0; i < table.size(); ++i) {
+        if (static_cast<size_t>(table[i].op) != i) {
+            return false;
+        }
+    }
+    return true;
+}
+static_assert(in_enumerator_order(), "scalar_op() indexes the table by enumerator");
+
+}  // namespace
+
+const ScalarOp &scalar_op(ScalarExpr::Op op) {
+    return table[static_cast<size_t>(op)];
+}
+
+const ScalarOp *find_scalar_op(std::string_view symbol, bool is_call) {
+    for (const ScalarOp &row : table) {
+        bool fits = is_call ? row.is_call : row.arity == 2 && !row.is_call;
+        if (fits && symbol == row.symbol) {
+            return &row;
+        }
+    }
+    return nullptr;
+}
+
+}  // namespace pto::wsp
