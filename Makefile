@@ -3,45 +3,48 @@
 # Both can be repeated: what did not change is skipped.
 python := .venv/bin/python
 
-.PHONY: attention test build bench asan tsan lint clean
+.PHONY: attention bench build module test asan tsan lint clean
 
-attention: build
+attention: module
 	@.ci/setup peers
 	@$(python) apps/attention/attention_example.py
 
-test:
-	@.ci/setup debian build test
-	@.ci/setup python build test
-	@.ci/setup build release
-	@.ci/check release
-
-build:
-	@.ci/setup debian build test
-	@.ci/setup python build
-	@.ci/setup build release
-
-bench: build
+bench: module
 	@.ci/setup peers
 	@$(python) apps/attention/bench.py
 
+# All that Python users need.
+module: packages
+	@.ci/setup python build
+	@.ci/setup build release _pto_wsp
+
+build: packages
+	@.ci/setup python build
+	@.ci/setup build release
+
+test: tools
+	@.ci/setup build release
+	@.ci/check release
+
 # Every test under AddressSanitizer and UndefinedBehaviorSanitizer.
-asan:
-	@.ci/setup debian build test
-	@.ci/setup python build test
+asan: tools
 	@.ci/setup build asan-ubsan
 	@.ci/check asan-ubsan
 
-# The tests of the runtime, its users included, under ThreadSanitizer.
-tsan:
-	@.ci/setup debian build test
-	@.ci/setup python build test
+# Every C++ test under ThreadSanitizer.
+tsan: tools
 	@.ci/setup build tsan
 	@.ci/check tsan
 
-lint:
-	@.ci/setup debian build test lint
+lint: tools
+	@.ci/setup debian lint
+	@.ci/lint $(SINCE)
+
+.PHONY: packages tools
+packages:
+	@.ci/setup debian build test
+tools: packages
 	@.ci/setup python build test
-	@.ci/lint
 
 clean:
 	rm -rf build
