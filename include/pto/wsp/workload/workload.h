@@ -69,10 +69,35 @@ struct Region {
     std::optional<ScalarExpr> valid_columns;
     Loc at;
 
+    /// A view that was taken of a smaller view: [offset, offset + extent) of `size` places.
+    /// Checked when a task takes the region; not part of its text.
+    struct Bound {
+        int dim = 0;
+        Affine offset;
+        int64_t extent = 1;
+        int64_t size = 0;
+    };
+    std::vector<Bound> bounds;
+
+    /// Extents of the kept dimensions.
+    Shape shape() const;
     std::string str() const;  ///< `Q[b, h, 0:512, 0:64]`
 };
 
-/// One argument of a task.
+/// The whole of `tensor`; the start of `index` and `slice`.
+Region whole(TensorPtr tensor, Loc at = Loc::here());
+/// `region[i]`: the first kept dimension fixed. A negative integer counts from the end, as in
+/// NumPy. TypeCheckError when no dimension is left.
+Region index(const Region &region, const Affine &i, Loc at = Loc::here());
+/// `region.slice(begin, end)`: [begin, end) of the first kept dimension. TypeCheckError unless
+/// `end - begin` is a constant >= 0.
+Region slice(const Region &region, const Affine &begin, const Affine &end, Loc at = Loc::here());
+/// `region.valid(rows, columns)`: only that many rows and columns are read or written.
+Region valid(const Region &region, std::optional<ScalarExpr> rows,
+             std::optional<ScalarExpr> columns, Loc at = Loc::here());
+
+/// One argument of a task. A float parameter that is given an integer expression converts its
+/// value.
 struct TaskArgument {
     kernel::Direction direction = kernel::Direction::In;
     std::variant<Region, ScalarExpr, double> value;  ///< tile, integer scalar, float scalar
@@ -114,24 +139,31 @@ struct Task {
     int64_t id = 0;
     const TaskNode *node = nullptr;
     std::vector<std::pair<const LoopVar *, int64_t>> indices;  ///< enclosing loops, outermost first
-    std::vector<int64_t> params;                               ///< values of the kernel's subscripts
+    std::vector<int64_t> params;  ///< values of the kernel's subscripts
 
-    /// The value of the loop variable with that name (any of its names; innermost wins);
+    /// The value of the loop variable with that name (see `find_variable` in names.h);
     /// ScheduleError listing the known names otherwise.
     int64_t get(const std::string &axis, const Loc &at) const;
 };
+
+/// Number of tasks below `node`; CompileError past 2^63.
+int64_t task_count(const Node &node);
 
 /// An immutable task-graph expression.
 struct Workload {
     std::string name;
     NodePtr root;
     Loc at;
+    /// Found by a builder that collects errors; the calls they are about are not in the tree, and
+    /// the workload cannot be compiled.
+    std::vector<TypeCheckError> type_errors;
 
     /// `Workload[Dense[4] × Dense[8], attn, Independent]`
     std::string type_str() const;
     /// `parallel`, `seq`, `task`, `combine`, `sequential`.
     std::string kind() const;
-    /// Text that `parse_workload` reads back (tensors and kernels by name).
+    /// Text that `parse_workload` reads back to the same text. Stands alone: tensors (shape,
+    /// strides, memory that they share) and kernels (parameters) are declared in it.
     std::string str() const;
     /// Number of tasks; CompileError past 2^63.
     int64_t task_count() const;

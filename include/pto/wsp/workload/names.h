@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "pto/wsp/workload/workload.h"
+
+namespace pto::wsp::workload {
+
+/// Loop variables around a place in a workload, outermost first.
+using LoopPath = std::vector<const LoopVar *>;
+
+/// The loop variable that a user means by `name`: its id or any of its names; the innermost wins.
+/// Null when there is none.
+const LoopVar *find_variable(const std::string &name, const LoopPath &path);
+
+/// All names that `find_variable` knows, outermost variable first, each once.
+std::vector<std::string> known_names(const LoopPath &path);
+
+/// `key` with every name replaced by the id of the loop variable it means. ScheduleError at `at`
+/// for a name that is not known, with those that are.
+ScalarExpr resolve_key(const ScalarExpr &key, const LoopPath &path, const Loc &at);
+
+/// Calls `visit(task, path, node)` for every task node with the loops around it, in program order.
+void for_each_task(
+    const Node &root,
+    const std::function<void(const TaskNode &task, const LoopPath &path, const Node &node)> &visit);
+
+}  // namespace pto::wsp::workload

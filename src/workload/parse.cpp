@@ -1,0 +1,390 @@
+#include "pto/wsp/workload/parse.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <new>
+#include <set>
+
+#include "pto/wsp/support/text.h"
+#include "workload/check_task.h"
+
+namespace pto::wsp::workload {
+
+namespace {
+
+constexpr int max_nesting = 200;
+
+/// `at <tensor> + <bytes>` of a tensor.
+struct Placement {
+    size_t tensor = 0;
+    size_t base = 0;
+    int64_t bytes = 0;
+};
+
+class Parser {
+public:
+    Parser(std::string_view text, const std::string &origin) : reader_(text, origin) {}
+
+    Workload parse() {
+        while (reader_.peek().text == "tensor") {
+            parse_tensor();
+        }
+        place_tensors();
+        while (reader_.peek().text == "kernel") {
+            parse_kernel();
+        }
+        Workload workload;
+        workload.at = reader_.loc();
+        reader_.expect("workload");
+        workload.name = any_name();
+        workload.root = parse_body();
+        if (!reader_.at_end()) {
+            reader_.fail("the end");
+        }
+        return workload;
+    }
+
+private:
+    std::string any_name() {
+        return reader_.peek().kind == Token::Kind::String ? reader_.string() : reader_.identifier();
+    }
+
+    template <class Parse> void list(std::string_view close, Parse parse) {
+        if (reader_.accept(close)) {
+            return;
+        }
+        do {
+            parse();
+        } while (reader_.accept(","));
+        reader_.expect(close);
+    }
+
+    Shape integers() {
+        Shape result;
+        reader_.expect("[");
+        list("]", [&] { result.push_back(reader_.integer()); });
+        return result;
+    }
+
+    [[noreturn]] static void refuse(const Loc &at, const std::string &text) {
+        throw IRConversionError(at, text);
+    }
+
+    void parse_tensor() {
+        const Loc at = reader_.loc();
+        reader_.expect("tensor");
+        Tensor tensor;
+        tensor.at = at;
+        tensor.name = any_name();
+        reader_.expect(":");
+        tensor.view.dtype = parse_dtype(reader_.identifier(), at);
+        tensor.view.shape = integers();
+        if (std::ranges::any_of(tensor.view.shape, [](int64_t size) { return size < 0; })) {
+            refuse(at, "tensor " + tensor.name + " has the negative shape " +
+                           shape_text(tensor.view.shape));
+        }
+        tensor.view.strides = contiguous_strides(tensor.view.shape);
+        if (reader_.accept("strides")) {
+            tensor.view.strides = integers();
+        }
+        if (tensor.view.strides.size() != tensor.view.shape.size()) {
+            refuse(at, "tensor " + tensor.name + " has " +
+                           std::to_string(tensor.view.shape.size()) + " dimensions and " +
+                           std::to_string(tensor.view.strides.size()) + " strides");
+        }
+        if (reader_.accept("at")) {
+            const size_t base = tensor_number(any_name(), at);
+            const bool minus = reader_.accept("-");
+            if (!minus) {
+                reader_.expect("+");
+            }
+            const int64_t bytes = reader_.integer();
+            placements_.push_back({tensors_.size(), base, minus ? -bytes : bytes});
+        }
+        if (!tensor_numbers_.emplace(tensor.name, tensors_.size()).second) {
+            refuse(at, "tensor " + tensor.name + " is declared twice");
+        }
+        tensors_.push_back(std::make_shared<Tensor>(std::move(tensor)));
+    }
+
+    size_t tensor_number(const std::string &name, const Loc &at) const {
+        const auto found = tensor_numbers_.find(name);
+        if (found == tensor_numbers_.end()) {
+            refuse(at, "no tensor is called " + quoted(name));
+        }
+        return found->second;
+    }
+
+    /// Gives memory to tensors that share it.
+    void place_tensors() {
+        std::map<size_t, std::vector<Placement>> groups;
+        for (const Placement &placement : placements_) {
+            std::vector<Placement> &group = groups[placement.base];
+            if (group.empty()) {
+                group.push_back({placement.base, placement.base, 0});
+            }
+            group.push_back(placement);
+        }
+        for (const auto &[base, group] : groups) {
+            place_group(group);
+        }
+    }
+
+    void place_group(const std::vector<Placement> &group) {
+        constexpr int64_t limit = int64_t{1} << 40;
+        int64_t low = 0;
+        int64_t high = 0;
+        for (const Placement &placement : group) {
+            const Tensor &tensor = *tensors_[placement.tensor];
+            if (tensor.view.data != nullptr) {
+                refuse(tensor.at,
+                       "tensor " + tensor.name + " is placed at a tensor that is placed");
+            }
+            const auto [begin, end] = tensor.view.byte_extent();
+            if (std::abs(placement.bytes) > limit || begin < -limit || end > limit) {
+                refuse(tensor.at, "tensor " + tensor.name + " reaches too far from its place");
+            }
+            low = std::min(low, placement.bytes + begin);
+            high = std::max(high, placement.bytes + end);
+        }
+        try {
+            const TensorView memory = allocate_tensor({high - low}, DType::U8);
+            for (const Placement &placement : group) {
+                TensorView &view = tensors_[placement.tensor]->view;
+                view.data = static_cast<char *>(memory.data) + (placement.bytes - low);
+                view.owner = memory.owner;
+            }
+        } catch (const std::bad_alloc &) {
+            refuse(tensors_[group.front().tensor]->at,
+                   "cannot allocate " + std::to_string(high - low) + " bytes");
+        }
+    }
+
+    void parse_kernel() {
+        auto kernel = std::make_shared<Kernel>();
+        kernel->at = reader_.loc();
+        reader_.expect("kernel");
+        kernel->name = any_name();
+        reader_.expect("(");
+        list(")", [&] { kernel->params.push_back(parse_param()); });
+        const std::string name = kernel->name;
+        const Loc at = kernel->at;
+        if (!kernels_.emplace(name, std::move(kernel)).second) {
+            refuse(at, "kernel " + name + " is declared twice");
+        }
+    }
+
+    kernel::Param parse_param() {
+        kernel::Param param;
+        param.at = reader_.loc();
+        bool tile = false;
+        for (const auto direction :
+             {kernel::Direction::In, kernel::Direction::Out, kernel::Direction::InOut}) {
+            if (!tile && reader_.peek().text == kernel::name(direction) &&
+                reader_.peek(1).text != ":") {
+                reader_.next();
+                param.direction = direction;
+                tile = true;
+            }
+        }
+        param.name = any_name();
+        reader_.expect(":");
+        param.type.dtype = parse_dtype(reader_.identifier(), param.at);
+        if (tile) {
+            reader_.expect("[");
+            param.type.rows = Affine::parse(reader_);
+            reader_.expect(",");
+            param.type.columns = Affine::parse(reader_);
+            reader_.expect("]");
+        } else {
+            param.kind = kernel::Param::Kind::Scalar;
+        }
+        return param;
+    }
+
+    std::vector<NodePtr> parse_block() {
+        reader_.expect("{");
+        if (++depth_ > max_nesting) {
+            refuse(reader_.loc(), "nested deeper than " + std::to_string(max_nesting));
+        }
+        std::vector<NodePtr> result;
+        while (!reader_.accept("}")) {
+            result.push_back(parse_statement());
+        }
+        depth_--;
+        return result;
+    }
+
+    NodePtr parse_body() {
+        const Loc at = reader_.loc();
+        std::vector<NodePtr> statements = parse_block();
+        return statements.size() == 1 ? statements.front()
+                                      : make(GroupNode{false, std::move(statements)}, at);
+    }
+
+    template <class Kind> static NodePtr make(Kind kind, const Loc &at) {
+        return std::make_shared<const Node>(Node{std::move(kind), at});
+    }
+
+    NodePtr parse_statement() {
+        const Loc at = reader_.loc();
+        if (reader_.accept("task")) {
+            return make(parse_task(at), at);
+        }
+        if (reader_.accept("combine")) {
+            return make(GroupNode{false, parse_block()}, at);
+        }
+        if (reader_.accept("sequential")) {
+            return make(GroupNode{true, parse_block()}, at);
+        }
+        if (reader_.accept("call")) {
+            std::string name = any_name();
+            return make(CallNode{std::move(name), parse_body()}, at);
+        }
+        if (reader_.accept("parallel")) {
+            return make(parse_loop(false, at), at);
+        }
+        if (reader_.accept("seq")) {
+            return make(parse_loop(true, at), at);
+        }
+        reader_.fail("task, parallel, seq, combine, sequential, call or }");
+    }
+
+    LoopNode parse_loop(bool sequential, const Loc &at) {
+        LoopNode loop;
+        loop.sequential = sequential;
+        auto variable = std::make_unique<LoopVar>();
+        variable->at = at;
+        variable->axis.at = at;
+        variable->id = reader_.identifier();
+        if (std::ranges::find(path_, variable->id, &LoopVar::id) != path_.end()) {
+            refuse(at, "a loop around has the variable " + variable->id + " already");
+        }
+        reader_.expect("in");
+        if (reader_.peek(1).text == ":") {
+            variable->axis.name = any_name();
+            reader_.expect(":");
+        }
+        reader_.expect("Dense");
+        reader_.expect("[");
+        variable->axis.size = reader_.integer();
+        reader_.expect("]");
+        if (variable->axis.size < 0) {
+            refuse(at, "axis size is " + std::to_string(variable->axis.size) + ", must be >= 0");
+        }
+        if (reader_.accept("as")) {
+            do {
+                variable->names.push_back(any_name());
+            } while (reader_.accept(","));
+        }
+        path_.push_back(variable.get());
+        loop.body = parse_body();
+        path_.pop_back();
+        loop.variable = std::move(*variable);
+        return loop;
+    }
+
+    TaskNode parse_task(const Loc &at) {
+        const std::string name = any_name();
+        const auto found = kernels_.find(name);
+        if (found == kernels_.end()) {
+            refuse(at, "no kernel is called " + quoted(name));
+        }
+        const KernelPtr &kernel = found->second;
+        std::vector<ScalarExpr> axes;
+        if (reader_.accept("[")) {
+            list("]", [&] { axes.push_back(ScalarExpr::parse(reader_)); });
+        }
+        std::vector<Argument> arguments;
+        reader_.expect("(");
+        list(")", [&] {
+            const size_t number = arguments.size();
+            if (number >= kernel->params.size()) {
+                refuse(at, "kernel " + name + " takes " + std::to_string(kernel->params.size()) +
+                               " arguments, here are more");
+            }
+            arguments.push_back(parse_argument(kernel->params[number]));
+        });
+        return check_task(kernel, std::move(axes), arguments, path_, at);
+    }
+
+    Argument parse_argument(const kernel::Param &param) {
+        Argument argument;
+        argument.at = reader_.loc();
+        if (param.kind == kernel::Param::Kind::Tile) {
+            reader_.expect(kernel::name(param.direction));
+            argument.value = parse_region();
+            return argument;
+        }
+        const Token &token = reader_.peek();
+        const bool number = token.kind == Token::Kind::Float ||
+                            token.kind == Token::Kind::Integer || token.text == "-";
+        if (is_float(param.type.dtype) && number) {
+            argument.value = reader_.number();
+        } else {
+            argument.value = ScalarExpr::parse(reader_);
+        }
+        return argument;
+    }
+
+    Region parse_region() {
+        const Loc at = reader_.loc();
+        Region region;
+        region.at = at;
+        region.tensor = tensors_[tensor_number(any_name(), at)];
+        reader_.expect("[");
+        list("]", [&] {
+            const Affine begin = Affine::parse(reader_);
+            int64_t extent = 1;
+            if (reader_.accept(":")) {
+                const auto length = (Affine::parse(reader_) - begin).as_constant();
+                if (!length || *length < 0) {
+                    refuse(at, "the length of a range is not a constant >= 0");
+                }
+                extent = *length;
+                region.keep.push_back(static_cast<int>(region.offsets.size()));
+            }
+            region.offsets.push_back(begin);
+            region.extents.push_back(extent);
+        });
+        if (region.offsets.size() != region.tensor->view.shape.size()) {
+            refuse(at, region.tensor->name + " has " +
+                           std::to_string(region.tensor->view.shape.size()) +
+                           " dimensions, here are " + std::to_string(region.offsets.size()));
+        }
+        parse_valid(region);
+        return region;
+    }
+
+    void parse_valid(Region &region) {
+        if (!reader_.accept("valid")) {
+            return;
+        }
+        reader_.expect("(");
+        if (reader_.accept("rows")) {
+            reader_.expect("=");
+            region.valid_rows = ScalarExpr::parse(reader_);
+        }
+        if ((!region.valid_rows || reader_.accept(",")) && reader_.accept("columns")) {
+            reader_.expect("=");
+            region.valid_columns = ScalarExpr::parse(reader_);
+        }
+        reader_.expect(")");
+    }
+
+    TextReader reader_;
+    std::vector<std::shared_ptr<Tensor>> tensors_;
+    std::map<std::string, size_t> tensor_numbers_;
+    std::vector<Placement> placements_;
+    std::map<std::string, KernelPtr> kernels_;
+    LoopPath path_;
+    int depth_ = 0;
+};
+
+}  // namespace
+
+Workload parse_workload(std::string_view text, const std::string &origin) {
+    return Parser(text, origin).parse();
+}
+
+}  // namespace pto::wsp::workload

@@ -1,0 +1,190 @@
+#include <algorithm>
+#include <cctype>
+#include <set>
+#include <unordered_map>
+
+#include "pto/wsp/support/text.h"
+#include "pto/wsp/workload/workload.h"
+#include "workload/node_visit.h"
+#include "workload/storage.h"
+
+namespace pto::wsp::workload {
+
+std::string name_text(const std::string &name) {
+    const auto letter = [](char c) {
+        return std::isalpha(static_cast<unsigned char>(c)) != 0 || c == '_';
+    };
+    const bool identifier =
+        !name.empty() && letter(name[0]) && std::ranges::all_of(name, [&](char c) {
+            return letter(c) || c == '.' || c == '$' ||
+                   std::isdigit(static_cast<unsigned char>(c)) != 0;
+        });
+    return identifier ? name : quoted(name);
+}
+
+namespace {
+
+class Printer {
+public:
+    explicit Printer(const Workload &workload) : workload_(workload) {
+        name_all(workload.tensors(), tensors_);
+        name_all(workload.kernels(), kernels_);
+    }
+
+    std::string print() {
+        print_tensors();
+        for (const KernelPtr &kernel : workload_.kernels()) {
+            print_kernel(*kernel);
+        }
+        line("workload " + name_text(workload_.name) + " {");
+        print_body(*workload_.root);
+        line("}");
+        return text_;
+    }
+
+private:
+    /// A name for each, different from all others.
+    template <class T>
+    static void name_all(const std::vector<std::shared_ptr<const T>> &items,
+                         std::unordered_map<const T *, std::string> &names) {
+        std::set<std::string> taken;
+        for (const auto &item : items) {
+            taken.insert(item->name);
+        }
+        std::set<std::string> used;
+        for (const auto &item : items) {
+            std::string name = item->name;
+            for (int n = 1; used.contains(name) || (n > 1 && taken.contains(name)); ++n) {
+                name = item->name + "." + std::to_string(n);
+            }
+            used.insert(name);
+            names.emplace(item.get(), name);
+        }
+    }
+
+    void line(const std::string &text) {
+        text_ += std::string(static_cast<size_t>(depth_) * 2, ' ') + text + "\n";
+    }
+
+    void print_tensors() {
+        const std::vector<TensorPtr> tensors = workload_.tensors();
+        const std::vector<int> storages = storage_numbers(tensors);
+        for (size_t i = 0; i < tensors.size(); ++i) {
+            const TensorView &view = tensors[i]->view;
+            std::string text = "tensor " + name_text(tensors_.at(tensors[i].get())) + ": " +
+                               name(view.dtype) + shape_text(view.shape);
+            if (view.strides != contiguous_strides(view.shape)) {
+                text += " strides " + shape_text(view.strides);
+            }
+            const auto first =
+                static_cast<size_t>(std::ranges::find(storages, storages[i]) - storages.begin());
+            if (first != i) {
+                const int64_t bytes = static_cast<const char *>(view.data) -
+                                      static_cast<const char *>(tensors[first]->view.data);
+                text += " at " + name_text(tensors_.at(tensors[first].get())) +
+                        (bytes < 0 ? " - " : " + ") + std::to_string(bytes < 0 ? -bytes : bytes);
+            }
+            line(text);
+        }
+    }
+
+    void print_kernel(const Kernel &kernel) {
+        std::vector<std::string> params;
+        for (const kernel::Param &param : kernel.params) {
+            const bool tile = param.kind == kernel::Param::Kind::Tile;
+            params.push_back(
+                (tile ? kernel::name(param.direction) + " " : "") + name_text(param.name) + ": " +
+                name(param.type.dtype) +
+                (tile ? "[" + param.type.rows.str() + ", " + param.type.columns.str() + "]" : ""));
+        }
+        line("kernel " + name_text(kernels_.at(&kernel)) + "(" + join(params) + ")");
+    }
+
+    void print_body(const Node &body) {
+        depth_++;
+        const auto *group = std::get_if<GroupNode>(&body.kind);
+        if (group != nullptr && !group->sequential) {
+            print_children(*group);
+        } else {
+            print_node(body);
+        }
+        depth_--;
+    }
+
+    void print_children(const GroupNode &group) {
+        for (const NodePtr &child : group.children) {
+            print_node(*child);
+        }
+    }
+
+    void print_node(const Node &node) {
+        std::visit(Overloaded{
+                       [&](const TaskNode &task) { print_task(task); },
+                       [&](const LoopNode &loop) {
+                           print_loop(loop);
+                           print_body(*loop.body);
+                           line("}");
+                       },
+                       [&](const GroupNode &group) {
+                           line(group.sequential ? "sequential {" : "combine {");
+                           depth_++;
+                           print_children(group);
+                           depth_--;
+                           line("}");
+                       },
+                       [&](const CallNode &call) {
+                           line("call " + name_text(call.name) + " {");
+                           print_body(*call.body);
+                           line("}");
+                       },
+                   },
+                   node.kind);
+    }
+
+    void print_loop(const LoopNode &loop) {
+        const LoopVar &variable = loop.variable;
+        std::vector<std::string> names;
+        std::ranges::transform(variable.names, std::back_inserter(names), name_text);
+        line(std::string(loop.sequential ? "seq " : "parallel ") + variable.id + " in " +
+             (variable.axis.name.empty() ? "" : name_text(variable.axis.name) + ": ") +
+             variable.axis.str() + (names.empty() ? "" : " as " + join(names)) + " {");
+    }
+
+    void print_task(const TaskNode &task) {
+        std::vector<std::string> axes;
+        for (const ScalarExpr &axis : task.axes) {
+            axes.push_back(axis.str());
+        }
+        std::vector<std::string> arguments;
+        for (const TaskArgument &argument : task.arguments) {
+            arguments.push_back(
+                std::visit(Overloaded{
+                               [&](Region region) {
+                                   auto tensor = std::make_shared<Tensor>(*region.tensor);
+                                   tensor->name = tensors_.at(region.tensor.get());
+                                   region.tensor = std::move(tensor);
+                                   return kernel::name(argument.direction) + " " + region.str();
+                               },
+                               [](const ScalarExpr &expr) { return expr.str(); },
+                               [](double value) { return number_text(value); },
+                           },
+                           argument.value));
+        }
+        line("task " + name_text(kernels_.at(task.kernel.get())) +
+             (axes.empty() ? "" : "[" + join(axes) + "]") + "(" + join(arguments) + ")");
+    }
+
+    const Workload &workload_;
+    std::unordered_map<const Tensor *, std::string> tensors_;
+    std::unordered_map<const Kernel *, std::string> kernels_;
+    std::string text_;
+    int depth_ = 0;
+};
+
+}  // namespace
+
+std::string Workload::str() const {
+    return Printer(*this).print();
+}
+
+}  // namespace pto::wsp::workload
