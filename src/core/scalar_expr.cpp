@@ -1,6 +1,6 @@
 #include "pto/wsp/core/scalar_expr.h"
 
-#include <array>
+#include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
 #include <variant>

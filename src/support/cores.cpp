@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -113,9 +114,7 @@ std::optional<double> control_group_cores(const fs::path &root) {
 int usable_cores(const std::string &root) {
     int cores = affinity_cores();
     if (std::optional<double> quota = control_group_cores(root)) {
-        double rounded_up = static_cast<double>(static_cast<int64_t>(*quota));
-        rounded_up += rounded_up < *quota ? 1 : 0;
-        cores = static_cast<int>(std::min<double>(cores, rounded_up));
+        cores = static_cast<int>(std::min<double>(cores, std::ceil(*quota)));
     }
     return std::max(1, cores);
 }

@@ -1,6 +1,6 @@
 #include "pto/wsp/support/json.h"
 
-#include <charconv>
+#include <algorithm>
 #include <cmath>
 #include <iterator>
 #include <set>
@@ -174,6 +174,11 @@ Json parse_json(std::string_view text, const std::string &origin) {
     try {
         return Json::parse(LineCounter(text.data(), &line),
                            LineCounter(text.data() + text.size(), &line), check);
+    } catch (const Json::parse_error &e) {
+        // The lexer may have read past the end of the line before it saw the fault.
+        size_t read = std::min(e.byte == 0 ? 0 : e.byte - 1, text.size());
+        line = 1 + static_cast<int>(std::count(text.begin(), text.begin() + read, '\n'));
+        throw IRConversionError({origin, line}, "not valid json: " + plain_message(e.what()));
     } catch (const Json::exception &e) {
         throw IRConversionError({origin, line}, "not valid json: " + plain_message(e.what()));
     }

@@ -1,7 +1,6 @@
+#include <algorithm>
 #include <array>
 #include <charconv>
-#include <cmath>
-#include <limits>
 
 #include "pto/wsp/support/text.h"
 

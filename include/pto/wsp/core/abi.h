@@ -12,6 +12,7 @@
 /// zero-extended.
 namespace pto::wsp::abi {
 
+/// Slots that one tile argument takes.
 inline constexpr int tile_slots = 5;
 
 /// Result of generated functions: 0, or an error code that the runtime turns into a KernelError.

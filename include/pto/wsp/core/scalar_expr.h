@@ -44,15 +44,16 @@ public:
         Select,
     };
 
-    ScalarExpr(int64_t value = 0);  // NOLINT: integers are expressions
     /// Brackets, calls and signs within each other that `parse` accepts.
     static constexpr int max_parse_depth = 500;
 
+    ScalarExpr(int64_t value = 0);  // NOLINT: integers are expressions
     /// CompileError when `name` is no identifier or a word of the syntax (`and`, `or`, `not`).
     static ScalarExpr variable(const std::string &name);
     /// CompileError when `op` takes another number of operands (Not: 1, Select: 3, others: 2) or is
     /// Const or Var.
     static ScalarExpr make(Op op, std::vector<ScalarExpr> operands);
+    /// The sum of the terms of `affine`, then its constant.
     static ScalarExpr from(const Affine &affine);
 
     Op op() const { return node_->op; }
@@ -60,6 +61,7 @@ public:
     const std::string &name() const { return node_->name; }  ///< of a Var
     const std::vector<ScalarExpr> &operands() const { return node_->operands; }
 
+    /// Names of all variables that occur.
     std::set<std::string> variables() const;
     /// Each variable replaced by its value, or kept when there is none.
     ScalarExpr substitute(const std::map<std::string, ScalarExpr> &values) const;
@@ -68,6 +70,7 @@ public:
     /// `n != 0 and a // n > 1` is safe; `and` and `or` give 0 or 1.
     int64_t evaluate(const std::map<std::string, int64_t> &values) const;
     /// The affine form when it is one: sums, differences, and products with a constant factor.
+    /// CompileError when a coefficient leaves 64 bits.
     std::optional<Affine> as_affine() const;
 
     /// CompileError past 16 MiB of text, which shared operands can reach.

@@ -7,6 +7,7 @@
 
 namespace pto::wsp {
 
+/// A JSON value; objects keep their keys sorted.
 using Json = nlohmann::json;
 
 /// Nesting that both functions accept; beyond it they throw.

@@ -20,6 +20,7 @@ struct Reason {
     std::string str() const;
 };
 
+/// Reasons in the order in which they arose.
 using Reasons = std::vector<Reason>;
 
 }  // namespace pto::wsp

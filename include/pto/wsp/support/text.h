@@ -66,6 +66,9 @@ bool is_utf8(std::string_view text);
 /// `text` in double quotes with JSON escapes; bytes from 0x80 up pass as they are.
 std::string quoted(std::string_view text);
 // Exact matches: argument-dependent look-up would otherwise prefer std::quoted for strings.
+inline std::string quoted(const char *text) {
+    return quoted(std::string_view(text));
+}
 inline std::string quoted(const std::string &text) {
     return quoted(std::string_view(text));
 }
