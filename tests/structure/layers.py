@@ -82,7 +82,8 @@ def refusal(
         if public:
             return "a public header includes public headers only"
     elif quoted and (tree / path.parent / include).exists():
-        return f'an include names the whole path: "{layer}/..." or "pto/wsp/..."'
+        root = tree / (PUBLIC if public else "src")
+        target = (tree / path.parent / include).resolve().relative_to(root.resolve())
     else:
         return None
     to = layer_of(target)

@@ -20,6 +20,7 @@ enum class Op : uint8_t {
 #undef PTO_WSP_TILE_OP
 };
 
+/// Rows of ops.def.
 inline constexpr int op_count = 0
 #define PTO_WSP_TILE_OP(name, ...) +1
 #include "pto/wsp/kernel/ops.def"
@@ -60,6 +61,7 @@ struct OpInfo {
     int max_arity() const;
 };
 
+/// The rows of the table, all and one.
 std::span<const OpInfo> ops();
 const OpInfo &info(Op op);
 inline const char *name(Op op) { return info(op).name; }

@@ -28,8 +28,10 @@ struct TileType {
 using Attribute = std::variant<bool, int64_t, double, std::string, Affine>;
 using Attributes = std::map<std::string, Attribute>;
 
+/// As printed in a program: `2`, `0.5`, `true`, `"text"`.
 std::string attribute_text(const Attribute &value);
 
+/// How a kernel uses a parameter.
 enum class Direction { In, Out, InOut };
 std::string name(Direction direction);
 

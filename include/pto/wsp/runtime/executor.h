@@ -64,6 +64,7 @@ using Phase = std::vector<StaticLoop>;
 /// What a program does when it is executed: phases one after another, or a dynamic graph.
 using Plan = std::variant<std::vector<Phase>, DynamicGraph>;
 
+/// What one run of a program did.
 struct RunStats {
     int64_t tasks = 0;           ///< kernels run (joins do not count)
     int64_t parallel_tasks = 0;  ///< of these, run while at least one other task was running

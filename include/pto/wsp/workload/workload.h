@@ -104,6 +104,7 @@ struct TaskArgument {
 };
 
 struct Node;
+/// An immutable node, shared by the workloads that contain it.
 using NodePtr = std::shared_ptr<const Node>;
 
 /// One call of a kernel.
@@ -129,6 +130,7 @@ struct CallNode {
     NodePtr body;
 };
 
+/// One node of the tree, with the line that made it.
 struct Node {
     std::variant<TaskNode, LoopNode, GroupNode, CallNode> kind;
     Loc at;

@@ -11,6 +11,7 @@
 
 namespace pto::wsp::backend::cpu {
 
+/// What the cache did in this process.
 struct CacheStats {
     int64_t hits = 0;     ///< object found on disk or already loaded in this process
     int64_t misses = 0;   ///< object had to be generated
