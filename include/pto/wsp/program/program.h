@@ -17,6 +17,7 @@
 
 namespace pto::wsp {
 
+/// What `compile` may be told.
 struct CompileOptions {
     std::string target = "cpu";  ///< `cpu` or `cpu_sim`
     schedule::TaskSchedule tasks;
@@ -26,6 +27,7 @@ struct CompileOptions {
     int64_t block_m = 0, block_n = 0, block_k = 0;
 };
 
+/// What compiling and the last run took.
 struct ProgramStats {
     double compile_time_ms = 0;
     double execute_time_ms = 0;   ///< of the last finished run
@@ -101,6 +103,7 @@ private:
     std::shared_ptr<Impl> impl_;
 };
 
+/// What `compile_kernel` may be told.
 struct KernelOptions {
     std::string target = "cpu";
     std::optional<schedule::KernelSchedule> schedule;  ///< none: the heuristic's
@@ -108,6 +111,8 @@ struct KernelOptions {
     std::map<std::string, int64_t> symbols;            ///< values of the program's Symbols
 };
 
+/// Compiles one kernel for calls on tensors; the same code is taken from the cache.
+/// CompileError for an unknown target or a symbol without a value.
 CompiledKernel compile_kernel(std::shared_ptr<const kernel::TileProgram> program,
                               const KernelOptions &options = {}, const Loc &at = Loc::here());
 
