@@ -13,10 +13,10 @@
 #include <llvm/ExecutionEngine/Orc/ExecutorProcessControl.h>
 #include <llvm/ExecutionEngine/Orc/ObjectFileInterface.h>
 #include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
-#include <llvm/Object/ELFObjectFile.h>
 #include <llvm/Support/MemoryBuffer.h>
 #include <llvm/Support/Process.h>
 
+#include "backend/cpu/elf_check.h"
 #include "backend/cpu/symbols.h"
 #include "pto/wsp/support/error.h"
 #include "pto/wsp/support/text.h"
@@ -25,6 +25,7 @@ namespace pto::wsp::backend::cpu {
 namespace {
 
 constexpr const char *pass = "load-object";
+constexpr std::string_view made_by_linker = "_GLOBAL_OFFSET_TABLE_";
 
 /// What the session reported on this thread; ORC links on the thread that looks a symbol up.
 thread_local std::string reported;
@@ -55,32 +56,15 @@ const std::unordered_map<std::string_view, void *> &host_addresses() {
 }
 
 /// Refuses what the linker could not use, before it is started: its own texts name no symbol.
-void check_object(const std::string &name, llvm::MemoryBufferRef buffer) {
-    auto object = llvm::object::ObjectFile::createELFObjectFile(buffer);
-    if (!object) {
-        fail(name, object.takeError());
-    }
-    const llvm::object::ObjectFile &file = **object;
-    if (file.getArch() != llvm::Triple::x86_64 || !file.isRelocatableObject()) {
-        fail(name, fmt::format("not a relocatable object for x86-64 but {}",
-                               file.getFileFormatName().str()));
+void check_object(const std::string &name, std::string_view bytes) {
+    const ElfSummary summary = check_elf(bytes);
+    if (!summary.flaw.empty()) {
+        fail(name, fmt::format("not an object for this machine: {}", summary.flaw));
     }
     std::vector<std::string> missing;
-    for (const llvm::object::SymbolRef &symbol : file.symbols()) {
-        auto flags = symbol.getFlags();
-        if (!flags) {
-            fail(name, flags.takeError());
-        }
-        if (!(*flags & llvm::object::SymbolRef::SF_Undefined)) {
-            continue;
-        }
-        auto symbol_name = symbol.getName();
-        if (!symbol_name) {
-            fail(name, symbol_name.takeError());
-        }
-        const bool made_by_linker = *symbol_name == "_GLOBAL_OFFSET_TABLE_";
-        if (!symbol_name->empty() && !made_by_linker && host_symbol(*symbol_name) == nullptr) {
-            missing.push_back(symbol_name->str());
+    for (const std::string &symbol : summary.undefined) {
+        if (symbol != made_by_linker && host_symbol(symbol) == nullptr) {
+            missing.push_back(symbol);
         }
     }
     if (!missing.empty()) {
@@ -135,8 +119,8 @@ Session::Session()
 
 std::pair<llvm::orc::JITDylib *, Addresses> Session::load(std::string_view bytes,
                                                           const std::string &name) {
+    check_object(name, bytes);
     const llvm::StringRef text(bytes.data(), bytes.size());
-    check_object(name, llvm::MemoryBufferRef(text, name));
     // ORC wants library names to be unique.
     llvm::orc::JITDylib &library =
         session_.createBareJITDylib(fmt::format("{}#{}", name, loaded_.fetch_add(1)));
