@@ -1,0 +1,136 @@
+#include "bindings.h"
+
+#include <pybind11/operators.h>
+
+#include "pto/wsp/core/dtype.h"
+#include "pto/wsp/core/fingerprint.h"
+#include "pto/wsp/core/layout.h"
+#include "pto/wsp/support/text.h"
+
+namespace pto::wsp::python {
+
+namespace {
+
+void bind_dtype(py::module_ &module) {
+    py::class_<DTypeInfo>(module, "DTypeInfo")
+        .def_property_readonly("name", [](const DTypeInfo &row) { return row.name; })
+        .def_property_readonly("user_name", [](const DTypeInfo &row) { return row.user_name; })
+        .def_property_readonly("numpy_name", [](const DTypeInfo &row) { return row.numpy_name; })
+        .def_readonly("bytes", &DTypeInfo::bytes)
+        .def_readonly("computes", &DTypeInfo::computes)
+        .def_property_readonly("is_float",
+                               [](const DTypeInfo &row) { return row.kind == DTypeKind::Float; });
+    module.def("dtypes", [] {
+        std::vector<DTypeInfo> rows;
+        for (const DTypeInfo &row : dtypes()) {
+            rows.push_back(row);
+        }
+        return rows;
+    });
+}
+
+void bind_affine(py::module_ &module) {
+    py::class_<Affine>(module, "Affine")
+        .def(py::init<int64_t>(), py::arg("constant") = 0)
+        .def_static("variable", &Affine::variable, py::arg("name"), py::arg("coefficient") = 1)
+        .def_static(
+            "parse",
+            [](const std::string &text) {
+                TextReader reader(text, "expression");
+                Affine parsed = Affine::parse(reader);
+                if (!reader.at_end()) {
+                    reader.fail("the end of the expression");
+                }
+                return parsed;
+            },
+            py::arg("text"))
+        .def_property_readonly("constant", &Affine::constant)
+        .def_property_readonly("terms", &Affine::terms)
+        .def("as_constant", &Affine::as_constant)
+        .def("substitute", &Affine::substitute, py::arg("values"))
+        .def("evaluate", &Affine::evaluate, py::arg("values"))
+        .def(py::self + py::self)
+        .def(py::self - py::self)
+        .def("__mul__", [](const Affine &a, int64_t factor) { return a * factor; })
+        .def(py::self == py::self)
+        .def("__hash__", [](const Affine &a) { return py::hash(py::str(a.str())); })
+        .def("__str__", &Affine::str)
+        .def("__repr__", &Affine::str);
+}
+
+void bind_scalar_expr(py::module_ &module) {
+    py::class_<ScalarExpr> expr(module, "ScalarExpr");
+    py::native_enum<ScalarExpr::Op>(expr, "Op", "enum.Enum")
+        .value("Add", ScalarExpr::Op::Add)
+        .value("Sub", ScalarExpr::Op::Sub)
+        .value("Mul", ScalarExpr::Op::Mul)
+        .value("FloorDiv", ScalarExpr::Op::FloorDiv)
+        .value("Mod", ScalarExpr::Op::Mod)
+        .value("Min", ScalarExpr::Op::Min)
+        .value("Max", ScalarExpr::Op::Max)
+        .value("Eq", ScalarExpr::Op::Eq)
+        .value("Ne", ScalarExpr::Op::Ne)
+        .value("Lt", ScalarExpr::Op::Lt)
+        .value("Le", ScalarExpr::Op::Le)
+        .value("Gt", ScalarExpr::Op::Gt)
+        .value("Ge", ScalarExpr::Op::Ge)
+        .value("And", ScalarExpr::Op::And)
+        .value("Or", ScalarExpr::Op::Or)
+        .value("Not", ScalarExpr::Op::Not)
+        .value("Select", ScalarExpr::Op::Select)
+        .finalize();
+    expr.def(py::init<int64_t>(), py::arg("value"))
+        .def_static("variable", &ScalarExpr::variable, py::arg("name"))
+        .def_static("from_affine", &ScalarExpr::from, py::arg("affine"))
+        .def_static("make", &ScalarExpr::make, py::arg("op"), py::arg("operands"))
+        .def_static(
+            "parse",
+            [](const std::string &text, const std::string &origin) {
+                return ScalarExpr::parse(text, origin);
+            },
+            py::arg("text"), py::arg("origin") = "expression")
+        .def("variables", &ScalarExpr::variables)
+        .def("substitute", &ScalarExpr::substitute, py::arg("values"))
+        .def("evaluate", &ScalarExpr::evaluate, py::arg("values"))
+        .def("__str__", &ScalarExpr::str);
+}
+
+void bind_layout(py::module_ &module) {
+    py::class_<Distribution>(module, "Distribution")
+        .def(py::init([](int mesh_axis) { return Distribution{mesh_axis}; }), py::arg("mesh_axis"))
+        .def_readonly("mesh_axis", &Distribution::mesh_axis)
+        .def_property_readonly("replicated", &Distribution::replicated)
+        .def("__str__", &Distribution::str);
+    py::class_<TensorLayout>(module, "TensorLayout")
+        .def(py::init([](std::vector<Distribution> dims) { return TensorLayout{std::move(dims)}; }),
+             py::arg("dims"))
+        .def_static("replicated", &TensorLayout::replicated, py::arg("rank"))
+        .def_static(
+            "sharded",
+            [](int dim, int rank, int mesh_axis) {
+                return TensorLayout::sharded(dim, rank, mesh_axis, user_loc());
+            },
+            py::arg("dim"), py::arg("rank"), py::arg("mesh_axis") = 0)
+        .def_readonly("dims", &TensorLayout::dims)
+        .def("is_replicated", &TensorLayout::is_replicated)
+        .def("sharded_dims", &TensorLayout::sharded_dims)
+        .def(py::self == py::self)
+        .def("__str__", &TensorLayout::str);
+    module.def(
+        "layout_join",
+        [](const TensorLayout &a, const TensorLayout &b) { return layout_join(a, b, user_loc()); },
+        py::arg("a"), py::arg("b"));
+}
+
+}  // namespace
+
+void bind_core(py::module_ &module) {
+    bind_dtype(module);
+    bind_affine(module);
+    bind_scalar_expr(module);
+    bind_layout(module);
+    module.def("nearest_name", &nearest_name, py::arg("name"), py::arg("known"));
+    module.def("host_fingerprint", [] { return host_fingerprint().str(); });
+}
+
+}  // namespace pto::wsp::python

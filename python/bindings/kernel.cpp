@@ -1,0 +1,189 @@
+#include "bindings.h"
+
+#include <pybind11/functional.h>
+
+#include "pto/wsp/kernel/builder.h"
+#include "pto/wsp/kernel/evaluate.h"
+#include "pto/wsp/kernel/op.h"
+#include "pto/wsp/kernel/program.h"
+
+namespace pto::wsp::python {
+
+namespace {
+
+using kernel::Attributes;
+using kernel::Builder;
+using kernel::Direction;
+using kernel::OpInfo;
+using kernel::OpKind;
+using kernel::Param;
+using kernel::TileProgram;
+using kernel::TileType;
+using kernel::Value;
+
+void bind_types(py::module_ &module) {
+    py::class_<TileType>(module, "TileType")
+        .def(py::init([](DType dtype, const Affine &rows, const Affine &columns) {
+                 return TileType{dtype, rows, columns};
+             }),
+             py::arg("dtype"), py::arg("rows") = Affine(1), py::arg("columns") = Affine(1))
+        .def_readonly("dtype", &TileType::dtype)
+        .def_readonly("rows", &TileType::rows)
+        .def_readonly("columns", &TileType::columns)
+        .def_property_readonly("is_scalar", &TileType::is_scalar)
+        .def("__eq__", [](const TileType &a, const TileType &b) { return a == b; })
+        .def("__hash__", [](const TileType &type) { return py::hash(py::str(type.str())); })
+        .def("__str__", &TileType::str)
+        .def("shape_str", &TileType::shape_str)
+        .def("user_str", &TileType::user_str);
+
+    py::native_enum<Direction>(module, "Direction", "enum.Enum")
+        .value("In", Direction::In)
+        .value("Out", Direction::Out)
+        .value("InOut", Direction::InOut)
+        .finalize();
+
+    py::class_<Param>(module, "Param")
+        .def_static(
+            "tile",
+            [](const std::string &name, Direction direction, const TileType &type, const Loc &at) {
+                return Param{name, Param::Kind::Tile, direction, type, at};
+            },
+            py::arg("name"), py::arg("direction"), py::arg("type"), py::arg("at"))
+        .def_static(
+            "scalar",
+            [](const std::string &name, DType dtype, const Loc &at) {
+                return Param{name, Param::Kind::Scalar, Direction::In, TileType{dtype, 1, 1}, at};
+            },
+            py::arg("name"), py::arg("dtype"), py::arg("at"))
+        .def_readonly("name", &Param::name)
+        .def_property_readonly("is_tile",
+                               [](const Param &param) { return param.kind == Param::Kind::Tile; })
+        .def_readonly("direction", &Param::direction)
+        .def_readonly("type", &Param::type)
+        .def_readonly("at", &Param::at);
+}
+
+void bind_ops(py::module_ &module) {
+    py::native_enum<OpKind>(module, "OpKind", "enum.Enum")
+        .value("Memory", OpKind::Memory)
+        .value("Leaf", OpKind::Leaf)
+        .value("Elementwise", OpKind::Elementwise)
+        .value("Reduction", OpKind::Reduction)
+        .value("Matrix", OpKind::Matrix)
+        .value("Shape", OpKind::Shape)
+        .value("Composite", OpKind::Composite)
+        .value("Control", OpKind::Control)
+        .finalize();
+    py::class_<OpInfo>(module, "OpInfo")
+        .def_property_readonly("name", [](const OpInfo &row) { return row.name; })
+        .def_readonly("kind", &OpInfo::kind)
+        .def_property_readonly("operands", [](const OpInfo &row) { return row.operands; })
+        .def_property_readonly("attributes", [](const OpInfo &row) { return row.attributes; })
+        .def_property_readonly("doc", [](const OpInfo &row) { return row.doc; });
+    module.def("ops", [] {
+        std::vector<OpInfo> rows;
+        for (const OpInfo &row : kernel::ops()) {
+            rows.push_back(row);
+        }
+        return rows;
+    });
+}
+
+void bind_builder(py::module_ &module) {
+    py::class_<Builder>(module, "KernelBuilder")
+        .def(py::init<std::string, Loc>(), py::arg("name"), py::arg("at"))
+        .def("param", &Builder::param, py::arg("param"))
+        .def("scalar", &Builder::scalar, py::arg("index"))
+        .def(
+            "op",
+            [](Builder &builder, const std::string &name, std::vector<Value> operands,
+               Attributes attributes) {
+                const OpInfo *row = kernel::find_op(name);
+                if (row == nullptr) {
+                    throw CompileError(user_loc(), "no operation '" + name + "'");
+                }
+                return builder.op(row->op, std::move(operands), std::move(attributes), user_loc());
+            },
+            py::arg("name"), py::arg("operands"), py::arg("attributes") = Attributes{})
+        .def(
+            "constant",
+            [](Builder &builder, double value, const std::optional<DType> &dtype) {
+                return dtype ? builder.constant(value, *dtype, user_loc())
+                             : builder.constant(value, user_loc());
+            },
+            py::arg("value"), py::arg("dtype") = std::nullopt)
+        .def(
+            "load", [](Builder &builder, int param) { return builder.load(param, user_loc()); },
+            py::arg("param"))
+        .def(
+            "load_window",
+            [](Builder &builder, int param, Value row, Value column, const Affine &rows,
+               const Affine &columns) {
+                return builder.load(param, row, column, rows, columns, user_loc());
+            },
+            py::arg("param"), py::arg("row"), py::arg("column"), py::arg("rows"),
+            py::arg("columns"))
+        .def(
+            "store",
+            [](Builder &builder, int param, Value value) {
+                builder.store(param, value, user_loc());
+            },
+            py::arg("param"), py::arg("value"))
+        .def(
+            "store_window",
+            [](Builder &builder, int param, Value value, Value row, Value column) {
+                builder.store(param, value, row, column, user_loc());
+            },
+            py::arg("param"), py::arg("value"), py::arg("row"), py::arg("column"))
+        .def(
+            "fori_loop",
+            [](Builder &builder, Value lo, Value hi, std::vector<Value> carries,
+               const std::function<std::vector<Value>(Value, const std::vector<Value> &)> &body) {
+                return builder.fori_loop(lo, hi, std::move(carries), body, user_loc());
+            },
+            py::arg("lo"), py::arg("hi"), py::arg("carries"), py::arg("body"))
+        .def("type", &Builder::type, py::arg("value"), py::return_value_policy::copy)
+        .def("where", &Builder::where, py::arg("value"))
+        .def("finish", [](Builder &builder) {
+            return std::const_pointer_cast<TileProgram>(builder.finish());
+        });
+}
+
+void bind_tile_program(py::module_ &module) {
+    py::class_<TileProgram, std::shared_ptr<TileProgram>>(module, "TileProgram")
+        .def_readonly("name", &TileProgram::name)
+        .def_readonly("params", &TileProgram::params)
+        .def_readonly("at", &TileProgram::at)
+        .def("symbols", &TileProgram::symbols)
+        .def("op_names",
+             [](const TileProgram &program) {
+                 std::vector<std::string> names;
+                 for (const kernel::Node &node : program.nodes) {
+                     names.emplace_back(kernel::name(node.op));
+                 }
+                 return names;
+             })
+        .def("hash", [](const TileProgram &program) { return program.hash().hex(); })
+        .def("__str__", &TileProgram::str);
+    module.def(
+        "parse_tile_program",
+        [](const std::string &text, const std::string &origin) {
+            return std::const_pointer_cast<TileProgram>(kernel::parse_tile_program(text, origin));
+        },
+        py::arg("text"), py::arg("origin") = "tile program");
+    module.def("evaluate", &kernel::evaluate, py::arg("program"), py::arg("arguments"),
+               py::arg("symbols") = std::map<std::string, int64_t>{},
+               "The slow reference evaluator: the oracle of tests.");
+}
+
+}  // namespace
+
+void bind_kernel(py::module_ &module) {
+    bind_types(module);
+    bind_ops(module);
+    bind_builder(module);
+    bind_tile_program(module);
+}
+
+}  // namespace pto::wsp::python

@@ -1,0 +1,149 @@
+#include "bindings.h"
+
+#include "pto/wsp/program/program.h"
+
+namespace pto::wsp::python {
+
+namespace {
+
+using kernel::TileProgram;
+using workload::Kernel;
+using KernelHandle = std::shared_ptr<Kernel>;
+
+/// Waits without the GIL, in slices, so that a signal (Ctrl-C) is seen while the run goes on.
+bool synchronize(Program &program, std::optional<double> timeout_s) {
+    using namespace std::chrono;
+    constexpr nanoseconds slice = milliseconds(20);
+    const auto start = steady_clock::now();
+    while (true) {
+        nanoseconds wait = slice;
+        if (timeout_s) {
+            const auto left = duration<double>(*timeout_s) - (steady_clock::now() - start);
+            wait = std::clamp(duration_cast<nanoseconds>(left), nanoseconds(0), slice);
+        }
+        bool done = false;
+        {
+            const py::gil_scoped_release release;
+            done = program.synchronize(wait);
+        }
+        if (done) {
+            return true;
+        }
+        if (PyErr_CheckSignals() != 0) {
+            throw py::error_already_set();
+        }
+        if (timeout_s && steady_clock::now() - start >= duration<double>(*timeout_s)) {
+            return false;
+        }
+    }
+}
+
+void bind_options(py::module_ &module) {
+    py::class_<CompileOptions>(module, "CompileOptions")
+        .def(py::init(
+                 [](std::string target, schedule::TaskSchedule tasks,
+                    const std::vector<std::pair<KernelHandle, schedule::KernelSchedule>> &kernels,
+                    int64_t block_m, int64_t block_n, int64_t block_k) {
+                     CompileOptions options;
+                     options.target = std::move(target);
+                     options.tasks = std::move(tasks);
+                     for (const auto &[kernel, schedule] : kernels) {
+                         options.kernels[kernel] = schedule;
+                     }
+                     options.block_m = block_m;
+                     options.block_n = block_n;
+                     options.block_k = block_k;
+                     return options;
+                 }),
+             py::kw_only(), py::arg("target"), py::arg("tasks"), py::arg("kernels"),
+             py::arg("block_m"), py::arg("block_n"), py::arg("block_k"));
+    py::class_<KernelOptions>(module, "KernelOptions")
+        .def(py::init([](std::string target, std::optional<schedule::KernelSchedule> schedule,
+                         int64_t block_m, int64_t block_n, int64_t block_k,
+                         std::map<std::string, int64_t> symbols) {
+                 return KernelOptions{std::move(target), std::move(schedule), block_m, block_n,
+                                      block_k,           std::move(symbols)};
+             }),
+             py::kw_only(), py::arg("target"), py::arg("schedule"), py::arg("block_m"),
+             py::arg("block_n"), py::arg("block_k"), py::arg("symbols"));
+}
+
+void bind_stats(py::module_ &module) {
+    py::class_<ProgramStats>(module, "ProgramStats")
+        .def_readonly("compile_time_ms", &ProgramStats::compile_time_ms)
+        .def_readonly("execute_time_ms", &ProgramStats::execute_time_ms)
+        .def_readonly("task_count", &ProgramStats::task_count)
+        .def_readonly("parallel_tasks", &ProgramStats::parallel_tasks)
+        .def_readonly("cache_hits", &ProgramStats::cache_hits)
+        .def_readonly("cache_misses", &ProgramStats::cache_misses)
+        .def_readonly("total_cycles", &ProgramStats::total_cycles)
+        .def_readonly("total_cycles_note", &ProgramStats::total_cycles_note);
+}
+
+}  // namespace
+
+void bind_program(py::module_ &module) {
+    bind_options(module);
+    bind_stats(module);
+
+    py::class_<Program>(module, "Program")
+        .def("execute", &Program::execute, py::call_guard<py::gil_scoped_release>())
+        .def("synchronize", &synchronize, py::arg("timeout_s") = std::nullopt)
+        .def("is_complete", &Program::is_complete)
+        .def(
+            "bind",
+            [](Program &program, const std::map<std::string, TensorView> &tensors) {
+                program.bind(tensors, user_loc());
+            },
+            py::arg("tensors"))
+        .def(
+            "register_kernel",
+            [](Program &program, const KernelHandle &declaration,
+               const std::shared_ptr<TileProgram> &implementation) {
+                program.register_kernel(workload::KernelPtr(declaration), implementation,
+                                        user_loc());
+            },
+            py::arg("declaration"), py::arg("implementation"))
+        .def("stats", &Program::stats)
+        .def("explain", &Program::explain)
+        .def_property_readonly("target", &Program::target)
+        .def("loop_nests", &Program::loop_nests, py::call_guard<py::gil_scoped_release>());
+
+    module.def(
+        "compile",
+        [](const workload::Workload &workload, const CompileOptions &options) {
+            const Loc at = user_loc();
+            const py::gil_scoped_release release;
+            return compile(workload, options, at);
+        },
+        py::arg("workload"), py::arg("options"));
+
+    py::class_<CompiledKernel>(module, "CompiledKernel")
+        .def(
+            "__call__",
+            [](const CompiledKernel &kernel,
+               const std::vector<std::variant<TensorView, int64_t, double>> &arguments) {
+                std::vector<std::variant<TensorView, double, int64_t>> values;
+                for (const auto &argument : arguments) {
+                    std::visit([&](const auto &value) { values.emplace_back(value); }, argument);
+                }
+                const Loc at = user_loc();
+                const py::gil_scoped_release release;
+                kernel(values, at);
+            },
+            py::arg("arguments"))
+        .def_property_readonly("code", &CompiledKernel::code)
+        .def("loop_nest", &CompiledKernel::loop_nest)
+        .def_property_readonly("schedule", &CompiledKernel::schedule)
+        .def("explain", &CompiledKernel::explain);
+    module.def(
+        "compile_kernel",
+        [](const std::shared_ptr<TileProgram> &program, const KernelOptions &options) {
+            const Loc at = user_loc();
+            const py::gil_scoped_release release;
+            return compile_kernel(program, options, at);
+        },
+        py::arg("program"), py::arg("options"));
+}
+
+}  // namespace pto::wsp::python

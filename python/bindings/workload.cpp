@@ -1,0 +1,271 @@
+#include "bindings.h"
+
+#include <set>
+#include <utility>
+
+#include "pto/wsp/workload/builder.h"
+#include "pto/wsp/workload/names.h"
+#include "pto/wsp/workload/parse.h"
+#include "pto/wsp/workload/workload.h"
+
+namespace pto::wsp::python {
+
+namespace {
+
+using workload::Argument;
+using workload::Axis;
+using workload::Builder;
+using workload::Kernel;
+using workload::KernelPtr;
+using workload::Region;
+using workload::Task;
+using workload::Tensor;
+using workload::Workload;
+using KernelHandle = std::shared_ptr<Kernel>;
+using TensorHandle = std::shared_ptr<Tensor>;
+using ArgumentValue = std::variant<Region, ScalarExpr, double>;
+
+void bind_region(py::module_ &module) {
+    py::class_<Tensor, TensorHandle>(module, "TensorHandle")
+        .def(py::init([](std::string name, const TensorView &view) {
+                 return std::make_shared<Tensor>(Tensor{std::move(name), view, user_loc()});
+             }),
+             py::arg("name"), py::arg("view"))
+        .def_readwrite("name", &Tensor::name)
+        .def_readonly("view", &Tensor::view);
+    py::class_<Region>(module, "Region")
+        .def_static(
+            "whole", [](const TensorHandle &tensor) { return workload::whole(tensor, user_loc()); },
+            py::arg("tensor"))
+        .def(
+            "index",
+            [](const Region &region, const Affine &i) {
+                return workload::index(region, i, user_loc());
+            },
+            py::arg("i"))
+        .def(
+            "slice",
+            [](const Region &region, const Affine &begin, const Affine &end) {
+                return workload::slice(region, begin, end, user_loc());
+            },
+            py::arg("begin"), py::arg("end"))
+        .def(
+            "valid",
+            [](const Region &region, std::optional<ScalarExpr> rows,
+               std::optional<ScalarExpr> columns) {
+                return workload::valid(region, std::move(rows), std::move(columns), user_loc());
+            },
+            py::arg("rows") = std::nullopt, py::arg("columns") = std::nullopt)
+        .def_property_readonly("shape", &Region::shape)
+        .def("__str__", &Region::str);
+}
+
+void bind_builder(py::module_ &module) {
+    py::class_<Kernel, KernelHandle>(module, "Kernel")
+        .def(py::init([](std::string name, std::vector<kernel::Param> params,
+                         const std::shared_ptr<kernel::TileProgram> &program, const Loc &at) {
+                 return std::make_shared<Kernel>(
+                     Kernel{std::move(name), std::move(params), program, at});
+             }),
+             py::arg("name"), py::arg("params"), py::arg("program"), py::arg("at"))
+        .def_readonly("name", &Kernel::name)
+        .def_readonly("params", &Kernel::params)
+        .def_property_readonly("is_declaration",
+                               [](const Kernel &kernel) { return kernel.program == nullptr; });
+
+    py::class_<Builder>(module, "WorkloadBuilder")
+        .def(py::init([](std::string name, const Loc &at, bool collect_errors) {
+                 return Builder(std::move(name), at,
+                                collect_errors ? Builder::OnError::Collect
+                                               : Builder::OnError::Throw);
+             }),
+             py::arg("name"), py::arg("at"), py::arg("collect_errors"))
+        .def(
+            "open_loop",
+            [](Builder &builder, bool sequential, int64_t size, const std::string &axis_name,
+               std::vector<std::string> names) {
+                Axis axis;
+                axis.size = size;
+                axis.name = axis_name;
+                axis.at = user_loc();
+                return builder.open_loop(sequential, axis, std::move(names), user_loc());
+            },
+            py::arg("sequential"), py::arg("size"), py::arg("axis_name"), py::arg("names"))
+        .def(
+            "open_group",
+            [](Builder &builder, bool sequential) { builder.open_group(sequential, user_loc()); },
+            py::arg("sequential"))
+        .def(
+            "open_call",
+            [](Builder &builder, std::string name) {
+                builder.open_call(std::move(name), user_loc());
+            },
+            py::arg("name"))
+        .def("close", [](Builder &builder) { builder.close(user_loc()); })
+        .def_property_readonly("depth", &Builder::depth)
+        .def(
+            "include",
+            [](Builder &builder, const Workload &other) { builder.include(other, user_loc()); },
+            py::arg("workload"))
+        .def(
+            "task",
+            [](Builder &builder, const KernelHandle &kernel, std::vector<ScalarExpr> axes,
+               const std::vector<std::pair<std::string, ArgumentValue>> &arguments) {
+                std::vector<Argument> passed;
+                for (const auto &[name, value] : arguments) {
+                    passed.push_back({name, value, user_loc()});
+                }
+                builder.task(kernel, std::move(axes), std::move(passed), user_loc());
+            },
+            py::arg("kernel"), py::arg("axes"), py::arg("arguments"))
+        .def("finish", &Builder::finish);
+}
+
+/// A task that outlives its enumeration.
+struct TaskCopy {
+    Task task;
+    std::shared_ptr<const Workload> owner;
+
+    explicit TaskCopy(const Task &seen, std::shared_ptr<const Workload> from)
+        : task(seen), owner(std::move(from)) {}
+
+    std::map<std::string, int64_t> values() const {
+        std::map<std::string, int64_t> by_id;
+        for (const auto &[variable, value] : task.indices) {
+            by_id[variable->id] = value;
+        }
+        return by_id;
+    }
+};
+
+/// What `region` covers where the loop variables have `values`.
+TensorView view_of(const Region &region, const std::map<std::string, int64_t> &values) {
+    TensorView view = region.tensor->view;
+    int64_t offset = 0;
+    for (size_t dim = 0; dim < region.offsets.size(); ++dim) {
+        offset += region.offsets[dim].evaluate(values) * view.strides[dim];
+    }
+    view.data = static_cast<char *>(view.data) + offset * size_bytes(view.dtype);
+    const Shape strides = std::exchange(view.strides, {});
+    view.shape.clear();
+    for (const int dim : region.keep) {
+        view.shape.push_back(region.extents[static_cast<size_t>(dim)]);
+        view.strides.push_back(strides[static_cast<size_t>(dim)]);
+    }
+    return view;
+}
+
+/// The memory that the task's tile arguments are bound to, in parameter order.
+std::vector<std::pair<std::string, TensorView>> resources(const TaskCopy &copy) {
+    std::vector<std::pair<std::string, TensorView>> views;
+    for (const workload::TaskArgument &argument : copy.task.node->arguments) {
+        if (const auto *region = std::get_if<Region>(&argument.value)) {
+            views.emplace_back(region->tensor->name, view_of(*region, copy.values()));
+        }
+    }
+    return views;
+}
+
+void bind_task(py::module_ &module) {
+    py::class_<TaskCopy>(module, "TaskHandle")
+        .def_property_readonly("id", [](const TaskCopy &copy) { return copy.task.id; })
+        .def_property_readonly("kernel",
+                               [](const TaskCopy &copy) {
+                                   return std::const_pointer_cast<Kernel>(copy.task.node->kernel);
+                               })
+        .def_property_readonly("params", [](const TaskCopy &copy) { return copy.task.params; })
+        .def_property_readonly("indices", &TaskCopy::values)
+        .def("resources", &resources)
+        .def(
+            "get",
+            [](const TaskCopy &copy, const std::string &axis) {
+                return copy.task.get(axis, user_loc());
+            },
+            py::arg("axis"));
+}
+
+/// Tasks number `first` to `first + count`.
+std::vector<TaskCopy> tasks(const std::shared_ptr<Workload> &workload, int64_t first,
+                            int64_t count) {
+    std::vector<TaskCopy> found;
+    workload->enumerate([&](const Task &task) {
+        if (task.id >= first && task.id - first < count) {
+            found.emplace_back(task, workload);
+        }
+        return task.id - first < count - 1;
+    });
+    return found;
+}
+
+/// Names of the tensors that some task writes.
+std::set<std::string> written(const Workload &workload) {
+    std::set<std::string> names;
+    workload::for_each_task(
+        *workload.root,
+        [&](const workload::TaskNode &task, const workload::LoopPath &, const workload::Node &) {
+            for (const workload::TaskArgument &argument : task.arguments) {
+                const auto *region = std::get_if<Region>(&argument.value);
+                if (region && argument.direction != kernel::Direction::In) {
+                    names.insert(region->tensor->name);
+                }
+            }
+        });
+    return names;
+}
+
+/// ScheduleError when `key` names a loop variable that some task does not have.
+void check_key(const Workload &workload, const ScalarExpr &key) {
+    const Loc at = user_loc();
+    workload::for_each_task(*workload.root,
+                            [&](const workload::TaskNode &, const workload::LoopPath &path,
+                                const workload::Node &) { workload::resolve_key(key, path, at); });
+}
+
+}  // namespace
+
+void bind_workload(py::module_ &module) {
+    bind_region(module);
+    bind_builder(module);
+    bind_task(module);
+    py::class_<Workload, std::shared_ptr<Workload>>(module, "WorkloadIR")
+        .def_readonly("name", &Workload::name)
+        .def_property_readonly("type_errors",
+                               [](const Workload &workload) {
+                                   py::list errors;
+                                   for (const TypeCheckError &error : workload.type_errors) {
+                                       errors.append(python_error("TypeCheckError", error));
+                                   }
+                                   return errors;
+                               })
+        .def("type_str", &Workload::type_str)
+        .def("kind", &Workload::kind)
+        .def("task_count", &Workload::task_count)
+        .def("tasks", &tasks, py::arg("first"), py::arg("count"))
+        .def("kernels",
+             [](const Workload &workload) {
+                 std::vector<KernelHandle> handles;
+                 for (const KernelPtr &kernel : workload.kernels()) {
+                     handles.push_back(std::const_pointer_cast<Kernel>(kernel));
+                 }
+                 return handles;
+             })
+        .def("tensors",
+             [](const Workload &workload) {
+                 std::vector<TensorHandle> handles;
+                 for (const auto &tensor : workload.tensors()) {
+                     handles.push_back(std::const_pointer_cast<Tensor>(tensor));
+                 }
+                 return handles;
+             })
+        .def("written", &written)
+        .def("check_key", &check_key, py::arg("key"))
+        .def("__str__", &Workload::str);
+    module.def(
+        "parse_workload",
+        [](const std::string &text, const std::string &origin) {
+            return workload::parse_workload(text, origin);
+        },
+        py::arg("text"), py::arg("origin") = "workload");
+}
+
+}  // namespace pto::wsp::python

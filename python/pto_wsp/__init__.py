@@ -1,0 +1,205 @@
+"""Tile kernels and task graphs with separated schedules, compiled just in time.
+
+>>> import numpy as np
+>>> from pto_wsp import In, Out, Tile, DType, Tensor, kernel, workload, P, Dense, pto
+>>> @kernel
+... def double(x: In[Tile[4, 8, DType.F32]], y: Out[Tile[4, 8, DType.F32]]):
+...     pto.store(y, pto.load(x) * 2)
+>>> X, Y = Tensor(np.ones((3, 4, 8), np.float32)), Tensor(np.zeros((3, 4, 8), np.float32))
+>>> @workload
+... def doubled():
+...     for i in P(Dense[3]):
+...         double[i](x=X[i], y=Y[i])
+>>> program = doubled().compile()
+>>> program.execute()
+>>> program.synchronize()
+True
+>>> float(np.asarray(Y).sum())
+192.0
+"""
+
+import logging as _logging
+import pathlib as _pathlib
+import pkgutil as _pkgutil
+
+# The native module is built beside the sources; the first on the path is taken.
+__path__ = _pkgutil.extend_path(__path__, __name__)
+
+import pto_wsp._pto_wsp as _native
+
+_native.set_package_directory(str(_pathlib.Path(__file__).parent))
+
+from pto_wsp import language as pto
+from pto_wsp import scalar_expr
+from pto_wsp.annotations import Constexpr, In, InOut, Out, Scalar, Tile
+from pto_wsp.axes import Dense
+from pto_wsp.compiled import CompiledKernel
+from pto_wsp.dtypes import DType, Location
+from pto_wsp.errors import (
+    ChannelClosed,
+    ChannelError,
+    ChannelFull,
+    CompileError,
+    ExecutionError,
+    InternalError,
+    IRConversionError,
+    KernelError,
+    LayoutIncompatibleError,
+    PtoError,
+    ScheduleError,
+    TypeCheckError,
+)
+from pto_wsp.kernels import KernelIR, KernelRef, jit_kernel, kernel
+from pto_wsp.layout import TensorLayout, TensorReplicate, TensorShard, tensor_layout_join
+from pto_wsp.loop_variables import AxisVar
+from pto_wsp.loops import P
+from pto_wsp.programs import Program, ProgramStats
+from pto_wsp.scalar_expr import ScalarExpr
+from pto_wsp.schedules import (
+    Deps,
+    DepsMode,
+    DispatchPolicy,
+    Pools,
+    ReadyPolicy,
+    StartPolicy,
+    TaskWindow,
+    TimingPolicy,
+    TracePolicy,
+    WindowMode,
+)
+from pto_wsp.symbols import Symbol
+from pto_wsp.tensor import Tensor
+from pto_wsp.tracing import Value
+from pto_wsp.workloads import Task, TypeChecker, Workload, combine, sequential, workload
+
+tl = pto
+Layout = TensorLayout
+LayoutShard = Shard = TensorShard
+LayoutReplicate = Replicate = TensorReplicate
+layout_join = tensor_layout_join
+
+__version__ = "0.1.0"
+
+_logger = _logging.getLogger("pto_wsp")
+_native.feed_logger(_logger)
+if _native.env_log_level() in ("debug", "info"):
+    _logger.setLevel(_native.env_log_level().upper())
+
+_not_yet = frozenset(
+    {
+        "Channel",
+        "DenseDyn",
+        "Event",
+        "ExternalKernel",
+        "FlattenCombinePass",
+        "LinearLayout",
+        "MemLayout",
+        "Pass",
+        "PassManager",
+        "PatternRewriter",
+        "PrintPass",
+        "Process",
+        "Ragged",
+        "Sparse",
+        "TraceLevel",
+        "allgather",
+        "allreduce",
+        "cond",
+        "connect",
+        "consume",
+        "for_each",
+        "graph",
+        "parallel_for",
+        "process",
+        "ptoisa",
+        "ptoisa_kernel",
+        "query",
+        "record",
+        "reduce_scatter",
+        "relayout",
+        "replicate",
+        "select",
+        "send",
+        "slot_load_u64",
+        "slot_set_u64",
+        "slot_u64",
+        "synchronize",
+        "task",
+        "try_send",
+    }
+)
+
+__all__ = [
+    "AxisVar",
+    "ChannelClosed",
+    "ChannelError",
+    "ChannelFull",
+    "CompileError",
+    "CompiledKernel",
+    "Constexpr",
+    "DType",
+    "Dense",
+    "Deps",
+    "DepsMode",
+    "DispatchPolicy",
+    "ExecutionError",
+    "IRConversionError",
+    "In",
+    "InOut",
+    "InternalError",
+    "KernelError",
+    "KernelIR",
+    "KernelRef",
+    "Layout",
+    "LayoutIncompatibleError",
+    "LayoutReplicate",
+    "LayoutShard",
+    "Location",
+    "Out",
+    "P",
+    "Pools",
+    "Program",
+    "ProgramStats",
+    "PtoError",
+    "ReadyPolicy",
+    "Replicate",
+    "Scalar",
+    "ScalarExpr",
+    "ScheduleError",
+    "Shard",
+    "StartPolicy",
+    "Symbol",
+    "Task",
+    "TaskWindow",
+    "Tensor",
+    "TensorLayout",
+    "TensorReplicate",
+    "TensorShard",
+    "Tile",
+    "TimingPolicy",
+    "TracePolicy",
+    "TypeCheckError",
+    "TypeChecker",
+    "Value",
+    "WindowMode",
+    "Workload",
+    "combine",
+    "jit_kernel",
+    "kernel",
+    "layout_join",
+    "pto",
+    "scalar_expr",
+    "sequential",
+    "tensor_layout_join",
+    "tl",
+    "workload",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _not_yet:
+        # An ImportError, because `from pto_wsp import name` would hide another error's text.
+        raise ImportError(f"pto_wsp.{name} is not available yet", name=__name__)
+    near = _native.nearest_name(name, __all__)
+    asked = f"; did you mean '{near}'?" if near else ""
+    raise AttributeError(f"module 'pto_wsp' has no attribute '{name}'{asked}")

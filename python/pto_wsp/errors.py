@@ -1,0 +1,94 @@
+"""The errors of the package: one class for each kind, each also the built-in one would catch.
+
+``str(error)`` reads ``file.py:41: error: matmul: inner dimensions differ: [128, 64] x [256, 64]``,
+then a line for each note, then a hint.
+"""
+
+from __future__ import annotations
+
+import pto_wsp._pto_wsp as native
+
+Place = tuple[str, int]
+
+
+class PtoError(Exception):
+    """Base of all errors of the package.
+
+    Attributes
+    ----------
+    at : tuple of str and int, or None
+        File and line of the user's code.
+    text : str
+        The first line without the place.
+    notes : tuple of (place, text)
+        Other places that explain it: where an operand was made, where an axis was declared.
+    hint : str
+        What would be legal, or empty.
+    """
+
+    at: Place | None = None
+    text: str = ""
+    notes: tuple[tuple[Place, str], ...] = ()
+    hint: str = ""
+
+
+class CompileError(PtoError, ValueError):
+    """The program is wrong; found while it is built or compiled."""
+
+
+class TypeCheckError(CompileError, TypeError):
+    """A shape, dtype, direction or bound does not fit."""
+
+
+class IRConversionError(CompileError):
+    """A text or structure is not valid IR."""
+
+
+class LayoutIncompatibleError(TypeCheckError):
+    """Two layouts that cannot be joined without moving data."""
+
+
+class ScheduleError(PtoError, ValueError):
+    """A schedule step is not legal here."""
+
+
+class ExecutionError(PtoError, RuntimeError):
+    """Something failed while the program ran."""
+
+
+class KernelError(ExecutionError):
+    """A task's kernel failed."""
+
+
+class ChannelError(PtoError, RuntimeError):
+    """A channel was used in a way it does not allow."""
+
+
+class ChannelClosed(ChannelError):
+    """Nothing more comes through this channel."""
+
+
+class ChannelFull(ChannelError):
+    """The channel has no room for another token."""
+
+
+class InternalError(PtoError, RuntimeError):
+    """A fault of the package itself; please report it."""
+
+
+def error(
+    kind: type[PtoError],
+    text: str,
+    *,
+    at: Place | None = None,
+    notes: tuple[tuple[Place, str], ...] = (),
+    hint: str = "",
+) -> PtoError:
+    """An error of class `kind` at the user's line (or at `at`), in the one format of all errors."""
+    made: PtoError = native.make_error(kind.__name__, text, at, list(notes), hint)
+    return made
+
+
+def user_place() -> Place:
+    """File and line of the innermost frame outside the package."""
+    return native.user_loc()

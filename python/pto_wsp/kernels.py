@@ -1,0 +1,480 @@
+"""`@kernel`: functions on tiles, traced into tile programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+import pto_wsp._pto_wsp as native
+from pto_wsp.annotations import DirectedSpec, ScalarSpec, TileSpec
+from pto_wsp.dtypes import DType
+from pto_wsp.errors import CompileError, TypeCheckError, error
+from pto_wsp.signatures import Signature, is_declaration, parse_signature, place_of
+from pto_wsp.tracing import TileParam, Trace, record
+
+if TYPE_CHECKING:
+    from pto_wsp.compiled import CompiledKernel
+
+BLOCK_OPTIONS = ("BLOCK_M", "BLOCK_N", "BLOCK_K")
+
+
+class KernelIR:
+    """A traced kernel: its operations on whole tiles.
+
+    Attributes
+    ----------
+    ops : list of Op
+        In program order, those in loop bodies too; ``str(op)`` is the line of the text.
+    params : list of native parameters
+        With ``name``, ``direction`` and ``type``.
+    """
+
+    def __init__(self, program: native.TileProgram) -> None:
+        self._program = program
+
+    @property
+    def name(self) -> str:
+        """The kernel's name."""
+        return self._program.name
+
+    @property
+    def params(self) -> list[native.Param]:
+        """The parameters, in order."""
+        return self._program.params
+
+    @property
+    def ops(self) -> list[Op]:
+        """The operations, in program order."""
+        lines = [line.strip() for line in str(self._program).splitlines()]
+        return [Op(name, line) for line in lines[1:-1] if (name := _op_name(line)) is not None]
+
+    def dump(self) -> str:
+        """The text of the tile program, which parses back."""
+        return str(self._program)
+
+    def hash(self) -> str:
+        """Content hash of the text without the kernel's name."""
+        return self._program.hash()
+
+    def __str__(self) -> str:
+        return self.dump()
+
+    def __repr__(self) -> str:
+        return f"<KernelIR {self.name}: {len(self.ops)} operations>"
+
+
+@dataclasses.dataclass(frozen=True)
+class Op:
+    """One operation of a traced kernel."""
+
+    name: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+_op_names = {row.name for row in native.ops()}
+
+
+def _op_name(line: str) -> str | None:
+    words = line.partition(" = ")[2].split() if line.startswith("%") else line.split()
+    return words[0] if words and words[0] in _op_names else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Specialisation:
+    """A kernel for certain constants and tile types."""
+
+    kernel: native.Kernel
+    program: native.TileProgram | None
+
+
+class KernelRef:
+    """A kernel, as `@kernel` makes it.
+
+    In a workload ``k[axes](...)`` emits a task; ``k.compile()`` gives a function of arrays.
+    """
+
+    def __init__(
+        self,
+        function: types.FunctionType,
+        signature: Signature,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._function = function
+        self._signature = signature
+        self._specialised: dict[Any, Specialisation] = {}
+        self._lock = threading.RLock()
+        self.options: Mapping[str, Any] = types.MappingProxyType(dict(options or {}))
+        self.is_declaration = is_declaration(function)
+        self.__name__ = function.__name__
+        self.__qualname__ = function.__qualname__
+        self.__doc__ = function.__doc__
+        self.__module__ = function.__module__
+        self.__wrapped__ = function
+
+    @property
+    def name(self) -> str:
+        """The name of the function."""
+        return self._function.__name__
+
+    @property
+    def symbol(self) -> str:
+        """The qualified name, which tells kernels of one name apart."""
+        return f"{self._function.__module__}.{self._function.__qualname__}"
+
+    @property
+    def module(self) -> types.ModuleType | None:
+        """The module that defines it."""
+        return sys.modules.get(self._function.__module__)
+
+    @property
+    def signature(self) -> Signature:
+        """The parameters by name, in order."""
+        return self._signature
+
+    @property
+    def at(self) -> _AtAxes:
+        """``k.at(b=b, h=h)(...)`` is ``k[b, h](...)``; names are for the reader."""
+        return _AtAxes(self)
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """File and line of the function."""
+        return place_of(self._function)
+
+    def __getitem__(self, axes: Any) -> BoundKernel:
+        return BoundKernel(self, axes if isinstance(axes, tuple) else (axes,))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        BoundKernel(self, ())(*args, **kwargs)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.name}{self._signature}>"
+
+    def trace(self, **values: Any) -> KernelIR:
+        """Runs the body once on symbolic tiles.
+
+        Parameters
+        ----------
+        **values
+            The `Constexpr` parameters; for a parameter annotated with `Tensor` its `Tile` type.
+
+        Raises
+        ------
+        CompileError
+            The kernel is only declared.
+        TypeCheckError
+            At the line in the body where shapes or types do not fit.
+        """
+        constants, tiles = self._split(values)
+        program = self.specialise(constants, tiles).program
+        if program is None:
+            raise error(
+                CompileError,
+                f"kernel '{self.name}' has an empty body: it is a declaration",
+                hint="supply it with program.register_kernel(name, implementation)",
+            )
+        return KernelIR(program)
+
+    @property
+    def ir(self) -> KernelIR:
+        """The traced kernel (with the defaults of its `Constexpr` parameters)."""
+        return self.trace()
+
+    def compile(self, target: str = "cpu", schedule: Any = None, **options: Any) -> CompiledKernel:
+        """Compiles it to a function of arrays.
+
+        Parameters
+        ----------
+        target : str
+            ``"cpu"`` or ``"cpu_sim"``.
+        schedule : list or str, optional
+            Steps in the form of JSON that replace the default schedule.
+        **options
+            `Constexpr` parameters, values of Symbols, `Tile` types of parameters annotated with
+            `Tensor`, and ``BLOCK_M``, ``BLOCK_N``, ``BLOCK_K``.
+
+        Returns
+        -------
+        CompiledKernel
+        """
+        values, blocks, symbols = self._split_options(options)
+        constants, tiles = self._split(values)
+        from pto_wsp.compiled import CompiledKernel
+
+        return CompiledKernel(self, target, schedule, blocks, symbols, constants, tiles)
+
+    def lower(self, target: str = "cpu", **options: Any) -> str:
+        """The loop nest that `compile` makes, as text."""
+        return self.compile(target, **options).loop_nest
+
+    def specialise(
+        self, constants: Mapping[str, Any], tiles: Mapping[str, TileSpec]
+    ) -> Specialisation:
+        """The kernel for these constants and tile types; traced at most once for each."""
+        constants = self._with_defaults(constants)
+        key = (tuple(constants.items()), tuple(sorted(tiles.items(), key=lambda item: item[0])))
+        try:
+            hash(key)
+        except TypeError as cause:
+            raise error(
+                TypeCheckError,
+                f"kernel '{self.name}': a Constexpr value must be hashable: {cause}",
+            ) from cause
+        with self._lock:
+            found = self._specialised.get(key)
+            if found is None:
+                params = self._native_params(constants, tiles)
+                program = None if self.is_declaration else self._record(params, constants)
+                kernel = native.Kernel(self.name, params, program, self.place)
+                found = self._specialised[key] = Specialisation(kernel, program)
+            return found
+
+    def implement(self, declared: Sequence[native.Param]) -> native.TileProgram:
+        """The tile program that stands in for a declaration with the parameters `declared`."""
+        names = self._signature.runtime
+        tiles = {}
+        for name, param in zip(names, declared):
+            spec = self._signature[name].spec
+            if isinstance(spec, DirectedSpec) and spec.tile is None:
+                tiles[name] = TileSpec(param.type.rows, param.type.columns, param.type.dtype)
+        program = self.specialise({}, tiles).program
+        if program is None:
+            raise error(
+                CompileError,
+                f"kernel '{self.name}' has an empty body and cannot implement another kernel",
+            )
+        return program
+
+    def owns(self, kernel: native.Kernel) -> bool:
+        """True when `kernel` is one of its specialisations."""
+        return any(made.kernel is kernel for made in self._specialised.values())
+
+    def _record(
+        self, params: list[native.Param], constants: Mapping[str, Any]
+    ) -> native.TileProgram:
+        trace = Trace(self.name, self.place)
+        arguments: dict[str, Any] = dict(constants)
+        for param in params:
+            index = trace.builder.param(param)
+            arguments[param.name] = (
+                TileParam(trace, index, param.name, param.type)
+                if param.is_tile
+                else trace.wrap(trace.builder.scalar(index))
+            )
+
+        def body() -> None:
+            by_keyword = self._signature.keyword_only
+            positional = [arguments[name] for name in self._signature if name not in by_keyword]
+            self._function(*positional, **{name: arguments[name] for name in by_keyword})
+
+        return record(trace, body)
+
+    def _native_params(
+        self, constants: Mapping[str, Any], tiles: Mapping[str, TileSpec]
+    ) -> list[native.Param]:
+        replaced = {
+            name: native.Affine(value)
+            for name, value in constants.items()
+            if isinstance(value, int) and not isinstance(value, bool)
+        }
+        params = []
+        for name in self._signature.runtime:
+            spec = self._signature[name].spec
+            if isinstance(spec, ScalarSpec):
+                params.append(native.Param.scalar(name, spec.dtype, self.place))
+                continue
+            assert isinstance(spec, DirectedSpec)
+            tile = spec.tile or tiles.get(name)
+            if tile is None:
+                raise error(
+                    TypeCheckError,
+                    f"kernel '{self.name}': the tile type of '{name}: {spec!r}' is not known here",
+                    hint=f"give it: {name}=Tile[rows, cols, dtype]",
+                )
+            for dim in (tile.rows, tile.cols):
+                self._check_constexpr_dims(name, dim, constants)
+            tile_type = native.TileType(
+                tile.dtype, tile.rows.substitute(replaced), tile.cols.substitute(replaced)
+            )
+            params.append(native.Param.tile(name, spec.direction, tile_type, self.place))
+        return params
+
+    def _check_constexpr_dims(
+        self, name: str, dim: native.Affine, constants: Mapping[str, Any]
+    ) -> None:
+        for used in dim.terms:
+            if used in constants and not isinstance(constants[used], int):
+                raise error(
+                    TypeCheckError,
+                    f"kernel '{self.name}': '{used}' is a dim of '{name}' and must be an integer, "
+                    f"got {constants[used]!r}",
+                )
+
+    def _with_defaults(self, constants: Mapping[str, Any]) -> dict[str, Any]:
+        values = {}
+        for name in self._signature.constexprs:
+            parameter = self._signature[name]
+            if name in constants:
+                values[name] = constants[name]
+            elif parameter.has_default:
+                values[name] = parameter.default
+            else:
+                raise error(
+                    TypeCheckError,
+                    f"kernel '{self.name}': the Constexpr parameter '{name}' has no value",
+                    hint=f"pass {name}=...",
+                )
+        return values
+
+    def _split(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, TileSpec]]:
+        """Separates constants from tile types; refuses other names."""
+        constants: dict[str, Any] = {}
+        tiles: dict[str, TileSpec] = {}
+        for name, value in values.items():
+            parameter = self._signature.get(name)
+            if name in self._signature.constexprs:
+                constants[name] = value
+            elif (
+                parameter is not None
+                and isinstance(parameter.spec, DirectedSpec)
+                and parameter.spec.tile is None
+                and isinstance(value, TileSpec)
+            ):
+                tiles[name] = value
+            else:
+                raise self._unknown_option(name)
+        return constants, tiles
+
+    def _split_options(
+        self, options: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, int], dict[str, int]]:
+        values: dict[str, Any] = {}
+        blocks: dict[str, int] = {}
+        symbols: dict[str, int] = {}
+        for name, value in options.items():
+            if name in self._signature:
+                values[name] = value
+            elif name in BLOCK_OPTIONS:
+                blocks[name] = block_size(name, value)
+            elif name in self._symbols():
+                symbols[name] = int(value)
+            else:
+                raise self._unknown_option(name)
+        return values, blocks, symbols
+
+    def _symbols(self) -> list[str]:
+        """Names in the dims that are not `Constexpr` parameters."""
+        found: dict[str, None] = {}
+        for parameter in self._signature.values():
+            spec = parameter.spec
+            if isinstance(spec, DirectedSpec) and spec.tile is not None:
+                for dim in (spec.tile.rows, spec.tile.cols):
+                    found.update(dict.fromkeys(dim.terms))
+        return [name for name in found if name not in self._signature.constexprs]
+
+    def _unknown_option(self, name: str) -> TypeCheckError:
+        known = [*self._signature.constexprs, *self._symbols(), *BLOCK_OPTIONS]
+        made = error(
+            TypeCheckError,
+            f"kernel '{self.name}': unknown option '{name}'",
+            hint="the options are " + ", ".join(known),
+        )
+        assert isinstance(made, TypeCheckError)
+        return made
+
+
+class _AtAxes:
+    """`k.at(b=b)`, and the same as an attribute."""
+
+    def __init__(self, kernel: KernelRef) -> None:
+        self._kernel = kernel
+
+    def __call__(self, **axes: Any) -> BoundKernel:
+        return BoundKernel(self._kernel, tuple(axes.values()))
+
+
+class BoundKernel:
+    """A kernel with its axes: ``k[b, h]``; calling it in a workload emits a task."""
+
+    def __init__(self, kernel: KernelRef, axes: tuple[Any, ...]) -> None:
+        self.kernel = kernel
+        self.axes = axes
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        from pto_wsp.workloads import emit_task
+
+        emit_task(self.kernel, self.axes, args, kwargs)
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.kernel.name}{list(self.axes)}>"
+
+
+def kernel_schedule(steps: Any) -> native.KernelSchedule:
+    """Steps given as JSON text, as the lists that JSON would hold, or already as a schedule."""
+    if isinstance(steps, native.KernelSchedule):
+        return steps
+    text = steps if isinstance(steps, str) else json.dumps(steps)
+    return native.KernelSchedule.from_json(text)
+
+
+def block_size(name: str, value: Any) -> int:
+    """A tile size of the schedule."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise error(TypeCheckError, f"{name} must be an integer >= 1, got {value!r}")
+    return value
+
+
+def tile_of_shape(shape: Iterable[int], dtype: DType) -> TileSpec:
+    """The tile that the trailing two dimensions of a view are."""
+    rows, cols = [1, 1, *shape][-2:]
+    return TileSpec(native.Affine(rows), native.Affine(cols), dtype)
+
+
+@overload
+def kernel(function: Callable[..., Any]) -> KernelRef: ...
+@overload
+def kernel(**options: Any) -> Callable[[Callable[..., Any]], KernelRef]: ...
+
+
+def kernel(function: Any = None, **options: Any) -> Any:
+    """Makes a kernel of a function on tiles.
+
+    The body is traced with the primitives of `pto` when it is first needed. An empty body
+    (``...``, ``pass`` or a docstring) declares a kernel that ``program.register_kernel`` supplies.
+
+    Raises
+    ------
+    TypeCheckError
+        An annotation is missing or wrong.
+    CompileError
+        An option that is not known.
+    """
+    if options:
+        name = next(iter(options))
+        raise error(
+            CompileError,
+            f"@kernel: the option '{name}' is not supported yet",
+            hint="write the body with pto.*",
+        )
+    visible = sys._getframe(1).f_locals
+
+    def decorate(body: Callable[..., Any]) -> KernelRef:
+        if not isinstance(body, types.FunctionType):
+            raise error(TypeCheckError, f"@kernel: expected a function, got {body!r}")
+        return KernelRef(body, parse_signature(body, visible), options)
+
+    return decorate if function is None else decorate(function)
+
+
+jit_kernel = kernel

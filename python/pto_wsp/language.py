@@ -1,0 +1,295 @@
+"""The tile language: what the body of a kernel may call, as ``pto.add`` or ``tl.add``.
+
+Every function makes one operation of the native table; names, signatures and documentation come
+from there. Operands are values, tile parameters (loaded whole) and numbers, which take the type of
+the tile they meet.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pto_wsp._pto_wsp as native
+from pto_wsp.dtypes import DType, dtype_of
+from pto_wsp.errors import CompileError, TypeCheckError, error
+from pto_wsp.symbols import Dim, affine_of
+from pto_wsp.tracing import Operand, TileParam, Trace, Value, apply, current_trace, is_number
+
+_by_hand = ("load", "store", "constant", "fori_loop")
+_empty = inspect.Parameter.empty
+
+
+def load(src: Any, offset: Any = (0, 0), shape: Any = None, mask: Any = None) -> Value:
+    """Reads a tile parameter, or the window of `shape` at `offset`.
+
+    Parameters
+    ----------
+    src : tile parameter
+    offset : pair of int or scalar value
+        Row and column of the window's first element.
+    shape : pair of dims, optional
+        Of the window; that of the parameter by default.
+
+    Returns
+    -------
+    Value
+    """
+    trace = current_trace("pto.load")
+    param = _tile_param(trace, src, "pto.load")
+    _no_mask(mask, "pto.load")
+    if shape is None and _is_origin(offset):
+        return trace.wrap(trace.builder.load(param.index))
+    row, column = _offsets(trace, offset, "pto.load")
+    rows, columns = _pair(shape or param.shape, "pto.load: shape")
+    return trace.wrap(
+        trace.builder.load_window(param.index, row, column, affine_of(rows), affine_of(columns))
+    )
+
+
+def store(dst: Any, src: Any, offset: Any = (0, 0), mask: Any = None) -> None:
+    """Writes `src` to a tile parameter, at `offset`; rounds to its element type.
+
+    Parameters
+    ----------
+    dst : tile parameter
+    src : value, tile parameter or number
+    offset : pair of int or scalar value
+    """
+    trace = current_trace("pto.store")
+    if isinstance(src, TileParam) and not isinstance(dst, TileParam):
+        raise error(
+            TypeCheckError,
+            f"pto.store: the destination is {dst!r}, the source {src!r}",
+            hint="the order is pto.store(destination, source)",
+        )
+    param = _tile_param(trace, dst, "pto.store")
+    _no_mask(mask, "pto.store")
+    value = trace.operand(src, "pto.store")
+    if _is_origin(offset):
+        trace.builder.store(param.index, value)
+        return
+    row, column = _offsets(trace, offset, "pto.store")
+    trace.builder.store_window(param.index, value, row, column)
+
+
+def constant(value: float, dtype: Any = None) -> Value:
+    """A number as a 1 x 1 tile; without `dtype` it takes the type of the tile that it meets."""
+    trace = current_trace("pto.constant")
+    if not is_number(value):
+        raise error(TypeCheckError, f"pto.constant: expected a number, got {value!r}")
+    return trace.wrap(trace.constant(value, None if dtype is None else dtype_of(dtype)))
+
+
+def fori_loop(lo: Any, hi: Any, body: Callable[[Value, Any], Any], carry: Any) -> Any:
+    """One loop that carries tiles: ``for i in range(lo, hi): carry = body(i, carry)``.
+
+    Parameters
+    ----------
+    lo, hi : int or I32 scalar value
+        Bounds; they may be known at run time only.
+    body : callable
+        Takes the index and the carried tiles (one, or a tuple) and returns the next ones, of the
+        same types. It is traced once.
+    carry : value, tile parameter, number or sequence of these
+
+    Returns
+    -------
+    Value or tuple of Value
+        The carried tiles after the last iteration.
+    """
+    trace = current_trace("pto.fori_loop")
+    first, last = (_integer(trace, bound, "pto.fori_loop") for bound in (lo, hi))
+    single = not isinstance(carry, (tuple, list))
+    carries = [trace.operand(value, "pto.fori_loop") for value in ([carry] if single else carry)]
+
+    def traced(index: int, values: Sequence[int]) -> list[int]:
+        wrapped = tuple(trace.wrap(value) for value in values)
+        result = body(trace.wrap(index), wrapped[0] if single else wrapped)
+        parts = [result] if single else result
+        if not isinstance(parts, (tuple, list)) or len(parts) != len(carries):
+            count = len(parts) if isinstance(parts, (tuple, list)) else 1
+            raise error(
+                TypeCheckError,
+                f"pto.fori_loop: the body carries {len(carries)} values and returned {count}",
+            )
+        return [trace.operand(part, "pto.fori_loop") for part in parts]
+
+    made = trace.builder.fori_loop(first, last, carries, traced)
+    results = tuple(trace.wrap(value) for value in made)
+    return results[0] if single else results
+
+
+def _tile_param(trace: Trace, what: Any, primitive: str) -> TileParam:
+    if not isinstance(what, TileParam):
+        raise error(
+            TypeCheckError,
+            f"{primitive}: expected a tile parameter of the kernel, got {what!r}",
+        )
+    what.trace.check(trace, what)
+    return what
+
+
+def _no_mask(mask: Any, primitive: str) -> None:
+    if mask is not None:
+        raise error(
+            CompileError,
+            f"{primitive}: mask= is not supported yet",
+            hint="choose elements with pto.where(condition, a, b)",
+        )
+
+
+def _is_origin(offset: Any) -> bool:
+    return (
+        isinstance(offset, tuple)
+        and all(isinstance(part, int) and part == 0 for part in offset)
+        and len(offset) == 2
+    )
+
+
+def _pair(what: Any, text: str) -> tuple[Any, Any]:
+    if not isinstance(what, (tuple, list)) or len(what) != 2:
+        raise error(TypeCheckError, f"{text} must be a pair (rows, columns), got {what!r}")
+    return what[0], what[1]
+
+
+def _offsets(trace: Trace, offset: Any, primitive: str) -> tuple[int, int]:
+    row, column = _pair(offset, f"{primitive}: offset")
+    return _integer(trace, row, primitive), _integer(trace, column, primitive)
+
+
+def _integer(trace: Trace, what: Any, primitive: str) -> int:
+    """An I32 scalar of an integer or a value."""
+    if isinstance(what, (Value, TileParam)):
+        return trace.operand(what, primitive)
+    if isinstance(what, bool) or not hasattr(what, "__index__"):
+        raise error(TypeCheckError, f"{primitive}: expected an integer, got {what!r}")
+    return int(trace.builder.constant(what.__index__(), DType.I32))
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _attribute_default(text: str) -> Any:
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _attribute(name: str, value: Any) -> native.AttributeValue:
+    """A Python value as the native side holds it."""
+    if isinstance(value, DType):
+        return str(value.value)
+    if isinstance(value, Dim):
+        return value.affine
+    if isinstance(value, (bool, int, float, str)):
+        return value
+    raise error(TypeCheckError, f"'{name}' cannot be {value!r}")
+
+
+def _primitive(row: native.OpInfo) -> Callable[..., Value]:
+    """The Python function of one row of the table."""
+    operands = [name.rstrip("?") for name in _split(row.operands)]
+    parameters = [
+        inspect.Parameter(
+            name.rstrip("?"),
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=None if name.endswith("?") else _empty,
+        )
+        for name in _split(row.operands)
+    ]
+    attributes = []
+    for text in _split(row.attributes):
+        name, _, default = (part.strip() for part in text.partition("="))
+        attributes.append(name)
+        parameters.append(
+            inspect.Parameter(
+                name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=_attribute_default(default) if default else _empty,
+            )
+        )
+    signature = inspect.Signature(parameters)
+
+    def primitive(*args: Any, **kwargs: Any) -> Value:
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as cause:
+            raise error(
+                TypeCheckError, f"pto.{row.name}: {cause}", hint=f"it is {row.name}{signature}"
+            ) from None
+        bound.apply_defaults()
+        values = bound.arguments
+        passed = [values[name] for name in operands if values[name] is not None]
+        named = {name: _attribute(name, values[name]) for name in attributes}
+        return apply(row.name, passed, named)
+
+    return _documented(primitive, row.name, signature, row.doc)
+
+
+def _documented(
+    function: Callable[..., Value], name: str, signature: inspect.Signature, doc: str
+) -> Callable[..., Value]:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc[:1].upper() + doc[1:] + ("" if doc.endswith(".") else ".")
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    return function
+
+
+# Elementwise operations under the names that say which operand is a column [r, 1] or a row [1, c].
+_broadcasts = {
+    "rowmul": ("mul", "column"),
+    "rowadd": ("add", "column"),
+    "colmul": ("mul", "row"),
+    "coladd": ("add", "row"),
+}
+
+
+def _broadcast_primitive(name: str) -> Callable[..., Value]:
+    operation, what = _broadcasts[name]
+
+    def primitive(tile: Any, vec: Any) -> Value:
+        for operand in (tile, vec):
+            if not isinstance(operand, Operand):
+                raise error(TypeCheckError, f"pto.{name}: operand {operand!r} is no tile")
+        wanted = (tile.shape[0], 1) if what == "column" else (1, tile.shape[1])
+        if vec.shape != wanted:
+            raise error(
+                TypeCheckError,
+                f"pto.{name}: the second operand is {list(vec.shape)}, expected {list(wanted)}",
+            )
+        return apply(operation, [tile, vec])
+
+    doc = f"`{operation}` of a tile [r, c] and a {what}, broadcast over the tile."
+    return _documented(primitive, name, inspect.signature(primitive), doc)
+
+
+_aliases = {"max": "maximum", "min": "minimum"}
+_names = [row.name for row in native.ops()]
+
+for _row in native.ops():
+    if _row.name not in _by_hand:
+        globals()[_row.name] = _primitive(_row)
+for _name in _broadcasts:
+    globals()[_name] = _broadcast_primitive(_name)
+for _name, _target in _aliases.items():
+    globals()[_name] = globals()[_target]
+
+__all__ = sorted({*_names, *_broadcasts, *_aliases})
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(name)
+    near = native.nearest_name(name, __all__)
+    asked = f"; did you mean pto.{near}?" if near else ""
+    raise AttributeError(f"there is no pto.{name}{asked} (there are {', '.join(__all__)})")
+
+
+def __dir__() -> list[str]:
+    return __all__

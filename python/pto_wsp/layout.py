@@ -1,0 +1,140 @@
+"""How the dimensions of a tensor are distributed over a mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pto_wsp._pto_wsp as native
+from pto_wsp.errors import TypeCheckError, error
+
+
+class TensorShard:
+    """A dimension that is sharded over a mesh axis. Prints as ``S(0)``."""
+
+    __slots__ = ("mesh_axis",)
+
+    def __init__(self, mesh_axis: int = 0) -> None:
+        if not isinstance(mesh_axis, int) or isinstance(mesh_axis, bool) or mesh_axis < 0:
+            raise error(
+                TypeCheckError, f"TensorShard: mesh axis must be an integer >= 0, got {mesh_axis!r}"
+            )
+        self.mesh_axis = mesh_axis
+
+    def __repr__(self) -> str:
+        return f"S({self.mesh_axis})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TensorShard) and other.mesh_axis == self.mesh_axis
+
+    def __hash__(self) -> int:
+        return hash(("S", self.mesh_axis))
+
+
+class TensorReplicate:
+    """A dimension that every member of the mesh holds whole. Prints as ``R``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "R"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TensorReplicate)
+
+    def __hash__(self) -> int:
+        return hash("R")
+
+
+class TensorLayout:
+    """Distribution of each dimension of a tensor. Prints as ``Layout(S(0), R, R, R)``.
+
+    Parameters
+    ----------
+    dist : iterable of TensorShard and TensorReplicate
+        One entry for each dimension.
+    """
+
+    __slots__ = ("_native",)
+
+    def __init__(self, dist: Iterable[TensorShard | TensorReplicate], mem: object = None) -> None:
+        if mem is not None:
+            raise error(
+                TypeCheckError,
+                "TensorLayout: memory layouts (mem=) are not supported yet",
+                hint="strides of the array itself are honoured: pass the strided array to Tensor",
+            )
+        dims = []
+        for number, entry in enumerate(dist):
+            if isinstance(entry, TensorShard):
+                dims.append(native.Distribution(entry.mesh_axis))
+            elif isinstance(entry, TensorReplicate):
+                dims.append(native.Distribution(-1))
+            else:
+                raise error(
+                    TypeCheckError,
+                    f"TensorLayout: entry {number} is {entry!r}",
+                    hint="use TensorShard(mesh_axis) or TensorReplicate()",
+                )
+        self._native = native.TensorLayout(dims)
+
+    @classmethod
+    def _of(cls, made: native.TensorLayout) -> TensorLayout:
+        layout = cls.__new__(cls)
+        layout._native = made
+        return layout
+
+    @classmethod
+    def default(cls, rank: int) -> TensorLayout:
+        """All dimensions replicated."""
+        return cls.replicated(rank)
+
+    @classmethod
+    def replicated(cls, rank: int) -> TensorLayout:
+        """All dimensions replicated."""
+        return cls._of(native.TensorLayout.replicated(rank))
+
+    @classmethod
+    def sharded(cls, dim: int, rank: int, mesh_axis: int = 0) -> TensorLayout:
+        """Dimension `dim` of `rank` sharded over `mesh_axis`, the others replicated."""
+        return cls._of(native.TensorLayout.sharded(dim, rank, mesh_axis))
+
+    @property
+    def dist(self) -> tuple[TensorShard | TensorReplicate, ...]:
+        """The distribution of each dimension."""
+        return tuple(
+            TensorReplicate() if dim.replicated else TensorShard(dim.mesh_axis)
+            for dim in self._native.dims
+        )
+
+    @property
+    def rank(self) -> int:
+        """Number of dimensions."""
+        return len(self._native.dims)
+
+    def is_replicated(self) -> bool:
+        """True when no dimension is sharded."""
+        return self._native.is_replicated()
+
+    def sharded_dims(self) -> list[int]:
+        """The dimensions that are sharded, ascending."""
+        return self._native.sharded_dims()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TensorLayout) and self._native == other._native
+
+    def __hash__(self) -> int:
+        return hash(str(self._native))
+
+    def __repr__(self) -> str:
+        return str(self._native)
+
+
+def tensor_layout_join(a: TensorLayout, b: TensorLayout) -> TensorLayout:
+    """The layout of an elementwise result: per dimension R ⊔ x = x, S(i) ⊔ S(i) = S(i).
+
+    Raises
+    ------
+    LayoutIncompatibleError
+        S(i) ⊔ S(j) with i != j, or different ranks: data would have to move.
+    """
+    return TensorLayout._of(native.layout_join(a._native, b._native))

@@ -1,0 +1,175 @@
+"""Loop variables of a workload, and the affine expressions that index tensors."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+
+import pto_wsp._pto_wsp as native
+from pto_wsp.errors import CompileError, TypeCheckError, error
+from pto_wsp.scalar_expr import ScalarExpr, as_expr
+
+_affine_hint = "indices are sums of loop variables times integers, such as 2*i + j + 1"
+_scalar_hint = "; sizes and keys may be any pto_wsp.scalar_expr.as_expr(i)"
+
+
+class AxisVar:
+    """A loop variable, or an affine expression of some: ``2*i + j + 1``.
+
+    A workload's body runs once for all iterations, so the value is not known in it.
+    """
+
+    __slots__ = ("affine",)
+    __array_ufunc__ = None
+
+    def __init__(self, affine: native.Affine) -> None:
+        self.affine = affine
+
+    @property
+    def name(self) -> str:
+        """The variable's name in texts, or the expression."""
+        return str(self.affine)
+
+    def __add__(self, other: Any) -> Any:
+        return self._affine("+", other, self.affine.__add__)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Any:
+        return self._affine("-", other, self.affine.__sub__)
+
+    def __rsub__(self, other: Any) -> Any:
+        return -self + other
+
+    def __neg__(self) -> AxisVar:
+        return AxisVar(self.affine * -1)
+
+    def __pos__(self) -> AxisVar:
+        return self
+
+    def __mul__(self, other: Any) -> Any:
+        if isinstance(other, ScalarExpr):
+            return NotImplemented
+        if isinstance(other, AxisVar):
+            self._not_affine(f"({self}) * ({other})")
+        if not _is_integer(other):
+            self._not_affine(f"({self}) * {other!r}")
+        return AxisVar(self.affine * int(other))
+
+    __rmul__ = __mul__
+
+    def _affine(self, sign: str, other: Any, combine: Any) -> Any:
+        if isinstance(other, ScalarExpr):
+            return NotImplemented
+        if not isinstance(other, AxisVar) and not _is_integer(other):
+            self._not_affine(f"({self}) {sign} {other!r}")
+        return AxisVar(combine(index_affine(other)))
+
+    def _not_affine(self, text: str) -> NoReturn:
+        raise error(
+            CompileError,
+            f"{text} is not an affine expression of loop variables",
+            hint=_affine_hint + _scalar_hint,
+        )
+
+    def __floordiv__(self, other: Any) -> NoReturn:
+        self._not_affine(f"({self}) // {other!r}")
+
+    def __rfloordiv__(self, other: Any) -> NoReturn:
+        self._not_affine(f"{other!r} // ({self})")
+
+    def __mod__(self, other: Any) -> NoReturn:
+        self._not_affine(f"({self}) % {other!r}")
+
+    def __rmod__(self, other: Any) -> NoReturn:
+        self._not_affine(f"{other!r} % ({self})")
+
+    def __truediv__(self, other: Any) -> NoReturn:
+        self._not_affine(f"({self}) / {other!r}")
+
+    def __rtruediv__(self, other: Any) -> NoReturn:
+        self._not_affine(f"{other!r} / ({self})")
+
+    def __pow__(self, other: Any) -> NoReturn:
+        self._not_affine(f"({self}) ** {other!r}")
+
+    def __eq__(self, other: object) -> Any:
+        return as_expr(self) == other
+
+    def __ne__(self, other: object) -> Any:
+        return as_expr(self) != other
+
+    def __lt__(self, other: Any) -> Any:
+        return as_expr(self) < other
+
+    def __le__(self, other: Any) -> Any:
+        return as_expr(self) <= other
+
+    def __gt__(self, other: Any) -> Any:
+        return as_expr(self) > other
+
+    def __ge__(self, other: Any) -> Any:
+        return as_expr(self) >= other
+
+    __hash__ = object.__hash__
+
+    def _unknown(self, what: str, hint: str) -> NoReturn:
+        raise error(
+            CompileError,
+            f"{what} of loop variable {self} is not known: the body runs once for all iterations",
+            hint=hint,
+        )
+
+    def __bool__(self) -> bool:
+        self._unknown("the truth", "a condition on a loop variable cannot choose what is built")
+
+    def __int__(self) -> int:
+        self._unknown("the value", "loop over it with P(...), index tensors with it")
+
+    __index__ = __int__
+
+    def __float__(self) -> float:
+        self._unknown("the value", "pass it to a kernel as a Scalar")
+
+    def __iter__(self) -> NoReturn:
+        self._unknown("the elements", "loop over axes with P(...)")
+
+    def __array__(self, *arguments: Any, **options: Any) -> NoReturn:
+        # NumPy comes here when an array is indexed with a loop variable.
+        self._unknown("the value", "to index an array with it, wrap the array: Tensor(Q)[b]")
+
+    def __str__(self) -> str:
+        return str(self.affine)
+
+    def __repr__(self) -> str:
+        return f"AxisVar({str(self)!r})"
+
+
+def _is_integer(what: Any) -> bool:
+    return isinstance(what, (int, np.integer)) and not isinstance(what, bool)
+
+
+def index_affine(what: Any) -> native.Affine:
+    """The affine expression of an index.
+
+    Raises
+    ------
+    TypeCheckError
+        For anything but integers and affine expressions of loop variables.
+    """
+    if isinstance(what, AxisVar):
+        return what.affine
+    if _is_integer(what):
+        return native.Affine(int(what))
+    if isinstance(what, ScalarExpr):
+        raise error(
+            CompileError,
+            f"index {what} is not an affine expression of loop variables",
+            hint=_affine_hint,
+        )
+    raise error(
+        TypeCheckError,
+        f"index {what!r} is neither an integer nor an expression of loop variables",
+        hint=_affine_hint,
+    )

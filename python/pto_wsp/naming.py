@@ -1,0 +1,86 @@
+"""The names that a user gave to things, read from the code that uses them.
+
+A loop ``for b, h in P(batch, heads)`` knows its targets and the variables that hold its axes from
+the bytecode around it: nothing is executed, and where the code has another form there is no name.
+"""
+
+from __future__ import annotations
+
+import dis
+import pathlib
+import sys
+import types
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+_package = str(pathlib.Path(__file__).parent)
+
+_loads = ("LOAD_FAST", "LOAD_NAME", "LOAD_GLOBAL", "LOAD_DEREF", "LOAD_CLASSDEREF")
+_stores = ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF")
+_silent = {"CACHE", "PRECALL", "KW_NAMES", "PUSH_NULL", "NOP", "EXTENDED_ARG", "NOT_TAKEN"}
+
+
+@lru_cache(maxsize=256)
+def _steps(code: types.CodeType) -> tuple[list[dis.Instruction], dict[int, int]]:
+    steps = [step for step in dis.get_instructions(code) if step.opname not in _silent]
+    return steps, {step.offset: number for number, step in enumerate(steps)}
+
+
+def loop_targets(frame: types.FrameType, count: int) -> list[str | None]:
+    """The names of the `count` targets of the ``for`` that `frame` is at."""
+    steps, numbers = _steps(frame.f_code)
+    at = numbers.get(frame.f_lasti)
+    unknown: list[str | None] = [None] * count
+    if at is None or steps[at].opname != "FOR_ITER":
+        return unknown
+    at += 1
+    if count > 1:
+        if at >= len(steps) or steps[at].opname != "UNPACK_SEQUENCE" or steps[at].arg != count:
+            return unknown
+        at += 1
+    names: list[str | None] = []
+    while len(names) < count and at < len(steps) and steps[at].opname.startswith(_stores):
+        # Newer interpreters store two locals in one step.
+        value = steps[at].argval
+        names.extend(value if isinstance(value, tuple) else [value])
+        at += 1
+    return names[:count] if len(names) >= count else unknown
+
+
+def argument_names(frame: types.FrameType, count: int) -> list[str | None]:
+    """The variables passed as the `count` arguments of the call that `frame` is at."""
+    steps, numbers = _steps(frame.f_code)
+    at = numbers.get(frame.f_lasti)
+    unknown: list[str | None] = [None] * count
+    if at is None:
+        return unknown
+    names: list[str | None] = []
+    while len(names) < count and at > 0:
+        at -= 1
+        step = steps[at]
+        if step.opname.startswith(_loads):
+            value = step.argval
+            names.extend(reversed(value) if isinstance(value, tuple) else [value])
+        elif step.opname == "LOAD_CONST":
+            names.append(None)
+        else:
+            return unknown
+    return names[:count][::-1] if len(names) >= count else unknown
+
+
+def singular(name: str) -> str | None:
+    """``head`` for ``heads``; None when `name` is no plural."""
+    if len(name) > 3 and name.endswith("ies"):
+        return name[:-3] + "y"
+    if len(name) > 1 and name.endswith("s") and not name.endswith("ss"):
+        return name[:-1]
+    return None
+
+
+def user_variables() -> Mapping[str, Any]:
+    """The local variables of the innermost function outside the package."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_package):
+        frame = frame.f_back
+    return frame.f_locals if frame is not None else {}

@@ -1,0 +1,292 @@
+"""Compiled workloads."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pto_wsp._pto_wsp as native
+from pto_wsp.annotations import DirectedSpec, ScalarSpec, TileSpec
+from pto_wsp.dtypes import DType
+from pto_wsp.errors import ExecutionError, ScheduleError, TypeCheckError, error
+from pto_wsp.kernels import BLOCK_OPTIONS, KernelRef, block_size, kernel_schedule
+from pto_wsp.signatures import Parameter, Signature, like_declaration, parse_signature
+from pto_wsp.tensor import Tensor
+from pto_wsp.workloads import Workload
+
+
+class Explanation(list[native.Reason]):
+    """Reasons, one a line when printed."""
+
+    def __str__(self) -> str:
+        return "\n".join(str(reason) for reason in self)
+
+    __repr__ = __str__
+
+
+class ProgramStats:
+    """Figures of a program; calling it gives itself.
+
+    Attributes
+    ----------
+    compile_time_ms : float
+        Time to compile it, or to load it from the cache.
+    execute_time_ms : float
+        Time of the last run that ended.
+    task_count : int
+        Tasks of one run.
+    parallel_tasks : int
+        Tasks of the last run that ran while another one did.
+    cache_hits, cache_misses : int
+        Objects of this program that were found compiled, or not.
+    """
+
+    _shown = (
+        "compile_time_ms",
+        "execute_time_ms",
+        "task_count",
+        "parallel_tasks",
+        "cache_hits",
+        "cache_misses",
+    )
+
+    def __init__(self, made: native.ProgramStats) -> None:
+        self.compile_time_ms = made.compile_time_ms
+        self.execute_time_ms = made.execute_time_ms
+        self.task_count = made.task_count
+        self.parallel_tasks = made.parallel_tasks
+        self.cache_hits = made.cache_hits
+        self.cache_misses = made.cache_misses
+        self._total_cycles = made.total_cycles
+        self._note = made.total_cycles_note
+
+    @property
+    def total_cycles(self) -> int:
+        """Virtual cycles of the last run.
+
+        Raises
+        ------
+        ExecutionError
+            Nothing models them for this target.
+        """
+        if self._total_cycles is None:
+            raise error(ExecutionError, f"total_cycles: {self._note}")
+        return self._total_cycles
+
+    def __call__(self) -> ProgramStats:
+        return self
+
+    def __repr__(self) -> str:
+        shown = ", ".join(
+            f"{name}={getattr(self, name):.3f}"
+            if name.endswith("_ms")
+            else f"{name}={getattr(self, name)}"
+            for name in self._shown
+        )
+        return f"<ProgramStats {shown}>"
+
+
+class Program:
+    """A workload that is compiled: it runs any number of times with other data."""
+
+    def __init__(self, made: native.Program, source: Workload) -> None:
+        self._native = made
+        self._workload = source
+
+    @property
+    def workload(self) -> Workload:
+        """What it was compiled from."""
+        return self._workload
+
+    @property
+    def target(self) -> str:
+        """``"cpu"`` or ``"cpu_sim"``."""
+        return self._native.target
+
+    def execute(self) -> None:
+        """Starts a run and returns at once; a run that is going on is waited for first.
+
+        Raises
+        ------
+        ExecutionError
+            A declared kernel was not supplied.
+        """
+        self._native.execute()
+
+    def synchronize(self, timeout: float | None = None) -> bool:
+        """Waits for the run; Ctrl-C is seen meanwhile.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds.
+
+        Returns
+        -------
+        bool
+            False when the timeout passed first.
+
+        Raises
+        ------
+        KernelError
+            A task failed.
+        """
+        return self._native.synchronize(timeout)
+
+    def is_complete(self) -> bool:
+        """True when no run is going on."""
+        return self._native.is_complete()
+
+    def bind(self, **tensors: Any) -> None:
+        """Gives captured tensors other data, by name, for the runs that follow.
+
+        Raises
+        ------
+        TypeCheckError
+            An unknown name, or another shape, element type or strides; then nothing is bound.
+        """
+        known = {tensor.name: tensor.view for tensor in self._workload._native.tensors()}
+        written = self._workload._native.written()
+        views = {}
+        for name, data in tensors.items():
+            is_bfloat = name in known and known[name].dtype is DType.BF16
+            bits = is_bfloat and getattr(data, "dtype", None) == DType.BF16.numpy
+            tensor = (
+                data
+                if isinstance(data, Tensor)
+                else Tensor(data, dtype=DType.BF16 if bits else None)
+            )
+            if not tensor.writeable and name in written:
+                raise error(TypeCheckError, f"bind: '{name}' is written but its array is read-only")
+            views[name] = tensor.view
+        self._native.bind(views)
+
+    def register_kernel(self, kernel: str | KernelRef, implementation: Any) -> None:
+        """Supplies a kernel that was only declared.
+
+        Parameters
+        ----------
+        kernel : str or KernelRef
+            The declaration. A name must be that of one declared kernel.
+        implementation : KernelRef or function
+            A kernel, or a function on tiles; without annotations it has its declaration's.
+
+        Raises
+        ------
+        ScheduleError
+            No such kernel is declared, or several are.
+        TypeCheckError
+            The parameters do not match.
+        """
+        declared = [handle for handle in self._workload._kernels if handle.is_declaration]
+        if isinstance(kernel, str):
+            matching = [handle for handle in declared if handle.name == kernel]
+            if len(matching) > 1:
+                raise error(
+                    ScheduleError,
+                    f"register_kernel: {len(matching)} kernels are declared as '{kernel}'",
+                    hint="pass the kernel itself instead of its name",
+                )
+        elif isinstance(kernel, KernelRef):
+            matching = [handle for handle in declared if self._workload._kernels[handle] is kernel]
+        else:
+            raise error(
+                TypeCheckError, f"register_kernel: expected a name or a kernel, got {kernel!r}"
+            )
+        if not matching:
+            name = kernel if isinstance(kernel, str) else kernel.name
+            names = sorted({handle.name for handle in declared})
+            raise error(
+                ScheduleError,
+                f"register_kernel: no kernel '{name}' is declared in this program",
+                hint="declared are " + ", ".join(names) if names else "every kernel has a body",
+            )
+        for handle in matching:
+            body = _implementation(implementation, handle)
+            self._native.register_kernel(handle, body.implement(handle.params))
+
+    @property
+    def stats(self) -> ProgramStats:
+        """Figures of compilation and of the last run."""
+        return ProgramStats(self._native.stats())
+
+    def explain(self) -> Explanation:
+        """Which rules fired or not, which loops are tracked and why, cache misses."""
+        return Explanation(self._native.explain())
+
+    @property
+    def loop_nests(self) -> str:
+        """The loops of all kernels, then those of the tasks."""
+        return self._native.loop_nests()
+
+    def __repr__(self) -> str:
+        return f"<Program {self._workload!r} for {self.target}>"
+
+
+def _implementation(given: Any, declared: native.Kernel) -> KernelRef:
+    if isinstance(given, KernelRef):
+        return given
+    if not isinstance(given, types.FunctionType):
+        raise error(
+            TypeCheckError,
+            f"register_kernel: the implementation of '{declared.name}' must be a kernel or a "
+            f"function, got {given!r}",
+        )
+    if given.__annotations__:
+        return KernelRef(given, parse_signature(given))
+    parameters = []
+    for param in declared.params:
+        tile = TileSpec(param.type.rows, param.type.columns, param.type.dtype)
+        spec: DirectedSpec | ScalarSpec = (
+            DirectedSpec(param.direction, tile) if param.is_tile else ScalarSpec(param.type.dtype)
+        )
+        parameters.append(Parameter(param.name, spec))
+    return KernelRef(given, like_declaration(given, Signature(declared.name, parameters)))
+
+
+def compile_workload(source: Workload, target: str, options: Mapping[str, Any]) -> Program:
+    """See `Workload.compile`."""
+    if source.type_errors:
+        raise source.type_errors[0]
+    blocks = {}
+    schedules: Sequence[tuple[native.Kernel, native.KernelSchedule]] = []
+    for name, value in options.items():
+        if name in BLOCK_OPTIONS:
+            blocks[name] = block_size(name, value)
+        elif name == "kernels":
+            schedules = _kernel_schedules(source, value)
+        else:
+            raise error(
+                TypeCheckError,
+                f"compile: unknown option '{name}'",
+                hint="the options are target, kernels, " + ", ".join(BLOCK_OPTIONS),
+            )
+    compiled = native.compile(
+        source._native,
+        native.CompileOptions(
+            target=target,
+            tasks=source.schedule,
+            kernels=schedules,
+            block_m=blocks.get("BLOCK_M", 0),
+            block_n=blocks.get("BLOCK_N", 0),
+            block_k=blocks.get("BLOCK_K", 0),
+        ),
+    )
+    return Program(compiled, source)
+
+
+def _kernel_schedules(
+    source: Workload, given: Mapping[KernelRef, Any]
+) -> list[tuple[native.Kernel, native.KernelSchedule]]:
+    found = []
+    for kernel, steps in given.items():
+        handles = [handle for handle, owner in source._kernels.items() if owner is kernel]
+        if not handles:
+            raise error(
+                ScheduleError,
+                f"compile: a schedule is given for {kernel!r}, which the workload does not call",
+            )
+        schedule = kernel_schedule(steps)
+        found += [(handle, schedule) for handle in handles]
+    return found

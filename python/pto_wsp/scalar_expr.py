@@ -1,0 +1,208 @@
+"""Run-time integer expressions: keys of dispatch and streams, sizes of partial tiles.
+
+>>> from pto_wsp.scalar_expr import axis, minimum
+>>> minimum(32, 100 - 32 * axis("b"))
+ScalarExpr('min(32, (100 - (32 * b)))')
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+
+import pto_wsp._pto_wsp as native
+from pto_wsp.errors import CompileError, TypeCheckError, error
+
+_Op = native.ScalarExpr.Op
+
+
+class ScalarExpr:
+    """An integer expression that is evaluated when the program runs.
+
+    Division and remainder round towards minus infinity as Python's do; comparisons give 0 or 1;
+    ``&``, ``|`` and ``~`` are logical.
+
+    Parameters
+    ----------
+    what : str, int, ScalarExpr or loop variable
+        A text such as ``"b % 4"`` is parsed.
+    """
+
+    __slots__ = ("native",)
+    __array_ufunc__ = None
+
+    def __init__(self, what: Any) -> None:
+        self.native: native.ScalarExpr = (
+            native.ScalarExpr.parse(what) if isinstance(what, str) else native_expr(what)
+        )
+
+    @classmethod
+    def of(cls, made: native.ScalarExpr) -> ScalarExpr:
+        """Wraps a native expression."""
+        expr = cls.__new__(cls)
+        expr.native = made
+        return expr
+
+    def variables(self) -> list[str]:
+        """The names it uses, sorted."""
+        return sorted(self.native.variables())
+
+    def evaluate(self, **values: int) -> int:
+        """Its value where the variables are `values`."""
+        return self.native.evaluate(values)
+
+    def _with(self, op: Any, other: Any, reflected: bool = False) -> Any:
+        if not is_scalar(other):
+            return NotImplemented
+        operands = [self.native, native_expr(other)]
+        return ScalarExpr.of(native.ScalarExpr.make(op, operands[::-1] if reflected else operands))
+
+    def __add__(self, other: Any) -> Any:
+        return self._with(_Op.Add, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return self._with(_Op.Add, other, reflected=True)
+
+    def __sub__(self, other: Any) -> Any:
+        return self._with(_Op.Sub, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return self._with(_Op.Sub, other, reflected=True)
+
+    def __mul__(self, other: Any) -> Any:
+        return self._with(_Op.Mul, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return self._with(_Op.Mul, other, reflected=True)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return self._with(_Op.FloorDiv, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return self._with(_Op.FloorDiv, other, reflected=True)
+
+    def __mod__(self, other: Any) -> Any:
+        return self._with(_Op.Mod, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return self._with(_Op.Mod, other, reflected=True)
+
+    def __and__(self, other: Any) -> Any:
+        return self._with(_Op.And, other)
+
+    def __rand__(self, other: Any) -> Any:
+        return self._with(_Op.And, other, reflected=True)
+
+    def __or__(self, other: Any) -> Any:
+        return self._with(_Op.Or, other)
+
+    def __ror__(self, other: Any) -> Any:
+        return self._with(_Op.Or, other, reflected=True)
+
+    def __invert__(self) -> ScalarExpr:
+        return ScalarExpr.of(native.ScalarExpr.make(_Op.Not, [self.native]))
+
+    def __neg__(self) -> ScalarExpr:
+        return ScalarExpr.of(native.ScalarExpr.make(_Op.Sub, [native.ScalarExpr(0), self.native]))
+
+    def __eq__(self, other: object) -> Any:
+        return self._with(_Op.Eq, other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._with(_Op.Ne, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._with(_Op.Lt, other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._with(_Op.Le, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._with(_Op.Gt, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._with(_Op.Ge, other)
+
+    __hash__ = object.__hash__
+
+    def _unknown(self, what: str, hint: str) -> NoReturn:
+        raise error(
+            CompileError, f"{what} of {self} is not known before the program runs", hint=hint
+        )
+
+    def __bool__(self) -> bool:
+        self._unknown(
+            "the truth",
+            "choose with scalar_expr.where(condition, a, b); for min and max use "
+            "scalar_expr.minimum and maximum; for and, or, not use &, |, ~",
+        )
+
+    def __int__(self) -> int:
+        self._unknown("the value", "keep it an expression")
+
+    __index__ = __int__
+
+    def __float__(self) -> float:
+        self._unknown("the value", "keep it an expression")
+
+    def __truediv__(self, other: Any) -> NoReturn:
+        raise error(CompileError, f"({self}) / ({other}) is not an integer", hint="use //")
+
+    def __str__(self) -> str:
+        return str(self.native)
+
+    def __repr__(self) -> str:
+        return f"ScalarExpr({str(self)!r})"
+
+
+def is_scalar(what: Any) -> bool:
+    """True for what can be an operand: expressions, loop variables, integers and booleans."""
+    return isinstance(what, (ScalarExpr, int, np.integer, np.bool_)) or hasattr(what, "affine")
+
+
+def native_expr(what: Any) -> native.ScalarExpr:
+    """The native expression of an operand.
+
+    Raises
+    ------
+    TypeCheckError
+        When it is none.
+    """
+    if isinstance(what, ScalarExpr):
+        return what.native
+    if hasattr(what, "affine"):
+        return native.ScalarExpr.from_affine(what.affine)
+    if isinstance(what, (int, np.integer, np.bool_)):
+        return native.ScalarExpr(int(what))
+    raise error(
+        TypeCheckError,
+        f"a run-time integer expression cannot hold {what!r}",
+        hint="use integers, loop variables and expressions of these",
+    )
+
+
+def as_expr(what: Any) -> ScalarExpr:
+    """An integer, loop variable or text as an expression."""
+    return what if isinstance(what, ScalarExpr) else ScalarExpr(what)
+
+
+def axis(name: str) -> ScalarExpr:
+    """The value of the loop variable called `name`."""
+    return ScalarExpr.of(native.ScalarExpr.variable(name))
+
+
+def minimum(a: Any, b: Any) -> ScalarExpr:
+    """The smaller of two."""
+    return ScalarExpr.of(native.ScalarExpr.make(_Op.Min, [native_expr(a), native_expr(b)]))
+
+
+def maximum(a: Any, b: Any) -> ScalarExpr:
+    """The larger of two."""
+    return ScalarExpr.of(native.ScalarExpr.make(_Op.Max, [native_expr(a), native_expr(b)]))
+
+
+def where(condition: Any, a: Any, b: Any) -> ScalarExpr:
+    """`a` where `condition` is not 0, else `b`."""
+    operands = [native_expr(condition), native_expr(a), native_expr(b)]
+    return ScalarExpr.of(native.ScalarExpr.make(_Op.Select, operands))

@@ -1,0 +1,407 @@
+"""Strided views of memory, zero copy from NumPy, DLPack and the buffer protocol."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+import pto_wsp._pto_wsp as native
+from pto_wsp import context
+from pto_wsp.dtypes import DType, Location, dtype_of
+from pto_wsp.errors import TypeCheckError, error
+from pto_wsp.layout import TensorLayout
+from pto_wsp.loop_variables import index_affine
+from pto_wsp.scalar_expr import native_expr
+
+
+class _Storage:
+    """Memory that tensors are views of: an array, or zeros made when they are first needed."""
+
+    def __init__(
+        self, array: np.ndarray[Any, Any] | None, shape: tuple[int, ...], dtype: DType, name: str
+    ) -> None:
+        self.array = array
+        self.shape = shape
+        self.dtype = dtype
+        self.name = name
+        self._view: native.TensorView | None = None
+        self._handle: native.TensorHandle | None = None
+
+    @property
+    def view(self) -> native.TensorView:
+        if self._view is None:
+            if self.array is None:
+                self._view = native.TensorView.allocate(list(self.shape), self.dtype)
+            else:
+                self._view = native.TensorView.from_array(self.array, self.dtype)
+        return self._view
+
+    def shared_array(self) -> np.ndarray[Any, Any]:
+        if self.array is None:
+            self.array = self.view.array()
+        return self.array
+
+    @property
+    def handle(self) -> native.TensorHandle:
+        """What workloads hold."""
+        if self._handle is None:
+            self._handle = native.TensorHandle(self.name, self.view)
+        return self._handle
+
+    def set_name(self, name: str) -> None:
+        self.name = name
+        if self._handle is not None:
+            self._handle.name = name
+
+
+class Tensor:
+    """A view of an array that kernels work on.
+
+    Parameters
+    ----------
+    data : array, optional
+        A NumPy array or any object with ``__dlpack__`` or the buffer protocol; used in place, with
+        any strides. Without it, zeros of `shape` are allocated when they are first needed.
+    shape : tuple of int, optional
+        Of the zeros, or a check of `data`.
+    dtype : DType, optional
+        By default that of `data`, or F32. ``DType.BF16`` with a ``uint16`` array means its bits.
+    location : Location
+        The level of memory it lives in.
+    layout : TensorLayout, optional
+        How it is distributed; replicated by default.
+    name : str, optional
+        The name in texts and for ``program.bind``; by default that of the variable that holds it
+        where a workload first uses it.
+
+    Raises
+    ------
+    TypeCheckError
+        Data that is no array, of another type or shape.
+
+    Notes
+    -----
+    ``t[i]``, ``t[i, j]``, ``t[a:b]`` are views. With loop variables of a workload they are views
+    that move with the loop. ``np.asarray(t)`` shares memory.
+    """
+
+    __slots__ = ("_layout", "_location", "_region", "_storage", "_view", "base")
+    __array_priority__ = 100
+
+    base: Tensor
+
+    def __init__(
+        self,
+        data: Any = None,
+        shape: tuple[int, ...] | None = None,
+        dtype: Any = None,
+        location: Location = Location.Global,
+        layout: TensorLayout | None = None,
+        name: str | None = None,
+    ) -> None:
+        wanted = None if dtype is None else dtype_of(dtype)
+        if data is None:
+            if shape is None:
+                raise error(TypeCheckError, "Tensor: needs data or a shape", hint="Tensor(array)")
+            array = None
+            extents = _checked_shape(shape)
+            element = wanted or DType.F32
+        else:
+            array, element = _array_of(data, wanted)
+            extents = array.shape
+            if shape is not None and tuple(shape) != extents:
+                raise error(
+                    TypeCheckError,
+                    f"Tensor: shape {_text(tuple(shape))} does not fit data of shape "
+                    f"{_text(extents)}",
+                )
+        if layout is not None and layout.rank != len(extents):
+            raise error(
+                TypeCheckError,
+                f"Tensor: layout {layout!r} has {layout.rank} dimensions, the tensor "
+                f"{len(extents)}",
+            )
+        self._storage = _Storage(array, extents, element, name or "")
+        self._location = Location(location)
+        self._layout = layout or TensorLayout.default(len(extents))
+        self._region: native.Region | None = None
+        self._view: native.TensorView | None = None
+        self.base = self
+
+    @staticmethod
+    def accepts(data: Any) -> bool:
+        """True when `data` can be wrapped without a copy."""
+        if isinstance(data, (np.ndarray, Tensor)) or hasattr(data, "__dlpack__"):
+            return True
+        try:
+            memoryview(data)
+        except TypeError:
+            return False
+        return True
+
+    @property
+    def name(self) -> str:
+        """The name, empty until a workload has used it."""
+        return self._storage.name
+
+    @property
+    def data(self) -> Any:
+        """The array of the same memory."""
+        return np.asarray(self)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The extent of each dimension."""
+        if self.base is self:
+            return self._storage.shape
+        assert self._region is not None
+        return tuple(self._region.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> DType:
+        """Element type."""
+        return self._storage.dtype
+
+    @property
+    def location(self) -> Location:
+        """The level of memory it lives in."""
+        return self._location
+
+    @property
+    def layout(self) -> TensorLayout:
+        """How it is distributed."""
+        return self._layout
+
+    @property
+    def writeable(self) -> bool:
+        """False for a view of a read-only array."""
+        array = self._storage.array
+        return array is None or bool(array.flags.writeable)
+
+    @property
+    def view(self) -> native.TensorView:
+        """The native view.
+
+        Raises
+        ------
+        TypeCheckError
+            It moves with a loop variable and is at no certain place.
+        """
+        if self.base is self:
+            return self._storage.view
+        if self._view is None:
+            raise error(
+                TypeCheckError,
+                f"tensor view {self._region} moves with a loop variable and has no data of its own",
+                hint="pass it to a kernel in the workload",
+            )
+        return self._view
+
+    @property
+    def identity(self) -> int:
+        """The same for all views of one memory."""
+        return id(self._storage)
+
+    def set_name(self, name: str) -> None:
+        """Names the memory that this is a view of."""
+        self._storage.set_name(name)
+
+    def region(self) -> native.Region:
+        """The region of the base tensor that this is."""
+        if self._region is None:
+            building = context.current()
+            if building is not None:
+                building.name_tensor(self)
+            self._region = native.Region.whole(self._storage.handle)
+        return self._region
+
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        count = 1
+        for extent in self.shape:
+            count *= extent
+        return count * self.dtype.itemsize
+
+    def with_layout(self, layout: TensorLayout) -> Tensor:
+        """The same memory with another layout."""
+        if layout.rank != self.ndim:
+            raise error(
+                TypeCheckError,
+                f"Tensor: layout {layout!r} has {layout.rank} dimensions, the tensor {self.ndim}",
+            )
+        return self._derived(self._region, self._view, layout)
+
+    def slice(self, begin: Any, end: Any) -> Tensor:
+        """[begin, end) of the first dimension; both may move with loop variables, their distance
+        is constant."""
+        return self._slice(begin, end)
+
+    def valid(self, rows: Any = None, cols: Any = None) -> Tensor:
+        """A partial tile: only `rows` rows and `cols` columns are read or written.
+
+        Parameters
+        ----------
+        rows, cols : int, loop variable or ScalarExpr, optional
+            At most the view's extents.
+        """
+        limits = [None if limit is None else native_expr(limit) for limit in (rows, cols)]
+        return self._derived(self.region().valid(*limits), None, self._layout)
+
+    def __getitem__(self, key: Any) -> Tensor:
+        keys = key if isinstance(key, tuple) else (key,)
+        if len(keys) > self.ndim:
+            raise error(
+                TypeCheckError,
+                f"tensor of shape {_text(self.shape)} takes at most {self.ndim} indices, "
+                f"got {len(keys)}",
+            )
+        if any(isinstance(part, builtins.slice) for part in keys[:-1]):
+            raise error(
+                TypeCheckError,
+                "tensor: a slice must be the last index",
+                hint="index the leading dimensions first: t[b][0:32]",
+            )
+        found = self
+        for part in keys:
+            found = (
+                found._slice_of(part) if isinstance(part, builtins.slice) else found._index(part)
+            )
+        return found
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise error(TypeCheckError, "len: a tensor of rank 0 has no length")
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        array = self._array()
+        if dtype is not None and np.dtype(dtype) != array.dtype:
+            if copy is False:
+                raise ValueError("another dtype needs a copy")
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __repr__(self) -> str:
+        named = f"{self.name}: " if self.name else ""
+        return f"<Tensor {named}{self.dtype.value}{_text(self.shape)}>"
+
+    def _array(self) -> np.ndarray[Any, Any]:
+        if self.base is self:
+            return self._storage.shared_array()
+        return self.view.array()
+
+    def _derived(
+        self, region: native.Region | None, view: native.TensorView | None, layout: TensorLayout
+    ) -> Tensor:
+        made = Tensor.__new__(Tensor)
+        made._storage = self._storage
+        made._location = self._location
+        made._layout = layout
+        made._region = region
+        made._view = view
+        made.base = self.base
+        if region is None:
+            made.base = made
+        return made
+
+    def _has_place(self) -> bool:
+        return self.base is self or self._view is not None
+
+    def _inner_layout(self) -> TensorLayout:
+        return TensorLayout(self._layout.dist[1:])
+
+    def _index(self, at: Any) -> Tensor:
+        affine = index_affine(at)
+        constant = affine.as_constant()
+        view = None
+        if constant is not None and self._has_place():
+            if constant < 0 and self.shape:
+                constant += self.shape[0]
+            view = self.view.index(constant)
+        return self._derived(self.region().index(affine), view, self._inner_layout())
+
+    def _slice_of(self, part: builtins.slice) -> Tensor:
+        if part.step not in (None, 1):
+            raise error(
+                TypeCheckError,
+                f"tensor: a slice has step 1, got {part.step!r}",
+                hint="take the strided view in NumPy: Tensor(array[::2])",
+            )
+        begin = 0 if part.start is None else part.start
+        end = self.shape[0] if part.stop is None else part.stop
+        return self._slice(begin, end)
+
+    def _slice(self, begin: Any, end: Any) -> Tensor:
+        first, last = index_affine(begin), index_affine(end)
+        low, high = first.as_constant(), last.as_constant()
+        view = None
+        if low is not None and high is not None and self._has_place():
+            low, high = (bound + self.shape[0] if bound < 0 else bound for bound in (low, high))
+            first, last = native.Affine(low), native.Affine(high)
+            view = self.view.slice(low, high)
+        return self._derived(self.region().slice(first, last), view, self._layout)
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return native.shape_text(list(shape))
+
+
+def _checked_shape(shape: Any) -> tuple[int, ...]:
+    extents = (shape,) if isinstance(shape, int) else tuple(shape)
+    for extent in extents:
+        if isinstance(extent, bool) or not hasattr(extent, "__index__") or extent < 0:
+            raise error(TypeCheckError, f"Tensor: a shape holds integers >= 0, got {extent!r}")
+    return tuple(int(extent) for extent in extents)
+
+
+def _array_of(data: Any, wanted: DType | None) -> tuple[np.ndarray[Any, Any], DType]:
+    """The array that shares `data`'s memory, and what its elements are."""
+    if isinstance(data, Tensor):
+        array, found = np.asarray(data), data.dtype
+    else:
+        array = _shared_array(data)
+        found = dtype_of(array.dtype)
+        if found is DType.BF16:
+            array = array.view(np.uint16)
+    if wanted is DType.BF16 and found is DType.U16:
+        found = DType.BF16
+    if wanted is not None and wanted is not found:
+        raise error(
+            TypeCheckError,
+            f"Tensor: data is {found.name}, dtype is {wanted.name}",
+            hint="convert the array first: array.astype(...)",
+        )
+    return array, found
+
+
+def _shared_array(data: Any) -> np.ndarray[Any, Any]:
+    if isinstance(data, np.ndarray):
+        return data
+    if hasattr(data, "__dlpack__"):
+        try:
+            return np.from_dlpack(data)
+        except (RuntimeError, BufferError, TypeError) as cause:
+            raise error(
+                TypeCheckError,
+                f"Tensor: NumPy cannot share the memory of this {type(data).__name__}: {cause}",
+                hint="bf16 tensors: pass tensor.view(torch.uint16) and dtype=DType.BF16",
+            ) from cause
+    try:
+        return np.asarray(memoryview(data))
+    except (TypeError, ValueError) as cause:
+        raise error(
+            TypeCheckError,
+            f"Tensor: {type(data).__name__} has neither the buffer protocol nor __dlpack__",
+            hint="pass a NumPy array: np.asarray(data)",
+        ) from cause

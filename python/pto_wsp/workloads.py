@@ -1,0 +1,469 @@
+"""`@workload`: expressions of tasks."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, overload
+
+import numpy as np
+
+import pto_wsp._pto_wsp as native
+from pto_wsp import context
+from pto_wsp.annotations import ConstexprSpec, DirectedSpec, ScalarSpec
+from pto_wsp.errors import CompileError, TypeCheckError, error, user_place
+from pto_wsp.kernels import KernelRef, tile_of_shape
+from pto_wsp.loop_variables import AxisVar
+from pto_wsp.loops import left_early
+from pto_wsp.scalar_expr import ScalarExpr, is_scalar, native_expr
+from pto_wsp.schedules import DispatchPolicy, Key, count_of, key_expr, refused
+from pto_wsp.signatures import closure_of, place_of
+from pto_wsp.tensor import Tensor
+
+if TYPE_CHECKING:
+    from pto_wsp.programs import Program
+
+_chunk = 4096
+
+
+class Task:
+    """One kernel call of a workload.
+
+    Attributes
+    ----------
+    kernel : KernelRef
+        Prints as the kernel's name.
+    params : list of int
+        The values of the kernel's subscripts.
+    id : int
+        Its number in program order.
+    """
+
+    def __init__(self, handle: native.TaskHandle, kernels: dict[native.Kernel, KernelRef]) -> None:
+        self._handle = handle
+        self.kernel = kernels[handle.kernel]
+        self.params = list(handle.params)
+        self.id = handle.id
+
+    @property
+    def resources(self) -> list[Tensor]:
+        """The tensors it reads and writes, in the order of the kernel's parameters."""
+        return [
+            Tensor(view.array(), dtype=view.dtype, name=name)
+            for name, view in self._handle.resources()
+        ]
+
+    def get(self, axis: str) -> int:
+        """The value of the loop variable with that name.
+
+        Raises
+        ------
+        ScheduleError
+            There is none; the text lists those there are.
+        """
+        return self._handle.get(axis)
+
+    def __getattr__(self, name: str) -> int:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self._handle.get(name)
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value}" for name, value in self._handle.indices.items())
+        return f"<Task {self.id}: {self.kernel.name}[{values}]>"
+
+
+class Workload:
+    """An immutable expression of tasks with its schedule.
+
+    Its printed form is its type: ``Workload[Dense[4] × Dense[8], attn, Independent]``.
+    """
+
+    def __init__(
+        self,
+        made: native.WorkloadIR,
+        kernels: dict[native.Kernel, KernelRef],
+        schedule: native.TaskSchedule | None = None,
+    ) -> None:
+        self._native = made
+        self._kernels = kernels
+        self._schedule = schedule or native.TaskSchedule()
+
+    @property
+    def name(self) -> str:
+        """The name of the function that made it."""
+        return self._native.name
+
+    @property
+    def kind(self) -> str:
+        """``parallel``, ``seq``, ``task``, ``combine`` or ``sequential``."""
+        return self._native.kind()
+
+    @property
+    def type_errors(self) -> list[TypeCheckError]:
+        """Calls that do not fit their kernels; such a workload cannot be compiled."""
+        return self._native.type_errors
+
+    @property
+    def schedule(self) -> native.TaskSchedule:
+        """The steps so far: printable, comparable, JSON both ways."""
+        return self._schedule
+
+    @property
+    def task_count(self) -> int:
+        """Number of tasks."""
+        return self._native.task_count()
+
+    def enumerate(self) -> list[Task]:
+        """All tasks in program order. Iterating over the workload makes them one by one."""
+        return list(self)
+
+    def __iter__(self) -> Iterator[Task]:
+        first = 0
+        while True:
+            handles = self._native.tasks(first, _chunk)
+            for handle in handles:
+                yield Task(handle, self._kernels)
+            if len(handles) < _chunk:
+                return
+            first += _chunk
+
+    def dispatch(self, policy: DispatchPolicy) -> Workload:
+        """The same tasks, each on the lane that `policy` says.
+
+        Raises
+        ------
+        ScheduleError
+            No policy, or a key with a loop variable that a task does not have.
+        """
+        if not isinstance(policy, DispatchPolicy):
+            raise refused(f"dispatch({policy!r})")
+        if policy.key is not None:
+            self._native.check_key(policy.key.native)
+        old = self._schedule
+        return self._scheduled(native.TaskSchedule(policy.native, old.streams, old.stream_key))
+
+    def streams(self, count: int) -> Workload:
+        """The same tasks on `count` streams; tasks of a stream complete in program order."""
+        old = self._schedule
+        return self._scheduled(
+            native.TaskSchedule(old.dispatch, count_of(count, "streams"), old.stream_key)
+        )
+
+    def stream_by(self, key: Key) -> Workload:
+        """A task's stream is `key` modulo the number of streams.
+
+        Parameters
+        ----------
+        key : str, ScalarExpr or callable
+            An integer expression of loop variables: ``"h % 4"`` or ``lambda t: t.get("h")``.
+
+        Raises
+        ------
+        ScheduleError
+            It is no expression, or has a loop variable that a task does not have.
+        """
+        expr = key_expr(key, "stream_by")
+        self._native.check_key(expr.native)
+        old = self._schedule
+        return self._scheduled(native.TaskSchedule(old.dispatch, old.streams, expr.native))
+
+    def timing(self, policy: Any) -> NoReturn:
+        """Not supported yet."""
+        raise refused("timing")
+
+    def task_graph(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not supported yet."""
+        raise refused("task_graph")
+
+    def spatial_map(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not supported yet."""
+        raise refused("spatial_map")
+
+    def layout(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not a schedule step: layouts belong to tensors."""
+        raise refused("layout as a schedule step")
+
+    def compile(self, target: str = "cpu", **options: Any) -> Program:
+        """Checks and compiles it, or loads what was compiled before.
+
+        Parameters
+        ----------
+        target : str
+            ``"cpu"`` or ``"cpu_sim"``.
+        kernels : dict of KernelRef to steps, optional
+            Schedules that replace a kernel's default one, as JSON text or lists.
+        BLOCK_M, BLOCK_N, BLOCK_K : int, optional
+            Tile sizes of the kernels' default schedules.
+
+        Raises
+        ------
+        CompileError
+            The workload is wrong; the error stands at the line that is.
+        ScheduleError
+            A step that is not legal here.
+        """
+        from pto_wsp.programs import compile_workload
+
+        return compile_workload(self, target, options)
+
+    def dump(self) -> str:
+        """The text of the workload, which parses back."""
+        return str(self._native)
+
+    def __repr__(self) -> str:
+        return self._native.type_str()
+
+    def _scheduled(self, schedule: native.TaskSchedule) -> Workload:
+        return Workload(self._native, self._kernels, schedule)
+
+
+class WorkloadFunction:
+    """A function decorated with `@workload`: called, it gives a `Workload`; called in the body of
+    another workload, it becomes part of that."""
+
+    def __init__(self, function: types.FunctionType, fail_on_type_error: bool) -> None:
+        self._function = function
+        self._fail_on_type_error = fail_on_type_error
+        self.__name__ = function.__name__
+        self.__qualname__ = function.__qualname__
+        self.__doc__ = function.__doc__
+        self.__module__ = function.__module__
+        self.__wrapped__ = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        bound = self._bind(args, kwargs)
+        outer = context.current()
+        if outer is None:
+            return self._build(bound)
+        outer.learn_names(self._visible(bound))
+        outer.builder.open_call(self.__name__)
+        self._run(outer, bound)
+        outer.builder.close()
+        return None
+
+    def compile(self, target: str = "cpu", **options: Any) -> Program:
+        """Calls it and compiles the workload. Parameters without default take the value of the
+        variable with their name where the function is defined."""
+        return self._default().compile(target, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(Workload, name):
+            raise AttributeError(f"workload '{self.__name__}' has no attribute '{name}'")
+        return getattr(self._default(), name)
+
+    def __repr__(self) -> str:
+        return f"<workload {self.__name__}{inspect.signature(self._function)}>"
+
+    def _default(self) -> Workload:
+        visible = self._visible({})
+        bound = {}
+        for parameter in inspect.signature(self._function).parameters.values():
+            if parameter.default is not parameter.empty:
+                continue
+            if parameter.name not in visible:
+                raise error(
+                    CompileError,
+                    f"workload '{self.__name__}': parameter '{parameter.name}' has no value: no "
+                    "variable of that name is where the function is defined",
+                    hint=f"call it with its axes: {self.__name__}(...).compile()",
+                )
+            bound[parameter.name] = visible[parameter.name]
+        return self._build(self._bind((), bound))
+
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            bound = inspect.signature(self._function).bind(*args, **kwargs)
+        except TypeError as cause:
+            raise error(TypeCheckError, f"workload '{self.__name__}': {cause}") from None
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+    def _visible(self, bound: dict[str, Any]) -> dict[str, Any]:
+        """The variables that the body can see, its parameters first."""
+        outside = {**closure_of(self._function)}
+        for name, value in self._function.__globals__.items():
+            outside.setdefault(name, value)
+        return {**bound, **{name: value for name, value in outside.items() if name not in bound}}
+
+    def _build(self, bound: dict[str, Any]) -> Workload:
+        building = context.BuildContext(
+            self.__name__, place_of(self._function), not self._fail_on_type_error
+        )
+        building.learn_names(self._visible(bound))
+        context.push(building)
+        try:
+            self._run(building, bound)
+        finally:
+            context.pop()
+        return Workload(building.builder.finish(), building.kernels)
+
+    def _run(self, building: context.BuildContext, bound: dict[str, Any]) -> None:
+        depth = len(building.loops)
+        signature = inspect.signature(self._function)
+        arguments = inspect.BoundArguments(signature, bound)
+        self._function(*arguments.args, **arguments.kwargs)
+        if len(building.loops) != depth:
+            raise left_early(building.loops[-1])
+
+
+@overload
+def workload(function: Callable[..., Any]) -> WorkloadFunction: ...
+@overload
+def workload(
+    *, fail_on_type_error: bool = False
+) -> Callable[[Callable[..., Any]], WorkloadFunction]: ...
+
+
+def workload(function: Any = None, *, fail_on_type_error: bool = False) -> Any:
+    """Makes a workload of a function whose loops are ``P(...)`` and whose statements call kernels.
+
+    Parameters
+    ----------
+    fail_on_type_error : bool
+        Raise where a call does not fit its kernel. Otherwise such calls are collected in
+        ``Workload.type_errors`` and `compile` raises the first.
+    """
+
+    def decorate(body: Callable[..., Any]) -> WorkloadFunction:
+        if not isinstance(body, types.FunctionType):
+            raise error(TypeCheckError, f"@workload: expected a function, got {body!r}")
+        return WorkloadFunction(body, fail_on_type_error)
+
+    return decorate if function is None else decorate(function)
+
+
+def combine(*parts: Workload) -> Workload:
+    """The tasks of all `parts`, in any order that their data allows."""
+    return _group("combine", False, parts)
+
+
+def sequential(*parts: Workload) -> Workload:
+    """The tasks of each part after those of the part before."""
+    return _group("sequential", True, parts)
+
+
+def _group(name: str, in_order: bool, parts: Sequence[Any]) -> Workload:
+    if context.current() is not None:
+        raise error(
+            CompileError,
+            f"{name} is used in the body of a workload",
+            hint="call the workloads one after another there, or group them outside",
+        )
+    building = native.WorkloadBuilder(name, user_place(), False)
+    building.open_group(in_order)
+    kernels: dict[native.Kernel, KernelRef] = {}
+    for number, part in enumerate(parts):
+        if isinstance(part, WorkloadFunction):
+            part = part._default()
+        if not isinstance(part, Workload):
+            raise error(TypeCheckError, f"{name}: argument {number} is no workload but {part!r}")
+        if part.schedule != native.TaskSchedule():
+            raise error(
+                CompileError,
+                f"{name}: '{part.name}' has a schedule of its own: {part.schedule}",
+                hint=f"schedule the whole: {name}(...).dispatch(...)",
+            )
+        if part.type_errors:
+            raise part.type_errors[0]
+        building.include(part._native)
+        kernels.update(part._kernels)
+    building.close()
+    return Workload(building.finish(), kernels)
+
+
+def emit_task(
+    kernel: KernelRef, axes: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """Adds ``kernel[axes](*args, **kwargs)`` to the workload that is being built."""
+    building = context.current()
+    if building is None:
+        raise error(
+            CompileError,
+            f"kernel '{kernel.name}' is called outside the body of a workload",
+            hint=f"run it on arrays with {kernel.name}.compile()(...), or call it in a function "
+            "decorated with @workload",
+        )
+    bound = kernel.signature.bind(args, kwargs)
+    constants = {}
+    tiles = {}
+    passed: list[tuple[str, native.Region | native.ScalarExpr | float]] = []
+    for name, value in bound.items():
+        spec = kernel.signature[name].spec
+        if isinstance(spec, ConstexprSpec):
+            constants[name] = _constant(kernel, name, value)
+        elif isinstance(spec, ScalarSpec):
+            passed.append((name, _scalar(kernel, name, spec, value)))
+        else:
+            tensor = _tensor(building, kernel, name, spec, value)
+            region = tensor.region()
+            if spec.tile is None:
+                tiles[name] = tile_of_shape(region.shape, tensor.dtype)
+            passed.append((name, region))
+    handle = kernel.specialise(constants, tiles).kernel
+    building.kernels[handle] = kernel
+    subscripts = [_subscript(kernel, axis) for axis in axes]
+    building.builder.task(handle, subscripts, passed)
+
+
+def _subscript(kernel: KernelRef, axis: Any) -> native.ScalarExpr:
+    if not is_scalar(axis):
+        raise error(
+            TypeCheckError,
+            f"kernel '{kernel.name}': a subscript is a loop variable or an integer, got {axis!r}",
+        )
+    return native_expr(axis)
+
+
+def _constant(kernel: KernelRef, name: str, value: Any) -> Any:
+    if isinstance(value, (AxisVar, ScalarExpr)):
+        raise error(
+            TypeCheckError,
+            f"kernel '{kernel.name}': '{name}: Constexpr' needs a constant, got {value!r}",
+            hint="a value that changes with the loop is a Scalar parameter",
+        )
+    return value
+
+
+def _scalar(
+    kernel: KernelRef, name: str, spec: ScalarSpec, value: Any
+) -> native.ScalarExpr | float:
+    if spec.dtype.is_float and isinstance(value, (int, float, np.number)):
+        return float(value)
+    if not is_scalar(value):
+        kind = "a number" if spec.dtype.is_float else "an integer"
+        raise error(
+            TypeCheckError,
+            f"kernel '{kernel.name}': '{name}: {spec!r}' needs {kind}, got {value!r}",
+        )
+    return native_expr(value)
+
+
+def _tensor(
+    building: context.BuildContext, kernel: KernelRef, name: str, spec: DirectedSpec, value: Any
+) -> Tensor:
+    if not Tensor.accepts(value):
+        raise error(
+            TypeCheckError,
+            f"kernel '{kernel.name}': '{name}: {spec!r}' needs a tensor, got {value!r}",
+        )
+    tensor = value if isinstance(value, Tensor) else building.wrap(value)
+    if spec.direction != native.Direction.In and not tensor.writeable:
+        raise error(
+            TypeCheckError,
+            f"kernel '{kernel.name}': '{name}: {spec!r}' is written but its array is read-only",
+        )
+    building.name_tensor(tensor)
+    return tensor
+
+
+class TypeChecker:
+    """Checks workloads without compiling them."""
+
+    def check(self, what: Workload | WorkloadFunction) -> list[TypeCheckError]:
+        """The calls that do not fit their kernels: arity, shapes, element types, bounds."""
+        built = what._default() if isinstance(what, WorkloadFunction) else what
+        return list(built.type_errors)
+
+    __call__ = check
