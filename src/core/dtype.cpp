@@ -156,8 +156,8 @@ uint16_t float_to_half(float value) {
     if (magnitude > 0x7f800000) {
         return static_cast<uint16_t>(sign | 0x7e00 | ((magnitude >> 13) & 0x3ff));
     }
-    // From 65520, halfway to the first power of two without a half, all values round to infinity.
-    if (magnitude >= 0x477ff000) {
+    // From 2^16 on; rounding carries the values from 65520 up to the same pattern.
+    if (magnitude >= 0x47800000) {
         return static_cast<uint16_t>(sign | 0x7c00);
     }
     uint32_t exponent = magnitude >> 23;

@@ -95,7 +95,7 @@ std::string processor_name() {
         }
         name.append(reinterpret_cast<const char *>(r.data()), sizeof r);
     }
-    return name.c_str();
+    return name.substr(0, name.find('\0'));
 }
 
 /// Flags under the names of cpuinfo, of those that `__builtin_cpu_supports` knows.

@@ -66,7 +66,7 @@ TEST(Affine, Text) {
 }
 
 TEST(Affine, ReadsEveryFormOfATerm) {
-    EXPECT_EQ(parse("i*2 - 3 + i + j*-4"), parse("3*i - 4*j - 3"));
+    EXPECT_EQ(parse("i*2 - 3 + i + j*-4 - k*-5"), parse("3*i - 4*j + 5*k - 3"));
 }
 
 TEST(Affine, IsCanonical) {

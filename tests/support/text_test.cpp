@@ -62,6 +62,7 @@ TEST(TextReader, StringsAndEscapes) {
     expect_refused("\"\\u12", "\\u takes four hexadecimal digits");
     expect_refused("\"\\u-123\"", "\\u takes four hexadecimal digits");
     expect_refused("\"\\ud83d\"", "half of a surrogate pair in a string");
+    expect_refused("\"\\ude00\\ude00\"", "half of a surrogate pair in a string");
     expect_refused("\"\\ude00\"", "half of a surrogate pair in a string");
     expect_refused("\"\x01\"", "control character in a string: write it as an escape");
     expect_refused("\"\xc0\x80\"", "string is not utf-8");
@@ -188,6 +189,7 @@ TEST(Text, NearestName) {
     EXPECT_EQ(nearest_name("maxmum", known), "maximum");
     EXPECT_EQ(nearest_name("MatMul", known), "matmul");
     EXPECT_EQ(nearest_name("exps", known), "exp");
+    EXPECT_EQ(nearest_name("epx", known), "exp");
     EXPECT_EQ(nearest_name("softmax", known), "");
     EXPECT_EQ(nearest_name("", known), "");
     EXPECT_EQ(nearest_name("x", {"y"}), "");
