@@ -17,7 +17,8 @@ from pto_wsp.errors import CompileError, TypeCheckError, error
 from pto_wsp.symbols import Dim, affine_of
 from pto_wsp.tracing import Operand, TileParam, Trace, Value, apply, current_trace, is_number
 
-_by_hand = ("load", "store", "constant", "fori_loop")
+_by_hand = ("load", "store", "constant", "broadcast", "fori_loop")
+_dims = ("rows", "columns")
 _empty = inspect.Parameter.empty
 
 
@@ -80,6 +81,23 @@ def constant(value: float, dtype: Any = None) -> Value:
     if not is_number(value):
         raise error(TypeCheckError, f"pto.constant: expected a number, got {value!r}")
     return trace.wrap(trace.constant(value, None if dtype is None else dtype_of(dtype)))
+
+
+def broadcast(x: Any, shape: Any) -> Value:
+    """A row, column or scalar repeated to a tile of `shape`.
+
+    Parameters
+    ----------
+    x : value, tile parameter or number
+    shape : pair of dims
+        Rows and columns of the result.
+
+    Returns
+    -------
+    Value
+    """
+    rows, columns = _pair(shape, "pto.broadcast: shape")
+    return apply("broadcast", [x], {"rows": affine_of(rows), "columns": affine_of(columns)})
 
 
 def fori_loop(lo: Any, hi: Any, body: Callable[[Value, Any], Any], carry: Any) -> Any:
@@ -183,6 +201,8 @@ def _attribute_default(text: str) -> Any:
 
 def _attribute(name: str, value: Any) -> native.AttributeValue:
     """A Python value as the native side holds it."""
+    if name in _dims:
+        return affine_of(value)
     if isinstance(value, DType):
         return str(value.value)
     if isinstance(value, Dim):

@@ -6,6 +6,7 @@ the bytecode around it: nothing is executed, and where the code has another form
 
 from __future__ import annotations
 
+import bisect
 import dis
 import pathlib
 import sys
@@ -22,17 +23,21 @@ _silent = {"CACHE", "PRECALL", "KW_NAMES", "PUSH_NULL", "NOP", "EXTENDED_ARG", "
 
 
 @lru_cache(maxsize=256)
-def _steps(code: types.CodeType) -> tuple[list[dis.Instruction], dict[int, int]]:
-    steps = [step for step in dis.get_instructions(code) if step.opname not in _silent]
-    return steps, {step.offset: number for number, step in enumerate(steps)}
+def _steps(code: types.CodeType) -> list[dis.Instruction]:
+    return [step for step in dis.get_instructions(code) if step.opname not in _silent]
+
+
+def _position(steps: list[dis.Instruction], frame: types.FrameType) -> int:
+    """The step that `frame` is at, which may point behind its start."""
+    return bisect.bisect_right([step.offset for step in steps], frame.f_lasti) - 1
 
 
 def loop_targets(frame: types.FrameType, count: int) -> list[str | None]:
     """The names of the `count` targets of the ``for`` that `frame` is at."""
-    steps, numbers = _steps(frame.f_code)
-    at = numbers.get(frame.f_lasti)
+    steps = _steps(frame.f_code)
+    at = _position(steps, frame)
     unknown: list[str | None] = [None] * count
-    if at is None or steps[at].opname != "FOR_ITER":
+    if steps[at].opname != "FOR_ITER":
         return unknown
     at += 1
     if count > 1:
@@ -50,11 +55,9 @@ def loop_targets(frame: types.FrameType, count: int) -> list[str | None]:
 
 def argument_names(frame: types.FrameType, count: int) -> list[str | None]:
     """The variables passed as the `count` arguments of the call that `frame` is at."""
-    steps, numbers = _steps(frame.f_code)
-    at = numbers.get(frame.f_lasti)
+    steps = _steps(frame.f_code)
+    at = _position(steps, frame)
     unknown: list[str | None] = [None] * count
-    if at is None:
-        return unknown
     names: list[str | None] = []
     while len(names) < count and at > 0:
         at -= 1

@@ -326,9 +326,7 @@ class Tensor:
         constant = affine.as_constant()
         view = None
         if constant is not None and self._has_place():
-            if constant < 0 and self.shape:
-                constant += self.shape[0]
-            view = self.view.index(constant)
+            view = self.view.index(_from_start(constant, self.shape))
         return self._derived(self.region().index(affine), view, self._inner_layout())
 
     def _slice_of(self, part: builtins.slice) -> Tensor:
@@ -347,7 +345,7 @@ class Tensor:
         low, high = first.as_constant(), last.as_constant()
         view = None
         if low is not None and high is not None and self._has_place():
-            low, high = (bound + self.shape[0] if bound < 0 else bound for bound in (low, high))
+            low, high = _from_start(low, self.shape), _from_start(high, self.shape)
             first, last = native.Affine(low), native.Affine(high)
             view = self.view.slice(low, high)
         return self._derived(self.region().slice(first, last), view, self._layout)
@@ -355,6 +353,11 @@ class Tensor:
 
 def _text(shape: tuple[int, ...]) -> str:
     return native.shape_text(list(shape))
+
+
+def _from_start(index: int, shape: tuple[int, ...]) -> int:
+    """`index` counted from the start, where it counts from the end and is in range."""
+    return index + shape[0] if shape and -shape[0] <= index < 0 else index
 
 
 def _checked_shape(shape: Any) -> tuple[int, ...]:

@@ -1,0 +1,289 @@
+"""Workloads: loops, tasks, types, enumeration, nesting."""
+
+import itertools
+
+import numpy as np
+import pytest
+from pto_wsp import (
+    Constexpr,
+    Dense,
+    DType,
+    In,
+    InOut,
+    Out,
+    P,
+    Scalar,
+    Tensor,
+    Tile,
+    TypeChecker,
+    Workload,
+    combine,
+    kernel,
+    sequential,
+    workload,
+)
+from pto_wsp.scalar_expr import as_expr, minimum
+
+F32 = DType.F32
+
+batch = Dense[4]
+heads = Dense[8]
+Q = Tensor(np.zeros((4, 8, 32, 16), np.float32))
+O = Tensor(np.zeros((4, 8, 32, 16), np.float32))  # noqa: E741
+
+
+@kernel
+def attn(q: In[Tensor], o: Out[Tensor]): ...
+
+
+@kernel
+def scale(x: In[Tile[32, 16, F32]], y: Out[Tile[32, 16, F32]], k: Scalar[F32] = 2.0): ...
+
+
+@workload
+def attention(batch, heads):
+    for b, h in P(batch, heads):
+        attn[b, h](q=Q[b, h], o=O[b, h])
+
+
+def test_type_and_text() -> None:
+    built = attention(batch, heads)
+    assert isinstance(built, Workload)
+    assert repr(built) == str(built) == "Workload[Dense[4] × Dense[8], attn, Independent]"
+    assert (built.kind, built.name, built.task_count) == ("parallel", "attention", 32)
+    assert "task attn[b, h](in Q[b, h, 0:32, 0:16], out O[b, h, 0:32, 0:16])" in built.dump()
+
+
+def test_the_decorated_function_uses_the_variables_of_its_parameters_names() -> None:
+    assert attention.task_count == 32
+    assert attention.kind == "parallel"
+    assert attention.name == "attention"
+    assert repr(attention.streams(2)) == repr(attention(batch, heads))
+
+
+def test_enumeration() -> None:
+    tasks = attention(batch, heads).enumerate()
+    assert [task.id for task in tasks] == list(range(32))
+    assert [(t.get("b"), t.get("h")) for t in tasks] == list(itertools.product(range(4), range(8)))
+    task = tasks[13]
+    assert task.kernel is attn
+    assert str(task.kernel) == "attn"
+    assert task.params == [1, 5]
+    assert (task.batch, task.head, task.get("heads")) == (1, 5, 5)
+    assert [tensor.shape for tensor in task.resources] == [(32, 16), (32, 16)]
+    assert np.shares_memory(np.asarray(task.resources[1]), np.asarray(O[1, 5]))
+
+
+def test_iteration_is_lazy() -> None:
+    @workload
+    def many():
+        for i in P(10_000_000):
+            scale[i](Q[0, 0], O[0, 0])
+
+    assert [task.id for task in itertools.islice(many(), 3)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("size", [4095, 4096, 4097, 9000])
+def test_iteration_is_complete(size: int) -> None:
+    @workload
+    def many():
+        for i in P(size):
+            scale[i](Q[0, 0], O[0, 0])
+
+    assert [task.i for task in many()] == list(range(size))
+
+
+def test_nested_and_sequential_loops() -> None:
+    @workload
+    def staged():
+        for s in P.seq(Dense[3]):
+            for t in P(range(2)):
+                scale[s, t](Q[s, t], O[s, t])
+
+    built = staged()
+    assert built.task_count == 6
+    assert built.kind == "seq"
+    assert "Sequential" in repr(built)
+
+
+def test_what_can_be_an_axis() -> None:
+    @workload
+    def all_of_them():
+        for a, b, c, d in P(Dense[1], 2, range(3), [0] * 4):
+            attn[a, b, c, d](Q[a, b], O[c, d])
+
+    assert all_of_them().task_count == 24
+
+
+def test_ranges_shift_and_stretch() -> None:
+    @workload
+    def ranged():
+        for h in P(range(1, 8, 3)):
+            attn[h](Q[0, h], O[0, h])
+
+    assert [task.params for task in ranged()] == [[1], [4], [7]]
+    resources = ranged().enumerate()[1].resources
+    assert np.shares_memory(np.asarray(resources[0]), np.asarray(Q[0, 4]))
+
+
+def test_zero_sized_axes() -> None:
+    @workload
+    def nothing():
+        for b, h in P(Dense[0], heads):
+            attn[b, h](Q[b, h], O[b, h])
+
+    assert nothing().task_count == 0
+    assert nothing().enumerate() == []
+
+
+def test_affine_indices_and_slices() -> None:
+    X = Tensor(np.arange(64 * 16, dtype=np.float32).reshape(64, 16))
+    Y = Tensor(np.zeros((64, 16), np.float32))
+
+    @workload
+    def blocks():
+        for i in P(3):
+            attn[i](X[i * 16 + 8 : i * 16 + 24], Y[16 * i : 16 * (i + 1)])
+
+    tasks = blocks().enumerate()
+    np.testing.assert_array_equal(np.asarray(tasks[2].resources[0]), np.asarray(X)[40:56])
+    assert "X[16*i + 8:16*i + 24, 0:16]" in blocks().dump()
+
+
+def test_rows_of_one_dimension() -> None:
+    X = Tensor(np.zeros((4, 16), np.float32))
+
+    @kernel
+    def row(x: InOut[Tile[1, 16, F32]]): ...
+
+    @workload
+    def rows():
+        for i in P(4):
+            row[i](X[i])
+
+    assert rows().task_count == 4
+
+
+def test_partial_tiles() -> None:
+    X = Tensor(np.zeros((4, 32, 16), np.float32))
+
+    @workload
+    def ragged():
+        for i in P(4):
+            scale[i](X[i].valid(rows=minimum(32, as_expr(i) * 10 + 1)), O[0, i].valid(cols=8))
+
+    assert "valid(rows = " in ragged().dump()
+
+
+def test_arguments_by_position_name_and_default() -> None:
+    @workload
+    def calls():
+        for b in P(4):
+            scale[b](Q[b, 0], O[b, 0])
+            scale[b](y=O[b, 1], x=Q[b, 1], k=3)
+            scale[b](Q[b, 2], k=b + 1, y=O[b, 2])
+            scale.at(b=b)(Q[b, 3], O[b, 3])
+
+    text = calls().dump()
+    assert calls().task_count == 16
+    assert text.count(", 2)") == 2
+    assert ", 3)" in text
+    assert ", (b + 1))" in text
+
+
+def test_constants_specialise() -> None:
+    @kernel
+    def block(x: In[Tile["R", 16, F32]], R: Constexpr): ...  # noqa: F821, N803
+
+    @workload
+    def sizes():
+        for b in P(4):
+            block[b](Q[b, 0], R=32)
+            block[b](Q[b, 0][0:8], 8)
+
+    text = sizes().dump()
+    assert "f32[32, 16]" in text
+    assert "f32[8, 16]" in text
+
+
+def test_calls_are_inlined() -> None:
+    @workload
+    def of_one(b, heads):
+        for h in P(heads):
+            attn[b, h](Q[b, h], O[b, h])
+
+    @workload
+    def whole():
+        for b in P(batch):
+            of_one(b, heads)
+
+    built = whole()
+    assert built.task_count == 32
+    assert "call of_one" in built.dump()
+    assert [(t.b, t.h) for t in built] == list(itertools.product(range(4), range(8)))
+
+
+def test_groups() -> None:
+    first, second = attention(batch, heads), attention(batch, heads)
+    both = combine(first, second)
+    assert (both.kind, both.task_count) == ("combine", 64)
+    in_turn = sequential(first, attention)
+    assert (in_turn.kind, in_turn.task_count) == ("sequential", 64)
+
+
+def test_raw_arrays_as_whole_arguments() -> None:
+    whole = np.zeros((32, 16), np.float32)
+
+    @workload
+    def once():
+        scale(whole, O[0, 0])
+        scale(Q[0, 0], whole)
+
+    built = once()
+    assert built.kind == "combine"
+    assert built.dump().count("tensor whole:") == 1
+
+
+def test_tensor_names() -> None:
+    named = Tensor(np.zeros((32, 16), np.float32), name="given")
+    outside = Tensor(np.zeros((2, 32, 16), np.float32))
+    view = outside[1]
+
+    @workload
+    def names():
+        local = Tensor(np.zeros((32, 16), np.float32))
+        scale(named, outside[0])
+        scale(view, local)
+        scale(named, Tensor(np.zeros((32, 16), np.float32)))
+
+    text = names().dump()
+    for name in ("given", "outside", "local"):
+        assert f"tensor {name}: " in text
+    assert text.count("tensor ") == 4
+
+
+def test_type_errors_are_collected() -> None:
+    @workload
+    def wrong():
+        for b in P(batch):
+            scale[b](Q[b], O[b, 0])
+            scale[b](Q[b, 0], O[b, 0])
+
+    built = wrong()
+    assert len(built.type_errors) == len(TypeChecker().check(built)) == 1
+    assert len(TypeChecker()(wrong)) == 1
+    assert "scale" in str(built.type_errors[0])
+    assert TypeChecker().check(attention) == []
+
+
+def test_loops_are_built_once() -> None:
+    seen = []
+
+    @workload
+    def counted():
+        for b in P(1000):
+            seen.append(b)
+            attn[b](Q[0, 0], O[0, 0])
+
+    counted()
+    assert len(seen) == 1
