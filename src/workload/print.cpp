@@ -103,7 +103,7 @@ private:
     void print_body(const Node &body) {
         depth_++;
         const auto *group = std::get_if<GroupNode>(&body.kind);
-        if (group != nullptr && !group->sequential) {
+        if (group != nullptr && !group->sequential && group->children.size() != 1) {
             print_children(*group);
         } else {
             print_node(body);

@@ -1,0 +1,140 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "pto/wsp/support/reason.h"
+#include "pto/wsp/workload/names.h"
+#include "pto/wsp/workload/workload.h"
+
+/// Dependence from data. Two tasks depend on each other when they touch an element in common and
+/// one of them writes it; they run in program order then. What is proven independent carries no
+/// tracking at all; the rest is tracked at run time on cells.
+///
+/// The test of a pair of accesses is exact for constant, separable and mixed-radix offsets
+/// (`A[i, j]`, `A[64*i + j]`, tiles, halos); everything else counts as a dependence. It solves the
+/// linear system "both touch one element" by interval propagation and divisibility, see
+/// src/workload/linear_system.h.
+namespace pto::wsp::workload {
+
+/// A rule that assigns every task to one of some logical lanes. Tasks of a lane run one at a time,
+/// in program order.
+struct LaneRule {
+    std::string name;               ///< `dispatch`, `stream`
+    std::optional<ScalarExpr> key;  ///< over names of loop variables; none: the number of the task
+    int64_t lanes = 0;              ///< lane = key mod lanes; 0: as many as there are workers
+    bool pinned = false;            ///< lane l runs on worker l
+    Loc at;
+};
+
+/// The variable of expressions below that stands for the number of workers.
+inline constexpr const char *workers_variable = "workers$";
+
+/// No executor has more workers (see `env::workers`).
+inline constexpr int64_t max_workers = 1024;
+
+/// Loops whose iterations are independent. One linear index runs over all of them in row-major
+/// order (the last loop fastest); an iteration runs `body` serially, in program order, loops inside
+/// included.
+struct StaticNest {
+    LoopPath loops;  ///< outermost first; none: one iteration
+    NodePtr body;
+    int64_t iterations = 1;
+    int64_t tasks_per_iteration = 1;
+    Loc at;
+};
+
+/// Nests that are independent of each other and run together.
+using StaticPhase = std::vector<StaticNest>;
+
+/// Cells on which dependences are tracked: of a tensor's memory, of a lane rule, or of a sequential
+/// scope.
+struct CellGrid {
+    std::string name;
+    int64_t cells = 1;
+};
+
+/// What a task does to a grid: to the box of cells that starts at `first`.
+struct CellAccess {
+    int grid = 0;
+    bool reads = false;
+    bool writes = false;
+    /// Linear index of the first cell: over ids of loop variables (and `workers_variable`); affine
+    /// unless cells are coarse or lanes.
+    ScalarExpr first = 0;
+    /// Along each dimension `count` cells, `stride` apart; none: the one cell.
+    struct Extent {
+        int64_t count = 1;
+        int64_t stride = 1;
+        bool operator==(const Extent &) const = default;
+    };
+    std::vector<Extent> box;
+};
+
+/// A place that makes tasks, or joins: tasks without a kernel that only order others.
+struct TrackedSite {
+    const TaskNode *task = nullptr;  ///< null: a join
+    LoopPath loops;                  ///< around it, outermost first
+    std::vector<CellAccess> accesses;
+    std::optional<ScalarExpr> worker;  ///< that it is pinned to, modulo the number of workers
+    std::string name;                  ///< of the kernel; `join`
+    Loc at;
+};
+
+/// A step of the tracked program: a site, or a loop over steps.
+struct TrackedStep {
+    int site = -1;                  ///< index into `TrackedPlan::sites`, or -1
+    const LoopVar *loop = nullptr;  ///< not null: runs `body` for 0 ... size - 1; size > 0
+    std::vector<TrackedStep> body;  ///< never empty for a loop
+};
+
+/// Everything is submitted in the order of `program`; each submission waits for the accesses to its
+/// cells submitted before that conflict with its own.
+struct TrackedPlan {
+    std::vector<CellGrid> grids;
+    std::vector<TrackedSite> sites;
+    std::vector<TrackedStep> program;
+};
+
+/// What the analysis knows about memory; holds for bound data as long as `check_binding` accepts
+/// it.
+struct TensorMemory {
+    TensorPtr tensor;
+    int storage = 0;  ///< tensors of one storage share memory
+    bool written = false;
+    bool exact = false;  ///< the elements it shares with others of its storage are known
+};
+
+struct DependenceSummary {
+    NodePtr root;  ///< keeps what the plan points to
+    /// Phases one after another, or tracked.
+    std::variant<std::vector<StaticPhase>, TrackedPlan> plan;
+    /// One for the plan, then one for each loop: independent or not, and why.
+    Reasons reasons;
+    std::vector<TensorMemory> memory;  ///< in the order of `Workload::tensors`
+
+    bool is_static() const { return plan.index() == 0; }
+    /// The plan, one line a phase, nest, grid, site and access.
+    std::string str() const;
+};
+
+/// Analyses `workload` under lane rules. ScheduleError for a key with an unknown name or a divisor
+/// that may be zero; CompileError past 2^63 tasks.
+DependenceSummary analyse_dependence(const Workload &workload,
+                                     const std::vector<LaneRule> &lanes = {});
+
+/// Pairs (i, j), i < j, of tile arguments of one task, one of them written at least, that may have
+/// an element in common.
+std::vector<std::pair<int, int>> overlapping_arguments(const TaskNode &task, const LoopPath &path);
+
+/// Checks that other data (one view for each entry of `memory`, of the same shape and strides)
+/// keeps what the analysis relied on. TypeCheckError at `at` naming the two tensors that now share
+/// memory, or do no longer share it in the same way.
+void check_binding(const DependenceSummary &summary, const std::vector<TensorView> &views,
+                   const Loc &at);
+
+}  // namespace pto::wsp::workload

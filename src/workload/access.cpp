@@ -1,0 +1,249 @@
+#include "workload/access.h"
+
+#include <algorithm>
+
+#include "pto/wsp/support/text.h"
+#include "workload/linear_system.h"
+#include "workload/storage.h"
+
+namespace pto::wsp::workload {
+
+namespace {
+
+bool makes_tasks(const LoopPath &path) {
+    return std::ranges::all_of(path,
+                               [](const LoopVar *variable) { return variable->axis.size > 0; });
+}
+
+/// The linear system "both tasks touch one element".
+class Meeting {
+public:
+    Meeting(const Site &a, const Site &b, const Relation &relation) : a_(a), b_(b) {
+        common_ = common_loops(a.path, b.path);
+        for (size_t i = 0; i < common_; ++i) {
+            const Wide last = a.path[i]->axis.size - 1;
+            differences_.push_back(system_.variable(-last, last));
+            if (i < relation.level) {
+                system_.restrict_to(differences_.back(), 0, 0);
+            }
+        }
+        if (relation.difference != 0) {
+            const int variable = differences_[relation.level];
+            const Wide last = a.path[relation.level]->axis.size - 1;
+            relation.difference > 0 ? system_.restrict_to(variable, 1, last)
+                                    : system_.restrict_to(variable, -last, -1);
+        }
+        indices_.assign(common_, -1);
+    }
+
+    /// Both boxes meet along one dimension: -extent_a < offset_a - offset_b < extent_b. With
+    /// a's index x and the difference d of the indices, b's is x - d.
+    void require_overlap(const Affine &offset_a, int64_t extent_a, const Affine &offset_b,
+                         int64_t extent_b) {
+        LinearSystem::Terms terms;
+        for (size_t i = 0; i < common_; ++i) {
+            const Wide of_a = offset_a.coefficient(a_.path[i]->id);
+            const Wide of_b = offset_b.coefficient(a_.path[i]->id);
+            terms.emplace_back(differences_[i], of_b);
+            if (of_a != of_b) {
+                terms.emplace_back(index(i), of_a - of_b);
+            }
+        }
+        add_own(terms, a_, offset_a, 1);
+        add_own(terms, b_, offset_b, -1);
+        const Wide constant = static_cast<Wide>(offset_a.constant()) - offset_b.constant();
+        system_.require(terms, 1 - static_cast<Wide>(extent_a) - constant, extent_b - 1 - constant);
+    }
+
+    bool impossible() const { return system_.has_no_solution(); }
+
+private:
+    /// a's index in common loop `i`, made when first needed.
+    int index(size_t i) {
+        if (indices_[i] < 0) {
+            const Wide last = a_.path[i]->axis.size - 1;
+            indices_[i] = system_.variable(0, last);
+            system_.require({{indices_[i], 1}, {differences_[i], -1}}, 0, last);
+        }
+        return indices_[i];
+    }
+
+    /// Terms of the loops around this site alone.
+    void add_own(LinearSystem::Terms &terms, const Site &site, const Affine &offset, int sign) {
+        for (size_t i = common_; i < site.path.size(); ++i) {
+            const Wide coefficient = offset.coefficient(site.path[i]->id);
+            if (coefficient != 0) {
+                const auto [variable, made] = own_.try_emplace({&site, sign, i}, 0);
+                if (made) {
+                    variable->second = system_.variable(0, site.path[i]->axis.size - 1);
+                }
+                terms.emplace_back(variable->second, coefficient * sign);
+            }
+        }
+    }
+
+    const Site &a_;
+    const Site &b_;
+    size_t common_ = 0;
+    LinearSystem system_;
+    std::vector<int> differences_;
+    std::vector<int> indices_;
+    std::map<std::tuple<const Site *, int, size_t>, int> own_;
+};
+
+}  // namespace
+
+size_t common_loops(const LoopPath &a, const LoopPath &b) {
+    size_t common = 0;
+    while (common < a.size() && common < b.size() && a[common] == b[common]) {
+        common++;
+    }
+    return common;
+}
+
+bool may_meet(const Site &a, const DataAccess &of_a, const Site &b, const DataAccess &of_b,
+              const Relation &relation) {
+    if (of_a.storage != of_b.storage) {
+        return false;
+    }
+    Meeting meeting(a, b, relation);
+    for (size_t d = 0; d < of_a.offsets.size(); ++d) {
+        meeting.require_overlap(of_a.offsets[d], of_a.extents[d], of_b.offsets[d], of_b.extents[d]);
+    }
+    return !meeting.impossible();
+}
+
+std::optional<Conflict> find_conflict(const Site &a, const Site &b,
+                                      const std::vector<Relation> &relations) {
+    for (const DataAccess &of_a : a.accesses) {
+        for (const DataAccess &of_b : b.accesses) {
+            if (!of_a.writes && !of_b.writes) {
+                continue;
+            }
+            for (const Relation &relation : relations) {
+                if (may_meet(a, of_a, b, of_b, relation)) {
+                    return Conflict{&a, &of_a, &b, &of_b};
+                }
+            }
+        }
+    }
+    return std::nullopt;
+}
+
+std::vector<Relation> different_iterations(size_t first, size_t last) {
+    std::vector<Relation> result;
+    for (size_t level = first; level < last; ++level) {
+        result.push_back({level, 1});
+        result.push_back({level, -1});
+    }
+    return result;
+}
+
+std::string Conflict::str(const AccessTable &table) const {
+    const auto side = [](const Site &site, const DataAccess &access) {
+        const auto &region =
+            std::get<Region>(site.task->arguments[static_cast<size_t>(access.argument)].value);
+        return site.task->kernel->name + (access.writes ? " writes " : " reads ") + region.str() +
+               " (" + (region.at.known() ? region.at : site.node->at).str() + ")";
+    };
+    const Storage &storage = table.storage(*of_a);
+    const bool same_access = of_a == of_b;
+    std::string text = side(*a, *of_a);
+    text += same_access ? " in different iterations, which" : " and " + side(*b, *of_b) + ", which";
+    text += " may share elements";
+    if (!storage.frame.exact) {
+        text += storage.tensors.size() > 1
+                    ? " (" + storage.name + " share memory in a way that is not analysed)"
+                    : " (places of " + storage.name + " are one element)";
+    }
+    return text;
+}
+
+AccessTable::AccessTable(const Node &root) {
+    for_each_task(root, [&](const TaskNode &task, const LoopPath &path, const Node &node) {
+        add_site(task, path, &node);
+    });
+    finish();
+}
+
+AccessTable::AccessTable(const TaskNode &task, const LoopPath &path) {
+    add_site(task, path, nullptr);
+    finish();
+}
+
+void AccessTable::add_site(const TaskNode &task, const LoopPath &path, const Node *node) {
+    for (const TaskArgument &argument : task.arguments) {
+        const auto *region = std::get_if<Region>(&argument.value);
+        if (region != nullptr && places_.try_emplace(region->tensor.get()).second) {
+            tensors_.push_back(region->tensor);
+        }
+    }
+    if (makes_tasks(path)) {
+        sites_.push_back({&task, node, path, {}});
+    }
+}
+
+void AccessTable::finish() {
+    const std::vector<int> numbers = storage_numbers(tensors_);
+    for (size_t i = 0; i < tensors_.size(); ++i) {
+        const auto number = static_cast<size_t>(numbers[i]);
+        storages_.resize(std::max(storages_.size(), number + 1));
+        Storage &storage = storages_[number];
+        places_[tensors_[i].get()] = {numbers[i], storage.tensors.size()};
+        storage.tensors.push_back(tensors_[i]);
+        storage.name += (storage.name.empty() ? "" : ", ") + tensors_[i]->name;
+    }
+    for (Storage &storage : storages_) {
+        std::vector<const TensorView *> views;
+        for (const TensorPtr &tensor : storage.tensors) {
+            views.push_back(&tensor->view);
+        }
+        storage.frame = frame_of(views);
+    }
+    for (Site &site : sites_) {
+        add_accesses(site);
+    }
+}
+
+void AccessTable::add_accesses(Site &site) {
+    for (size_t i = 0; i < site.task->arguments.size(); ++i) {
+        const TaskArgument &argument = site.task->arguments[i];
+        const auto *region = std::get_if<Region>(&argument.value);
+        if (region == nullptr || std::ranges::find(region->extents, 0) != region->extents.end()) {
+            continue;
+        }
+        const auto [number, index] = places_.at(region->tensor.get());
+        Storage &storage = storages_[static_cast<size_t>(number)];
+        DataAccess access;
+        access.storage = number;
+        access.argument = static_cast<int>(i);
+        access.reads = argument.direction != kernel::Direction::Out;
+        access.writes = argument.direction != kernel::Direction::In;
+        storage.written |= access.writes;
+        if (storage.frame.exact) {
+            const Frame::Placement &placement = storage.frame.placements[index];
+            access.offsets.assign(placement.origin.begin(), placement.origin.end());
+            access.extents.assign(placement.origin.size(), 1);
+            for (size_t d = 0; d < placement.dims.size(); ++d) {
+                if (placement.dims[d] >= 0) {
+                    const auto to = static_cast<size_t>(placement.dims[d]);
+                    access.offsets[to] = access.offsets[to] + region->offsets[d];
+                    access.extents[to] = region->extents[d];
+                }
+            }
+        }
+        site.accesses.push_back(std::move(access));
+    }
+}
+
+std::vector<TensorMemory> AccessTable::memory() const {
+    std::vector<TensorMemory> result;
+    for (const TensorPtr &tensor : tensors_) {
+        const int number = places_.at(tensor.get()).first;
+        const Storage &storage = storages_[static_cast<size_t>(number)];
+        result.push_back({tensor, number, storage.written, storage.frame.exact});
+    }
+    return result;
+}
+
+}  // namespace pto::wsp::workload

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pto/wsp/workload/dependence.h"
+#include "workload/frame.h"
+#include "workload/range.h"
+
+namespace pto::wsp::workload {
+
+/// Tensors that share memory.
+struct Storage {
+    std::string name;  ///< of its tensors
+    bool written = false;
+    Frame frame;  ///< of `tensors`
+    std::vector<TensorPtr> tensors;
+};
+
+/// What a task does to a storage: a box in the frame. An inexact storage has boxes without
+/// dimensions: they all meet.
+struct DataAccess {
+    int storage = 0;
+    int argument = 0;
+    bool reads = false;
+    bool writes = false;
+    std::vector<Affine> offsets;
+    std::vector<int64_t> extents;  ///< all > 0
+};
+
+/// A place that makes tasks, at least one.
+struct Site {
+    const TaskNode *task = nullptr;
+    const Node *node = nullptr;
+    LoopPath path;
+    std::vector<DataAccess> accesses;
+};
+
+/// All task places of a workload in program order, with what they touch.
+class AccessTable {
+public:
+    explicit AccessTable(const Node &root);
+    /// Of one task inside loops.
+    AccessTable(const TaskNode &task, const LoopPath &path);
+
+    const std::vector<Site> &sites() const { return sites_; }
+    const std::vector<Storage> &storages() const { return storages_; }
+    const Storage &storage(const DataAccess &access) const {
+        return storages_[static_cast<size_t>(access.storage)];
+    }
+    std::vector<TensorMemory> memory() const;
+
+private:
+    void add_site(const TaskNode &task, const LoopPath &path, const Node *node);
+    void finish();
+    void add_accesses(Site &site);
+
+    std::vector<Site> sites_;
+    std::vector<Storage> storages_;
+    std::vector<TensorPtr> tensors_;
+    std::map<const Tensor *, std::pair<int, size_t>> places_;  ///< storage, index in it
+};
+
+/// How the indices of two tasks are related in the loops around both: equal in the first `level`
+/// of them, then (unless `difference` is 0) those of the first task larger (1) or smaller (-1) in
+/// the next, and anything further inside.
+struct Relation {
+    size_t level = 0;
+    int difference = 0;
+};
+
+/// Number of loops around both, from the outermost on.
+size_t common_loops(const LoopPath &a, const LoopPath &b);
+
+/// True unless it is certain that no two tasks, one of `a` and one of `b`, of that relation touch
+/// an element in common through these accesses.
+bool may_meet(const Site &a, const DataAccess &of_a, const Site &b, const DataAccess &of_b,
+              const Relation &relation);
+
+/// Two accesses, one of them a write, that may touch an element in common.
+struct Conflict {
+    const Site *a = nullptr;
+    const DataAccess *of_a = nullptr;
+    const Site *b = nullptr;
+    const DataAccess *of_b = nullptr;
+    std::string str(const AccessTable &table) const;
+};
+
+/// The first conflict between tasks of `a` and `b` of one of these relations.
+std::optional<Conflict> find_conflict(const Site &a, const Site &b,
+                                      const std::vector<Relation> &relations);
+
+/// Relations of two different iterations of the loops [first, last) around both, those outside
+/// equal.
+std::vector<Relation> different_iterations(size_t first, size_t last);
+
+}  // namespace pto::wsp::workload

@@ -1,0 +1,174 @@
+#include "pto/wsp/workload/dependence.h"
+
+#include <algorithm>
+
+#include "pto/wsp/support/text.h"
+#include "workload/access.h"
+#include "workload/linear_system.h"
+#include "workload/static_plan.h"
+#include "workload/storage.h"
+#include "workload/structure.h"
+#include "workload/tracked_plan.h"
+
+namespace pto::wsp::workload {
+
+namespace {
+
+std::string loops_text(const LoopPath &loops) {
+    std::vector<std::string> parts;
+    for (const LoopVar *variable : loops) {
+        parts.push_back(variable->id + " in " + variable->axis.str());
+    }
+    return parts.empty() ? "no loop" : join(parts);
+}
+
+std::string phase_text(const StaticPhase &phase, size_t number) {
+    std::string text = "phase " + std::to_string(number) + "\n";
+    for (const StaticNest &nest : phase) {
+        std::vector<std::string> kernels;
+        for_each_task(*nest.body, [&](const TaskNode &task, const LoopPath &, const Node &) {
+            kernels.push_back(task.kernel->name);
+        });
+        text += "  nest over " + loops_text(nest.loops) + ": " + std::to_string(nest.iterations) +
+                " iterations of " + std::to_string(nest.tasks_per_iteration) + " tasks (" +
+                join(kernels) + ")\n";
+    }
+    return text;
+}
+
+std::string access_text(const CellAccess &access, const TrackedPlan &plan) {
+    std::string text = access.reads ? (access.writes ? "reads and writes " : "reads ") : "writes ";
+    text += plan.grids[static_cast<size_t>(access.grid)].name + "#" + std::to_string(access.grid) +
+            " from " + access.first.str();
+    for (const CellAccess::Extent &extent : access.box) {
+        text += ", " + std::to_string(extent.count) + " cells " + std::to_string(extent.stride) +
+                " apart";
+    }
+    return text;
+}
+
+std::string plan_text(const TrackedPlan &plan) {
+    std::string text;
+    for (size_t i = 0; i < plan.grids.size(); ++i) {
+        text += "grid #" + std::to_string(i) + " " + plan.grids[i].name + ": " +
+                std::to_string(plan.grids[i].cells) + " cells\n";
+    }
+    for (const TrackedSite &site : plan.sites) {
+        text += "site " + site.name + " over " + loops_text(site.loops);
+        text += site.worker ? ", on worker " + site.worker->str() + "\n" : "\n";
+        for (const CellAccess &access : site.accesses) {
+            text += "  " + access_text(access, plan) + "\n";
+        }
+    }
+    return text;
+}
+
+std::string lanes_text(const std::vector<LaneRule> &lanes) {
+    std::vector<std::string> parts;
+    for (const LaneRule &rule : lanes) {
+        parts.push_back(rule.name + " by " + (rule.key ? rule.key->str() : "number of the task"));
+    }
+    return join(parts);
+}
+
+/// Number of bytes from `a` to `b`.
+int64_t distance(const TensorView &a, const TensorView &b) {
+    return static_cast<const char *>(b.data) - static_cast<const char *>(a.data);
+}
+
+}  // namespace
+
+DependenceSummary analyse_dependence(const Workload &workload, const std::vector<LaneRule> &lanes) {
+    DependenceSummary summary;
+    summary.root = workload.root;
+    const int64_t tasks = workload.task_count();
+    const AccessTable table(*workload.root);
+    summary.memory = table.memory();
+    StaticPlan plan;
+    if (lanes.empty()) {
+        plan = plan_static(workload.root, table);
+    } else {
+        plan.why_not = "tasks have lanes: " + lanes_text(lanes);
+        plan.at = lanes.front().at;
+    }
+    Reason reason{"task loop", plan.phases.has_value(), "", workload.at};
+    if (plan.phases) {
+        reason.text = std::to_string(tasks) + " tasks run untracked in " +
+                      std::to_string(plan.phases->size()) + " phases";
+        summary.plan = std::move(*plan.phases);
+    } else {
+        reason.text = "tracked: " + plan.why_not;
+        reason.at = plan.at;
+        summary.plan = plan_tracked(workload.root, table, lanes);
+    }
+    summary.reasons = loop_reasons(*workload.root, table);
+    summary.reasons.insert(summary.reasons.begin(), std::move(reason));
+    return summary;
+}
+
+std::string DependenceSummary::str() const {
+    if (!is_static()) {
+        return plan_text(std::get<TrackedPlan>(plan));
+    }
+    std::string text;
+    const auto &phases = std::get<0>(plan);
+    for (size_t i = 0; i < phases.size(); ++i) {
+        text += phase_text(phases[i], i);
+    }
+    return text;
+}
+
+std::vector<std::pair<int, int>> overlapping_arguments(const TaskNode &task, const LoopPath &path) {
+    std::vector<std::pair<int, int>> result;
+    const AccessTable table(task, path);
+    if (table.sites().empty()) {
+        return result;
+    }
+    const Site &site = table.sites().front();
+    for (size_t i = 0; i < site.accesses.size(); ++i) {
+        for (size_t j = i + 1; j < site.accesses.size(); ++j) {
+            const DataAccess &a = site.accesses[i];
+            const DataAccess &b = site.accesses[j];
+            if ((a.writes || b.writes) && may_meet(site, a, site, b, {path.size(), 0})) {
+                result.emplace_back(a.argument, b.argument);
+            }
+        }
+    }
+    return result;
+}
+
+void check_binding(const DependenceSummary &summary, const std::vector<TensorView> &views,
+                   const Loc &at) {
+    std::vector<TensorPtr> bound;
+    for (size_t i = 0; i < summary.memory.size(); ++i) {
+        const TensorMemory &memory = summary.memory[i];
+        bound.push_back(
+            std::make_shared<Tensor>(Tensor{memory.tensor->name, views[i], memory.tensor->at}));
+    }
+    const std::vector<int> storages = storage_numbers(bound);
+    for (size_t i = 0; i < bound.size(); ++i) {
+        for (size_t j = 0; j < i; ++j) {
+            const TensorMemory &a = summary.memory[j];
+            const TensorMemory &b = summary.memory[i];
+            const std::string names = a.tensor->name + " and " + b.tensor->name;
+            if (!a.written && !b.written) {
+                continue;
+            }
+            if (a.storage != b.storage && storages[i] == storages[j]) {
+                throw TypeCheckError(at,
+                                     names + " share memory now and did not when the workload "
+                                             "was compiled",
+                                     {}, "bind arrays of their own, or compile with these");
+            }
+            if (a.storage == b.storage && a.exact &&
+                distance(views[j], views[i]) != distance(a.tensor->view, b.tensor->view)) {
+                throw TypeCheckError(at,
+                                     names + " do not share memory in the same way as when the "
+                                             "workload was compiled",
+                                     {}, "bind both, to views of one array, or compile with these");
+            }
+        }
+    }
+}
+
+}  // namespace pto::wsp::workload

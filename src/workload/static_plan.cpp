@@ -1,0 +1,287 @@
+#include "workload/static_plan.h"
+
+#include <algorithm>
+
+#include "workload/node_visit.h"
+#include "workload/structure.h"
+
+namespace pto::wsp::workload {
+
+namespace {
+
+/// Loops of this many iterations feed the workers whatever their bodies are.
+constexpr int64_t enough_iterations = 64;
+/// More nests than this are better tracked than run in phases.
+constexpr size_t max_nests = 64;
+/// Phases cost a barrier each: more than this many short ones are better tracked.
+constexpr size_t few_phases = 8;
+constexpr int64_t short_phase = 16;
+
+/// A nest with the sites of its body and the nests it must follow.
+struct Nest {
+    StaticNest nest;
+    size_t first_site = 0;
+    size_t last_site = 0;
+    std::vector<std::pair<size_t, size_t>> after;  ///< ranges of nests
+};
+
+class Planner {
+public:
+    explicit Planner(const AccessTable &table) : table_(table) {}
+
+    StaticPlan plan(const NodePtr &root) {
+        StaticPlan result;
+        if (table_.sites().size() > max_analysed_sites) {
+            why_not_ = std::to_string(table_.sites().size()) +
+                       " task places are too many to compare pair by pair";
+        } else if (collect(root, 0)) {
+            result.phases = phases();
+        }
+        result.why_not = why_not_;
+        result.at = at_.known() ? at_ : root->at;
+        return result;
+    }
+
+private:
+    bool collect(const NodePtr &node, size_t first_site) {
+        if (is_empty(*node)) {
+            return true;
+        }
+        return std::visit(
+            Overloaded{
+                [&](const TaskNode &) { return add_nest(node, first_site); },
+                [&](const LoopNode &loop) { return collect_loop(node, loop, first_site); },
+                [&](const GroupNode &group) { return collect_group(node, group, first_site); },
+                [&](const CallNode &call) { return collect(call.body, first_site); },
+            },
+            node->kind);
+    }
+
+    bool collect_loop(const NodePtr &node, const LoopNode &loop, size_t first_site) {
+        if (loop.sequential) {
+            if (!is_chain(*node) && iterations() < enough_iterations) {
+                return refuse("the sequential loop over " + loop.variable.id +
+                                  " has parallel work inside",
+                              node->at);
+            }
+            return add_nest(node, first_site);
+        }
+        loops_.push_back(&loop.variable);
+        const bool done = collect(loop.body, first_site);
+        loops_.pop_back();
+        return done;
+    }
+
+    bool collect_group(const NodePtr &node, const GroupNode &group, size_t first_site) {
+        const bool whole = !loops_.empty() && iterations() >= enough_iterations;
+        if (whole && add_nest(node, first_site)) {
+            return true;
+        }
+        const size_t mark = nests_.size();
+        if (split(group, first_site)) {
+            return true;
+        }
+        nests_.resize(mark);
+        const bool serial = !whole && !loops_.empty() && !has_parallel_loop(*node);
+        return serial && add_nest(node, first_site);
+    }
+
+    /// Each child by itself; loops around are distributed over the children.
+    bool split(const GroupNode &group, size_t first_site) {
+        const size_t mark = nests_.size();
+        for (const NodePtr &child : group.children) {
+            const size_t before = nests_.size();
+            if (group.sequential) {
+                after_.emplace_back(mark, before);
+            }
+            const bool done = collect(child, first_site) && may_distribute(mark, before);
+            if (group.sequential) {
+                after_.pop_back();
+            }
+            if (!done) {
+                return false;
+            }
+            first_site += site_count(*child);
+        }
+        return true;
+    }
+
+    /// No task of a nest from `before` on precedes one of a nest in [mark, before) that it
+    /// conflicts with.
+    bool may_distribute(size_t mark, size_t before) {
+        std::vector<Relation> later;
+        for (size_t level = 0; level < loops_.size(); ++level) {
+            later.push_back({level, 1});
+        }
+        for (size_t i = mark; i < before; ++i) {
+            for (size_t j = before; j < nests_.size(); ++j) {
+                if (const auto conflict = conflict_between(nests_[i], nests_[j], later)) {
+                    return refuse(conflict->str(table_), conflict->b->node->at);
+                }
+            }
+        }
+        return true;
+    }
+
+    bool add_nest(const NodePtr &body, size_t first_site) {
+        Nest nest;
+        nest.first_site = first_site;
+        nest.last_site = first_site + site_count(*body);
+        nest.after = after_;
+        nest.nest = {loops_, body, iterations(), task_count(*body), body->at};
+        if (!loops_.empty()) {
+            nest.nest.at = loops_.front()->at;
+        }
+        if (const auto conflict =
+                conflict_between(nest, nest, different_iterations(0, loops_.size()))) {
+            return refuse(conflict->str(table_), nest.nest.at);
+        }
+        nests_.push_back(std::move(nest));
+        return true;
+    }
+
+    std::optional<Conflict> conflict_between(const Nest &a, const Nest &b,
+                                             const std::vector<Relation> &relations) const {
+        for (size_t i = a.first_site; i < a.last_site; ++i) {
+            for (size_t j = &a == &b ? i : b.first_site; j < b.last_site; ++j) {
+                auto conflict = find_conflict(table_.sites()[i], table_.sites()[j], relations);
+                if (conflict) {
+                    return conflict;
+                }
+            }
+        }
+        return std::nullopt;
+    }
+
+    std::optional<std::vector<StaticPhase>> phases() {
+        if (nests_.size() > max_nests) {
+            refuse(std::to_string(nests_.size()) + " separate loop nests are better tracked", {});
+            return std::nullopt;
+        }
+        std::vector<size_t> phase_of(nests_.size(), 0);
+        std::vector<StaticPhase> phases;
+        int64_t iterations = 0;
+        for (size_t i = 0; i < nests_.size(); ++i) {
+            for (size_t j = 0; j < i; ++j) {
+                const bool ordered = std::ranges::any_of(nests_[i].after, [&](const auto &range) {
+                    return range.first <= j && j < range.second;
+                });
+                if (phase_of[i] <= phase_of[j] &&
+                    (ordered || conflict_between(nests_[j], nests_[i], {Relation{}}))) {
+                    phase_of[i] = phase_of[j] + 1;
+                }
+            }
+            phases.resize(std::max(phases.size(), phase_of[i] + 1));
+            phases[phase_of[i]].push_back(nests_[i].nest);
+            iterations = std::min(iterations + nests_[i].nest.iterations, int64_t{1} << 32);
+        }
+        if (phases.size() > few_phases &&
+            iterations < short_phase * static_cast<int64_t>(phases.size())) {
+            refuse(std::to_string(phases.size()) + " short phases are better tracked", {});
+            return std::nullopt;
+        }
+        return phases;
+    }
+
+    int64_t iterations() const {
+        int64_t product = 1;
+        for (const LoopVar *variable : loops_) {
+            product *= variable->axis.size;
+        }
+        return product;
+    }
+
+    /// Keeps the first reason.
+    bool refuse(const std::string &why, const Loc &at) {
+        if (why_not_.empty()) {
+            why_not_ = why;
+            at_ = at;
+        }
+        return false;
+    }
+
+    const AccessTable &table_;
+    LoopPath loops_;  ///< parallel loops around
+    std::vector<std::pair<size_t, size_t>> after_;
+    std::vector<Nest> nests_;
+    std::string why_not_;
+    Loc at_;
+};
+
+class LoopReasons {
+public:
+    explicit LoopReasons(const AccessTable &table) : table_(table) {}
+
+    void walk(const Node &node) {
+        if (is_empty(node)) {
+            return;
+        }
+        std::visit(Overloaded{
+                       [&](const TaskNode &) { next_site_++; },
+                       [&](const LoopNode &loop) { walk_loop(loop, node); },
+                       [&](const GroupNode &group) {
+                           for (const NodePtr &child : group.children) {
+                               walk(*child);
+                           }
+                       },
+                       [&](const CallNode &call) { walk(*call.body); },
+                   },
+                   node.kind);
+    }
+
+    Reasons take() { return std::move(reasons_); }
+
+private:
+    void walk_loop(const LoopNode &loop, const Node &node) {
+        const size_t mine = reasons_.size();
+        reasons_.push_back({"loop " + loop.variable.id, false, "", node.at});
+        const size_t first = next_site_;
+        depth_++;
+        walk(*loop.body);
+        depth_--;
+        Reason &reason = reasons_[mine];
+        if (loop.sequential) {
+            reason.text = "its iterations are ordered by P.seq";
+        } else if (table_.sites().size() > max_analysed_sites) {
+            reason.text = "not analysed: " + std::to_string(table_.sites().size()) + " task places";
+        } else if (const auto conflict = conflict_inside(first)) {
+            reason.text = conflict->str(table_);
+        } else {
+            reason.happened = true;
+            reason.text = "its iterations are independent: none touches what another one writes";
+        }
+    }
+
+    /// Between two iterations of the loop at `depth_`, those around it equal.
+    std::optional<Conflict> conflict_inside(size_t first) const {
+        for (size_t i = first; i < next_site_; ++i) {
+            for (size_t j = i; j < next_site_; ++j) {
+                auto conflict = find_conflict(table_.sites()[i], table_.sites()[j],
+                                              different_iterations(depth_, depth_ + 1));
+                if (conflict) {
+                    return conflict;
+                }
+            }
+        }
+        return std::nullopt;
+    }
+
+    const AccessTable &table_;
+    size_t next_site_ = 0;
+    size_t depth_ = 0;
+    Reasons reasons_;
+};
+
+}  // namespace
+
+StaticPlan plan_static(const NodePtr &root, const AccessTable &table) {
+    return Planner(table).plan(root);
+}
+
+Reasons loop_reasons(const Node &root, const AccessTable &table) {
+    LoopReasons reasons(table);
+    reasons.walk(root);
+    return reasons.take();
+}
+
+}  // namespace pto::wsp::workload

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pto/wsp/workload/dependence.h"
+#include "workload/access.h"
+
+namespace pto::wsp::workload {
+
+/// Phases of independent nests, or why there are none.
+struct StaticPlan {
+    std::optional<std::vector<StaticPhase>> phases;
+    std::string why_not;
+    Loc at;  ///< of what is not independent
+};
+
+/// Splits the workload into nests of parallel loops that are proven independent. Loops around
+/// several statements are kept together, with the statements as a serial body, or distributed:
+///
+/// ```
+/// parallel b { A[b]; parallel h { B[b, h] } }  -->  parallel b { A[b] }; parallel b, h { B[b, h] }
+/// ```
+///
+/// when no task of B precedes one of A that it depends on. Sequential loops are never split: they
+/// are bodies. Nests that are ordered (by data, by `sequential`) come into different phases.
+StaticPlan plan_static(const NodePtr &root, const AccessTable &table);
+
+/// One reason for each loop: whether its iterations are independent, and why.
+Reasons loop_reasons(const Node &root, const AccessTable &table);
+
+/// More task places than this are not analysed pair by pair.
+inline constexpr size_t max_analysed_sites = 256;
+
+}  // namespace pto::wsp::workload

@@ -1,0 +1,280 @@
+#include "workload/tracked_plan.h"
+
+#include <algorithm>
+
+#include "pto/wsp/support/text.h"
+#include "workload/cells.h"
+#include "workload/node_visit.h"
+#include "workload/static_plan.h"
+#include "workload/structure.h"
+
+namespace pto::wsp::workload {
+
+namespace {
+
+/// ScheduleError when a division in `expr` may be by zero.
+void check_divisors(const ScalarExpr &expr, const ScalarExpr &whole, const Sizes &sizes,
+                    const Loc &at) {
+    const bool divides = expr.op() == ScalarExpr::Op::FloorDiv || expr.op() == ScalarExpr::Op::Mod;
+    if (divides) {
+        const auto range = range_of_sum(0, expr.operands()[1], sizes);
+        if (!range || (range->low <= 0 && range->high >= 0)) {
+            throw ScheduleError(at,
+                                "key " + whole.str() + ": the divisor " + expr.operands()[1].str() +
+                                    " may be 0",
+                                {}, "divide by a number or by an expression that is at least 1");
+        }
+    }
+    for (const ScalarExpr &operand : expr.operands()) {
+        check_divisors(operand, whole, sizes, at);
+    }
+}
+
+/// True when no two tasks of the workload conflict in this storage.
+bool has_no_conflict(const std::vector<std::pair<const Site *, const DataAccess *>> &accesses) {
+    if (accesses.size() > max_analysed_sites) {
+        return false;
+    }
+    for (size_t i = 0; i < accesses.size(); ++i) {
+        for (size_t j = i; j < accesses.size(); ++j) {
+            const auto &[a, of_a] = accesses[i];
+            const auto &[b, of_b] = accesses[j];
+            if (!of_a->writes && !of_b->writes) {
+                continue;
+            }
+            const std::vector<Relation> relations = a == b ? different_iterations(0, a->path.size())
+                                                           : std::vector<Relation>{Relation{}};
+            for (const Relation &relation : relations) {
+                if (may_meet(*a, *of_a, *b, *of_b, relation)) {
+                    return false;
+                }
+            }
+        }
+    }
+    return true;
+}
+
+class Tracker {
+public:
+    Tracker(const AccessTable &table, const std::vector<LaneRule> &lanes)
+        : table_(table), lanes_(lanes) {
+        add_storages();
+        for (const LaneRule &rule : lanes) {
+            const int64_t count = rule.lanes > 0 ? rule.lanes : max_workers;
+            lane_grids_.push_back(add_grid(rule.name, std::min(count, max_cells)));
+        }
+    }
+
+    TrackedPlan plan(const Node &root) {
+        walk(root, plan_.program, 0);
+        return std::move(plan_);
+    }
+
+private:
+    /// A sequential scope around the place where the walk is.
+    struct Scope {
+        int grid = 0;
+        ScalarExpr cell = 0;
+        bool chain = false;  ///< tasks inside read and write the cell
+    };
+
+    int add_grid(const std::string &name, int64_t cells) {
+        plan_.grids.push_back({name, cells});
+        return static_cast<int>(plan_.grids.size()) - 1;
+    }
+
+    void add_storages() {
+        const size_t count = table_.storages().size();
+        std::vector<std::vector<std::pair<const Site *, const DataAccess *>>> accesses(count);
+        for (const Site &site : table_.sites()) {
+            for (const DataAccess &access : site.accesses) {
+                accesses[static_cast<size_t>(access.storage)].emplace_back(&site, &access);
+            }
+        }
+        cell_maps_.resize(count);
+        data_grids_.assign(count, -1);
+        for (size_t i = 0; i < count; ++i) {
+            const Storage &storage = table_.storages()[i];
+            if (storage.written && !accesses[i].empty() && !has_no_conflict(accesses[i])) {
+                cell_maps_[i].emplace(accesses[i]);
+                data_grids_[i] = add_grid(storage.name, cell_maps_[i]->cells());
+            }
+        }
+    }
+
+    void walk(const Node &node, std::vector<TrackedStep> &out, const Affine &number) {
+        if (is_empty(node)) {
+            return;
+        }
+        std::visit(Overloaded{
+                       [&](const TaskNode &) { add_task(out, number); },
+                       [&](const LoopNode &loop) { walk_loop(node, loop, out, number); },
+                       [&](const GroupNode &group) { walk_group(node, group, out, number); },
+                       [&](const CallNode &call) { walk(*call.body, out, number); },
+                   },
+                   node.kind);
+    }
+
+    void walk_loop(const Node &node, const LoopNode &loop, std::vector<TrackedStep> &out,
+                   const Affine &number) {
+        const bool opened = loop.sequential && loop.variable.axis.size > 1 && open_scope(node);
+        const bool join = opened && !scopes_.back().chain;
+        TrackedStep step;
+        step.loop = &loop.variable;
+        loops_.push_back(step.loop);
+        parallel_.push_back(!loop.sequential);
+        const int64_t tasks = task_count(*loop.body);
+        walk(*loop.body, step.body, number + Affine::variable(loop.variable.id, tasks));
+        if (join) {
+            add_join(step.body, node.at);
+        }
+        parallel_.pop_back();
+        loops_.pop_back();
+        out.push_back(std::move(step));
+        if (opened) {
+            scopes_.pop_back();
+        }
+    }
+
+    void walk_group(const Node &node, const GroupNode &group, std::vector<TrackedStep> &out,
+                    Affine number) {
+        std::vector<const Node *> items;
+        for (const NodePtr &child : group.children) {
+            if (!is_empty(*child)) {
+                items.push_back(child.get());
+            }
+        }
+        const bool opened = group.sequential && items.size() > 1 && open_scope(node);
+        for (size_t i = 0; i < items.size(); ++i) {
+            const bool chain = is_chain(*items[i]);
+            const bool was_chain = opened && scopes_.back().chain;
+            if (opened) {
+                scopes_.back().chain = chain;
+            }
+            walk(*items[i], out, number);
+            if (opened && !chain && i + 1 < items.size() && !is_chain(*items[i + 1])) {
+                add_join(out, node.at);
+            }
+            if (opened) {
+                scopes_.back().chain = was_chain;
+            }
+            number = number + task_count(*items[i]);
+        }
+        if (opened) {
+            scopes_.pop_back();
+        }
+    }
+
+    /// False when the scope around already puts everything inside in order.
+    bool open_scope(const Node &node) {
+        if (!scopes_.empty() && scopes_.back().chain) {
+            return false;
+        }
+        Affine cell;
+        int64_t cells = 1;
+        for (size_t i = loops_.size(); i-- > 0;) {
+            if (parallel_[i]) {
+                cell = cell + Affine::variable(loops_[i]->id, cells);
+                if (loops_[i]->axis.size > max_cells / cells) {
+                    cell = 0;
+                    cells = 1;
+                    break;
+                }
+                cells *= loops_[i]->axis.size;
+            }
+        }
+        scopes_.push_back({add_grid("sequence", cells), ScalarExpr::from(cell), is_chain(node)});
+        return true;
+    }
+
+    void add_join(std::vector<TrackedStep> &out, const Loc &at) {
+        TrackedSite site;
+        site.name = "join";
+        site.at = at;
+        add_access(site, {scopes_.back().grid, true, true, scopes_.back().cell, {}});
+        add_site(out, std::move(site));
+    }
+
+    void add_task(std::vector<TrackedStep> &out, const Affine &number) {
+        const Site &from = table_.sites()[next_site_++];
+        TrackedSite site;
+        site.task = from.task;
+        site.name = from.task->kernel->name;
+        site.at = from.node->at;
+        for (const DataAccess &access : from.accesses) {
+            const auto storage = static_cast<size_t>(access.storage);
+            if (data_grids_[storage] >= 0) {
+                CellAccess cells = cell_maps_[storage]->access(access);
+                cells.grid = data_grids_[storage];
+                add_access(site, std::move(cells));
+            }
+        }
+        for (const Scope &scope : scopes_) {
+            add_access(site, {scope.grid, true, scope.chain, scope.cell, {}});
+        }
+        for (size_t i = 0; i < lanes_.size(); ++i) {
+            add_lane(site, lanes_[i], lane_grids_[i], number);
+        }
+        add_site(out, std::move(site));
+    }
+
+    void add_lane(TrackedSite &site, const LaneRule &rule, int grid, const Affine &number) const {
+        const ScalarExpr key =
+            rule.key ? resolve_key(*rule.key, loops_, rule.at) : ScalarExpr::from(number);
+        check_divisors(key, key, sizes_of(loops_), rule.at);
+        const auto modulo = [](const ScalarExpr &value, const ScalarExpr &by) {
+            return ScalarExpr::make(ScalarExpr::Op::Mod, {value, by});
+        };
+        const ScalarExpr count =
+            rule.lanes > 0 ? ScalarExpr(rule.lanes) : ScalarExpr::variable(workers_variable);
+        ScalarExpr lane = modulo(key, count);
+        if (rule.pinned) {
+            site.worker = lane;
+        }
+        if (rule.lanes > max_cells) {
+            lane = modulo(lane, max_cells);
+        }
+        add_access(site, {grid, true, true, lane, {}});
+    }
+
+    /// Accesses to the same cells become one.
+    static void add_access(TrackedSite &site, CellAccess access) {
+        for (CellAccess &other : site.accesses) {
+            if (other.grid == access.grid && other.first == access.first &&
+                other.box == access.box) {
+                other.reads |= access.reads;
+                other.writes |= access.writes;
+                return;
+            }
+        }
+        site.accesses.push_back(std::move(access));
+    }
+
+    void add_site(std::vector<TrackedStep> &out, TrackedSite site) {
+        site.loops = loops_;
+        TrackedStep step;
+        step.site = static_cast<int>(plan_.sites.size());
+        plan_.sites.push_back(std::move(site));
+        out.push_back(std::move(step));
+    }
+
+    const AccessTable &table_;
+    const std::vector<LaneRule> &lanes_;
+    TrackedPlan plan_;
+    std::vector<std::optional<CellMap>> cell_maps_;
+    std::vector<int> data_grids_;
+    std::vector<int> lane_grids_;
+    LoopPath loops_;
+    std::vector<bool> parallel_;  ///< of each of `loops_`
+    std::vector<Scope> scopes_;
+    size_t next_site_ = 0;
+};
+
+}  // namespace
+
+TrackedPlan plan_tracked(const NodePtr &root, const AccessTable &table,
+                         const std::vector<LaneRule> &lanes) {
+    return Tracker(table, lanes).plan(*root);
+}
+
+}  // namespace pto::wsp::workload
