@@ -32,7 +32,7 @@ struct Access {
 
 /// A place in a workload that makes tasks.
 struct TaskSite {
-    std::string name;            ///< of the kernel
+    std::string name;                  ///< of the kernel
     abi::KernelFn function = nullptr;  ///< null: a join, which only orders others
     int slot_count = 0;
     std::vector<Access> accesses;

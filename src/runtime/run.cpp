@@ -1,0 +1,94 @@
+#include "runtime/run.h"
+
+#include <string_view>
+
+namespace pto::wsp::runtime {
+
+namespace {
+
+/// Texts of generated code end with a line break or a full stop, ours with neither.
+std::string_view trimmed(std::string_view text) {
+    size_t end = text.find_last_not_of(". \t\r\n");
+    return text.substr(0, end == std::string_view::npos ? 0 : end + 1);
+}
+
+}  // namespace
+
+Run::Run(Scheduler &scheduler, std::shared_ptr<const Plan> plan, std::vector<int64_t> bindings)
+    : scheduler_(scheduler), plan_(std::move(plan)), bindings_(std::move(bindings)),
+      tallies_(static_cast<size_t>(scheduler.workers())), started_(Clock::now()) {}
+
+void Run::launch() {
+    self_ = shared_from_this();
+    scheduler_.run_started();
+    scheduler_.inject(first_job());
+}
+
+bool Run::wait(std::optional<std::chrono::nanoseconds> timeout) {
+    // Longer than that is for ever; it also keeps the deadline inside the clock's range.
+    constexpr std::chrono::hours longest{24 * 365};
+    std::unique_lock lock(mutex_);
+    auto ended = [&] { return is_complete(); };
+    if (!timeout || *timeout > longest) {
+        ended_changed_.wait(lock, ended);
+        return true;
+    }
+    return ended_changed_.wait_for(lock, *timeout, ended);
+}
+
+void Run::fail(const std::string &subject, const Loc &at, abi::Status status, const char *text) {
+    cancelled_.store(true, std::memory_order_relaxed);
+    std::lock_guard lock(mutex_);
+    if (failures_++ > 0) {
+        return;
+    }
+    failed_at_ = at;
+    failure_ = subject + ": ";
+    if (text != nullptr) {
+        failure_ += trimmed(text);
+    } else {
+        failure_ += "returned status " + std::to_string(status) + ", expected 0";
+    }
+}
+
+void Run::rethrow() const {
+    std::unique_lock lock(mutex_);
+    if (failures_ == 0) {
+        return;
+    }
+    std::string text = failure_;
+    if (failures_ > 1) {
+        text += " (and " + std::to_string(failures_ - 1) + " more)";
+    }
+    Loc at = failed_at_;
+    lock.unlock();
+    throw KernelError(at, text);
+}
+
+RunStats Run::stats() const {
+    RunStats stats;
+    for (const Tally &tally : tallies_) {
+        stats.tasks += tally.tasks.load(std::memory_order_relaxed);
+        stats.parallel_tasks += tally.parallel_tasks.load(std::memory_order_relaxed);
+        stats.steals += tally.steals.load(std::memory_order_relaxed);
+    }
+    Clock::time_point until = is_complete() ? ended_ : Clock::now();
+    stats.execute_ms = std::chrono::duration<double, std::milli>(until - started_).count();
+    return stats;
+}
+
+void Run::end() {
+    std::shared_ptr<Run> self = std::move(self_);
+    ended_ = Clock::now();
+    {
+        std::lock_guard lock(mutex_);
+        complete_.store(true, std::memory_order_release);
+        ended_changed_.notify_all();
+    }
+    Scheduler &scheduler = scheduler_;
+    // The plan may own code and memory of the user: it goes before the executor reports the end.
+    self.reset();
+    scheduler.run_ended();
+}
+
+}  // namespace pto::wsp::runtime

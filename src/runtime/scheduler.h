@@ -1,0 +1,113 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "runtime/deque.h"
+#include "runtime/inbox.h"
+#include "runtime/job.h"
+
+namespace pto::wsp::runtime {
+
+/// What belongs to one thread of a scheduler.
+struct alignas(64) Worker {
+    int index = 0;
+    uint32_t random = 1;
+    uint32_t turns = 0;
+    bool running = false;  ///< see Scheduler::activity
+    Deque<Job> deque;
+    Inbox inbox;
+    alignas(64) std::atomic<int> asleep = 0;
+};
+
+/// Threads that take jobs: from their inbox, from their deque, from the common queue, and else from
+/// the deques of others. A worker without work looks around for some microseconds and then sleeps.
+///
+/// Protocol of sleep: whoever adds a job does so before it loads `sleepers_`; whoever goes to sleep
+/// adds itself to `sleepers_` before it looks into all queues a last time; all of these are
+/// sequentially consistent, so a job is seen by one of the two. A producer leaves sleepers alone
+/// while another worker is searching: that one counts itself out of `searching_` before it looks a
+/// last time, and, when it was the last searcher and found work, wakes one sleeper in its place.
+/// A sleeper's `asleep` goes from 1 to 0 by a compare-exchange, and whoever does that takes it out
+/// of `sleepers_`.
+class Scheduler {
+public:
+    /// ExecutionError when a thread cannot be started.
+    explicit Scheduler(int workers);
+    ~Scheduler();
+
+    int workers() const { return static_cast<int>(workers_.size()); }
+
+    /// Queues a job that any worker may take, by the thread of `me`.
+    void push(Worker &me, Job &job) {
+        me.deque.push(&job);
+        wake_one();
+    }
+    /// Queues a job that any worker takes once its own deque is empty. From any thread.
+    void inject(Job &job);
+    /// Queues a job that only worker `index` may run. From any thread.
+    void deliver(int index, Job &job);
+    /// Wakes up to `count` sleepers.
+    void wake(int count);
+    bool has_inbox(const Worker &me) const { return !me.inbox.empty(); }
+
+    /// A worker is *running* while it goes from task to task, in short gaps between tasks too, so
+    /// that this costs nothing per task. `activity` is a mark to be given to `overlapped` later.
+    uint64_t activity() const { return activity_.load(std::memory_order_relaxed); }
+    /// Whether another worker than the calling, running one was running at any time since `mark`.
+    bool overlapped(uint64_t mark) const {
+        return static_cast<uint32_t>(mark) > 1 || activity() >> 32 != mark >> 32;
+    }
+    void set_running(Worker &me, bool running) {
+        if (me.running != running) {
+            me.running = running;
+            // Low half: workers running now; high half: how often one began.
+            activity_.fetch_add(running ? (uint64_t(1) << 32) + 1 : ~uint64_t(0),
+                                std::memory_order_relaxed);
+        }
+    }
+
+    void run_started() { runs_.fetch_add(1, std::memory_order_relaxed); }
+    /// The last use of the scheduler by a run.
+    void run_ended();
+
+private:
+    void start_threads();
+    void stop_threads();
+    void work(Worker &me);
+    Job *own_job(Worker &me);
+    Job *take_injected();
+    Job *steal(Worker &me);
+    Job *search(Worker &me);
+    Job *look_around(Worker &me);
+    void sleep(Worker &me);
+    bool sees_work(const Worker &me) const;
+    bool rouse(Worker &worker);
+    void wake_one() {
+        if (sleepers_.load(std::memory_order_seq_cst) > 0 &&
+            searching_.load(std::memory_order_seq_cst) == 0) {
+            wake(1);
+        }
+    }
+
+    std::vector<std::unique_ptr<Worker>> workers_;
+    std::vector<std::thread> threads_;
+    alignas(64) std::atomic<int> sleepers_ = 0;
+    std::atomic<bool> stop_ = false;
+    alignas(64) std::atomic<int> searching_ = 0;
+    alignas(64) std::atomic<uint64_t> activity_ = 0;
+    alignas(64) std::atomic<int64_t> injected_count_ = 0;
+    std::mutex injected_mutex_;
+    std::deque<Job *> injected_;
+    alignas(64) std::atomic<int64_t> runs_ = 0;
+    std::mutex runs_mutex_;
+    std::condition_variable runs_ended_;
+};
+
+}  // namespace pto::wsp::runtime

@@ -1,0 +1,165 @@
+#include "runtime/static_run.h"
+
+#include <algorithm>
+
+#include "pto/wsp/runtime/arena.h"
+
+namespace pto::wsp::runtime {
+
+namespace {
+
+/// A claim takes this part of what is left, divided by the number of workers.
+constexpr int64_t claims_per_worker = 4;
+
+int64_t iterations_of(const StaticLoop &loop) {
+    return std::max<int64_t>(loop.iterations, 0);
+}
+
+}  // namespace
+
+/// Part of one loop, as a closure of guarded_call.
+struct StaticRun::Chunk {
+    abi::LoopFn function;
+    const int64_t *bindings;
+    Range range;
+
+    static int call(void *closure) {
+        auto &chunk = *static_cast<Chunk *>(closure);
+        return chunk.function(chunk.bindings, chunk.range.begin, chunk.range.end);
+    }
+};
+
+StaticRun::StaticRun(Scheduler &scheduler, std::shared_ptr<const Plan> plan,
+                     std::vector<int64_t> bindings)
+    : Run(scheduler, std::move(plan), std::move(bindings)),
+      phases_(std::get<std::vector<Phase>>(*plan_)), progress_(phases_.size()),
+      tickets_(static_cast<size_t>(scheduler.workers())) {
+    for (Ticket &ticket : tickets_) {
+        ticket.run = this;
+    }
+}
+
+Job &StaticRun::first_job() {
+    take_up(tickets_[0]);
+    return tickets_[0];
+}
+
+bool StaticRun::take_up(Ticket &ticket) {
+    if (ticket.queued.exchange(true, std::memory_order_acq_rel)) {
+        return false;
+    }
+    ticket.keep = shared_from_this();
+    return true;
+}
+
+void StaticRun::run_job(Job &job, Worker &me) {
+    auto &ticket = static_cast<Ticket &>(job);
+    std::shared_ptr<Run> keep = std::move(ticket.keep);
+    ticket.queued.store(false, std::memory_order_seq_cst);
+    take_part(me);
+}
+
+void StaticRun::take_part(Worker &me) {
+    size_t phase = current_.load(std::memory_order_seq_cst);
+    if (phase == not_begun) {
+        if (!begin_phase(0, me)) {
+            return;
+        }
+        phase = current_.load(std::memory_order_relaxed);
+    }
+    while (phase < phases_.size()) {
+        Progress &progress = progress_[phase];
+        Range range;
+        bool last = false;
+        while (!last && claim(progress, range)) {
+            run_range(phases_[phase], progress, range, me);
+            int64_t count = range.end - range.begin;
+            last = progress.remaining.fetch_sub(count, std::memory_order_acq_rel) == count;
+        }
+        if (!last || !begin_phase(phase + 1, me)) {
+            return;
+        }
+        phase = current_.load(std::memory_order_relaxed);
+    }
+}
+
+bool StaticRun::begin_phase(size_t phase, Worker &me) {
+    int64_t iterations = 0;
+    for (; phase < phases_.size() && !cancelled(); phase++) {
+        Progress &progress = progress_[phase];
+        for (const StaticLoop &loop : phases_[phase]) {
+            iterations += iterations_of(loop);
+            progress.loop_ends.push_back(iterations);
+        }
+        if (iterations > 0) {
+            progress.iterations = iterations;
+            progress.remaining.store(iterations, std::memory_order_relaxed);
+            break;
+        }
+    }
+    if (iterations == 0) {
+        current_.store(phases_.size(), std::memory_order_seq_cst);
+        end();
+        return false;
+    }
+    current_.store(phase, std::memory_order_seq_cst);
+    invite(iterations - 1, me);
+    return true;
+}
+
+void StaticRun::invite(int64_t others, Worker &me) {
+    int count = static_cast<int>(std::min<int64_t>(others, scheduler_.workers() - 1));
+    for (int i = 0; i < count; i++) {
+        if (take_up(tickets_[static_cast<size_t>(i)])) {
+            me.deque.push(&tickets_[static_cast<size_t>(i)]);
+        }
+    }
+    scheduler_.wake(count);
+}
+
+bool StaticRun::claim(Progress &progress, Range &range) const {
+    int64_t next = progress.next.load(std::memory_order_relaxed);
+    int64_t count = 0;
+    do {
+        int64_t left = progress.iterations - next;
+        if (left == 0) {
+            return false;
+        }
+        count = cancelled() ? left : left / (claims_per_worker * scheduler_.workers());
+        count = std::max<int64_t>(count, 1);
+    } while (!progress.next.compare_exchange_weak(next, next + count, std::memory_order_relaxed));
+    range = {next, next + count};
+    return true;
+}
+
+void StaticRun::run_range(const Phase &phase, const Progress &progress, Range range, Worker &me) {
+    const std::vector<int64_t> &ends = progress.loop_ends;
+    auto loop =
+        static_cast<size_t>(std::upper_bound(ends.begin(), ends.end(), range.begin) - ends.begin());
+    for (int64_t begin = range.begin; begin < range.end && !cancelled(); loop++) {
+        int64_t end = std::min(range.end, ends[loop]);
+        int64_t first = loop == 0 ? 0 : ends[loop - 1];
+        if (end > begin && !run_chunk(phase[loop], {begin - first, end - first}, me)) {
+            return;
+        }
+        begin = end;
+    }
+}
+
+bool StaticRun::run_chunk(const StaticLoop &loop, Range range, Worker &me) {
+    scheduler_.set_running(me, true);
+    uint64_t mark = scheduler_.activity();
+    Chunk chunk{loop.function, bindings_.data(), range};
+    const char *text = nullptr;
+    abi::Status status = guarded_call(&Chunk::call, &chunk, &text);
+    if (status != 0) {
+        fail("kernel " + loop.name, loop.at, status, text);
+        return false;
+    }
+    int64_t tasks = (range.end - range.begin) * loop.tasks_per_iteration;
+    add(tally(me).tasks, tasks);
+    add(tally(me).parallel_tasks, scheduler_.overlapped(mark) ? tasks : 0);
+    return true;
+}
+
+}  // namespace pto::wsp::runtime

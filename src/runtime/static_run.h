@@ -1,0 +1,64 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "runtime/run.h"
+
+namespace pto::wsp::runtime {
+
+/// Runs phases of independent loops. The loops of a phase form one range of iterations, from which
+/// workers claim chunks: large ones first, single iterations at the end.
+///
+/// Protocol. `next` is moved by compare-exchange, so an iteration is claimed once; `remaining`
+/// counts iterations that have not ended. Whoever takes it to zero has, through its
+/// acquire-release, all effects of the phase behind it and alone begins the next phase: it fills in
+/// that phase's ranges and publishes them by storing `current_`. A worker takes part through a
+/// ticket, which may still lie in a queue when its phase is over; it then serves the current one.
+class StaticRun final : public Run {
+public:
+    StaticRun(Scheduler &scheduler, std::shared_ptr<const Plan> plan,
+              std::vector<int64_t> bindings);
+
+    void run_job(Job &job, Worker &me) override;
+
+private:
+    struct alignas(64) Progress {
+        std::atomic<int64_t> next = 0;
+        std::atomic<int64_t> remaining = 0;
+        int64_t iterations = 0;
+        std::vector<int64_t> loop_ends;  ///< in the phase's range
+    };
+    struct Range {
+        int64_t begin = 0;
+        int64_t end = 0;
+    };
+    struct Chunk;
+    /// A job by which a worker takes part. While queued it keeps the run alive, because it may be
+    /// taken after the run's end; `keep` belongs to whoever moves `queued`.
+    struct Ticket : Job {
+        std::atomic<bool> queued = false;
+        std::shared_ptr<Run> keep;
+    };
+
+    Job &first_job() override;
+    bool take_up(Ticket &ticket);
+    /// Begins the first phase from index `phase` on that has iterations; false when the run ended.
+    bool begin_phase(size_t phase, Worker &me);
+    void invite(int64_t others, Worker &me);
+    void take_part(Worker &me);
+    bool claim(Progress &progress, Range &range) const;
+    void run_range(const Phase &phase, const Progress &progress, Range range, Worker &me);
+    bool run_chunk(const StaticLoop &loop, Range range, Worker &me);
+
+    static constexpr size_t not_begun = SIZE_MAX;
+
+    const std::vector<Phase> &phases_;
+    std::vector<Progress> progress_;
+    std::atomic<size_t> current_ = not_begun;
+    std::vector<Ticket> tickets_;  ///< one a worker
+};
+
+}  // namespace pto::wsp::runtime

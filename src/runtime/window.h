@@ -1,0 +1,136 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <memory>
+
+#include "runtime/job.h"
+#include "runtime/zeroed.h"
+
+namespace pto::wsp::runtime {
+
+/// A task of a dynamic graph, in a slot of a Window; its arguments follow it in memory. All zeros
+/// is a task that has ended.
+struct alignas(64) Task : Job {
+    static constexpr uint32_t link_count = 5;
+
+    std::atomic<uint32_t> successors;  ///< head of the list of links to tasks that wait for this
+    std::atomic<int32_t> pending;      ///< tasks that this waits for, plus the submitter's share
+    std::array<uint32_t, link_count> links;  ///< what follows this task's links in their lists
+    uint32_t extra_links;                    ///< those that do not fit, 0 for none
+    uint32_t index;                          ///< of the slot
+    int32_t site;
+    int32_t worker;  ///< -1: any
+    uint32_t mark;   ///< low bits of the last task that was linked behind this one
+
+    int64_t *arguments() { return reinterpret_cast<int64_t *>(this + 1); }
+};
+static_assert(sizeof(Task) == 64);
+
+/// The tasks of a dynamic graph that may be unfinished: task number `n` (from 1 on, in program
+/// order) lives in slot `n % capacity`. One more task stands for the submitter when it waits.
+///
+/// Protocol. A task's `successors` is a list of *links*, each of which belongs to the successor and
+/// says which link follows it. It goes `end` -> links pushed in front -> `closed`.
+/// - Only the submitter pushes (release, so that the link's content is seen by who takes the list);
+///   only one thread closes, by an exchange. A push that finds the list closed fails, and has then
+///   acquired all effects of the ended task.
+/// - The closer walks the list it took, reading what follows a link *before* it tells the link's
+///   owner: from then on the owner may run, end and be replaced.
+/// - A slot is used again once its list is closed. By then all tasks it waited for have walked past
+///   its links, and the closer touches nothing of it any more.
+/// - `pending` starts at the submitter's share, which is larger than any number of links; when all
+///   links are made the submitter replaces its share by their number. Whoever takes it to zero
+///   makes the task ready. One who finds it at 1 holds the last count and need not write it.
+class Window {
+public:
+    /// std::bad_alloc when there is no memory. Takes it from the system only when first touched.
+    Window(int64_t size, int argument_count);
+
+    int64_t capacity() const { return mask_ + 1; }
+    Task &task(int64_t number) { return slot(static_cast<uint32_t>(number & mask_)); }
+    Task &submitter() { return slot(static_cast<uint32_t>(capacity())); }
+
+    static bool ended(const Task &task) {
+        return task.successors.load(std::memory_order_acquire) == closed;
+    }
+    /// True while nothing waits for a task that has not ended.
+    static bool is_last(const Task &task) {
+        return task.successors.load(std::memory_order_relaxed) == list_end;
+    }
+
+    /// Makes a slot ready for a new task with no links. Submitter only, as the next two.
+    void open(Task &task);
+    /// Makes `after` wait for `before`, unless that has ended. `links` counts the links of `after`.
+    void link(Task &before, Task &after, uint32_t &links);
+    /// Gives up the submitter's share; true when `task` waits for nothing any more.
+    static bool release(Task &task, uint32_t links) {
+        auto share = static_cast<int32_t>(links) - submitter_share;
+        return links == 0 || task.pending.fetch_add(share, std::memory_order_acq_rel) + share == 0;
+    }
+
+    /// Ends `task` and calls `ready(after)` for each task that thereby waits for nothing.
+    template <typename Ready> void close(Task &task, Ready &&ready) {
+        uint32_t id = task.successors.exchange(closed, std::memory_order_acq_rel);
+        while (id != list_end) {
+            Link link = follow(id);
+            id = link.next;
+            std::atomic<int32_t> &pending = link.after->pending;
+            if (pending.load(std::memory_order_acquire) == 1 ||
+                pending.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+                ready(*link.after);
+            }
+        }
+    }
+
+private:
+    static constexpr uint32_t closed = 0;
+    static constexpr uint32_t list_end = 1;
+    static constexpr uint32_t first_link = 2;
+    static constexpr uint32_t extra_bit = uint32_t(1) << 31;
+    static constexpr uint32_t links_per_slot_log2 = 3;
+    static constexpr int32_t submitter_share = int32_t(1) << 30;
+    static constexpr uint32_t first_chunk_log2 = 10;
+
+    /// A link of a task that has more than Task::link_count.
+    struct ExtraLink {
+        uint32_t next;
+        uint32_t slot;
+        uint32_t sibling;  ///< next extra link of the same task, or next free one
+    };
+    struct Link {
+        Task *after;
+        uint32_t next;
+    };
+    Task &slot(uint32_t index) {
+        return *reinterpret_cast<Task *>(memory_.data() + size_t(index) * stride_bytes_);
+    }
+    ExtraLink &extra(uint32_t number) {
+        uint32_t chunk =
+            static_cast<uint32_t>(std::bit_width((number >> first_chunk_log2) + 1)) - 1;
+        uint32_t first = ((uint32_t(1) << chunk) - 1) << first_chunk_log2;
+        return extra_[chunk][number - first];
+    }
+    Link follow(uint32_t id) {
+        if ((id & extra_bit) != 0) {
+            ExtraLink &link = extra(id & ~extra_bit);
+            return {&slot(link.slot), link.next};
+        }
+        uint32_t place = id - first_link;
+        Task &after = slot(place >> links_per_slot_log2);
+        return {&after, after.links[place & ((1U << links_per_slot_log2) - 1)]};
+    }
+    uint32_t take_extra(Task &after);
+
+    int64_t mask_;
+    size_t stride_bytes_;
+    Zeroed memory_;
+    /// Chunks of doubling size, so that links stay where they are. Number 0 is never used.
+    std::array<std::unique_ptr<ExtraLink[]>, 20> extra_;
+    uint32_t extra_count_ = 1;
+    uint32_t free_extra_ = 0;
+};
+
+}  // namespace pto::wsp::runtime

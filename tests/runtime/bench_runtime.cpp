@@ -1,0 +1,152 @@
+/// Times of the task runtime, per task: `bench_runtime [workers]`. Prints medians.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "pto/wsp/runtime/executor.h"
+
+using namespace pto::wsp;
+using namespace pto::wsp::runtime;
+
+namespace {
+
+constexpr int rounds = 15;
+
+/// The processor's name, for the heading of a table.
+std::string cpu_name() {
+    std::ifstream info("/proc/cpuinfo");
+    for (std::string line; std::getline(info, line);) {
+        if (line.starts_with("model name")) {
+            return line.substr(line.find(':') + 2);
+        }
+    }
+    return "unknown";
+}
+
+abi::Status nothing(const int64_t *) {
+    return 0;
+}
+
+/// One dependent addition, so that a wrong order would show.
+abi::Status add_neighbours(const int64_t *slots) {
+    auto *cell = reinterpret_cast<int64_t *>(slots[0]);
+    *cell = *reinterpret_cast<int64_t *>(slots[1]) + *reinterpret_cast<int64_t *>(slots[2]) + 1;
+    return 0;
+}
+
+/// Bindings: side of the square, address of (side + 1)^2 counters.
+abi::Status expand_wavefront(int64_t *frame, void *graph, const int64_t *bindings, int32_t budget) {
+    int64_t side = bindings[0];
+    auto *values = reinterpret_cast<int64_t *>(bindings[1]);
+    int64_t at = frame[0];
+    for (; budget > 0 && at < side * side; at++, budget--) {
+        int64_t row = at / side + 1;
+        int64_t column = at % side + 1;
+        int64_t here = row * (side + 1) + column;
+        int64_t slots[3] = {reinterpret_cast<int64_t>(values + here),
+                            reinterpret_cast<int64_t>(values + here - side - 1),
+                            reinterpret_cast<int64_t>(values + here - 1)};
+        int64_t cells[3] = {here, here - side - 1, here - 1};
+        pto_wsp_submit(graph, 0, slots, cells, -1);
+    }
+    frame[0] = at == side * side ? -1 : at;
+    return 0;
+}
+
+/// Bindings: number of tasks, number of chains.
+abi::Status expand_chains(int64_t *frame, void *graph, const int64_t *bindings, int32_t budget) {
+    int64_t at = frame[0];
+    for (; budget > 0 && at < bindings[0]; at++, budget--) {
+        int64_t cell = at % bindings[1];
+        pto_wsp_submit(graph, 0, &cell, &cell, -1);
+    }
+    frame[0] = at == bindings[0] ? -1 : at;
+    return 0;
+}
+
+abi::Status loop_of_nothing(const int64_t *, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) {
+        int64_t slot = i;
+        nothing(&slot);
+        asm volatile("" ::: "memory");
+    }
+    return 0;
+}
+
+void report(const char *name, Executor &executor, const Plan &plan,
+            const std::vector<int64_t> &bindings, int64_t units, const char *unit) {
+    auto shared = std::make_shared<const Plan>(plan);
+    std::vector<double> times;
+    RunStats stats;
+    for (int i = 0; i < rounds; i++) {
+        auto begin = std::chrono::steady_clock::now();
+        std::shared_ptr<Execution> execution = executor.start(shared, bindings);
+        execution->wait(std::nullopt);
+        execution->rethrow();
+        std::chrono::duration<double, std::nano> time = std::chrono::steady_clock::now() - begin;
+        times.push_back(time.count() / static_cast<double>(units));
+        stats = execution->stats();
+    }
+    std::sort(times.begin(), times.end());
+    std::printf("%-34s %9.1f %9.1f ns/%-5s %9ld steals %8ld parallel\n", name, times[rounds / 2],
+                times[0], unit, static_cast<long>(stats.steals),
+                static_cast<long>(stats.parallel_tasks));
+}
+
+Access on_grid(int grid, bool writes) {
+    return {grid, !writes, writes, {}};
+}
+
+void bench(int workers) {
+    Executor executor(workers);
+    std::printf("%s, %d worker%s\n%-34s %9s %9s\n", cpu_name().c_str(), workers,
+                workers == 1 ? "" : "s", "", "median", "least");
+
+    constexpr int64_t side = 316;
+    std::vector<int64_t> values((side + 1) * (side + 1));
+    DynamicGraph wavefront;
+    wavefront.expand = &expand_wavefront;
+    wavefront.sites.push_back(
+        {"wave", &add_neighbours, 3, {on_grid(0, true), on_grid(0, false), on_grid(0, false)}, {}});
+    wavefront.grids = {(side + 1) * (side + 1)};
+    report("wavefront 316 x 316", executor, wavefront,
+           {side, reinterpret_cast<int64_t>(values.data())}, side * side, "task");
+
+    constexpr int64_t tasks = 100000;
+    for (int64_t chains : {int64_t(1), int64_t(2), int64_t(64), tasks}) {
+        DynamicGraph graph;
+        graph.expand = &expand_chains;
+        graph.sites.push_back({"chain", &nothing, 1, {{0, true, true, {}}}, {}});
+        graph.grids = {chains};
+        std::string name = chains == tasks ? "independent tracked tasks"
+                                           : "chains of tracked tasks, " + std::to_string(chains);
+        report(name.c_str(), executor, graph, {tasks, chains}, tasks, "task");
+    }
+    std::vector<Phase> loop{{{&loop_of_nothing, tasks, 1, "loop", {}}}};
+    report("static loop of 100000", executor, loop, {}, tasks, "task");
+    std::vector<Phase> single(1000, Phase{{&loop_of_nothing, 1, 1, "loop", {}}});
+    report("1000 phases of one iteration", executor, single, {}, 1000, "phase");
+    std::vector<Phase> pair(1000, Phase{{&loop_of_nothing, 2, 1, "loop", {}}});
+    report("1000 phases of two iterations", executor, pair, {}, 1000, "phase");
+    std::vector<Phase> one{{{&loop_of_nothing, 1, 1, "loop", {}}}};
+    report("start and wait", executor, one, {}, 1, "run");
+}
+
+}  // namespace
+
+int main(int count, char **arguments) {
+    if (count > 1) {
+        bench(std::atoi(arguments[1]));
+        return 0;
+    }
+    for (int workers : {1, 2}) {
+        bench(workers);
+    }
+    return 0;
+}
