@@ -19,13 +19,15 @@ endif()
 function(pto_wsp_engine_build target)
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/*.h
         ${CMAKE_SOURCE_DIR}/src/*.cpp ${CMAKE_SOURCE_DIR}/include/*.h)
+    # In the command line, so that a removed file is noticed too.
+    string(MD5 names "${sources}")
     set(script ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/engine_build.cmake)
     set(template ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/engine_build.cpp.in)
     set(output ${CMAKE_BINARY_DIR}/engine_build.cpp)
     add_custom_command(OUTPUT ${output}
         COMMAND ${CMAKE_COMMAND} -DROOT=${CMAKE_SOURCE_DIR} -DTEMPLATE=${template}
             -DOUTPUT=${output} -DVERSION=${PROJECT_VERSION} -DHALIDE_VERSION=${Halide_VERSION}
-            -P ${script}
+            -DNAMES=${names} -P ${script}
         COMMAND ${CMAKE_COMMAND} -E touch ${output}
         DEPENDS ${sources} ${script} ${template} VERBATIM
         COMMENT "Hashing the engine's sources")

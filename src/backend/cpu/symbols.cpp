@@ -23,20 +23,17 @@ void __multi3();
 namespace pto::wsp::backend::cpu {
 namespace {
 
-template <typename Function> void *address_of(Function *function) {
-    return reinterpret_cast<void *>(function);
+template <typename Function> HostSymbol row(const char *name, Function *function) {
+    return {name, reinterpret_cast<void *>(function)};
 }
 
 template <typename Real> using Unary = Real(Real);
 template <typename Real> using Binary = Real(Real, Real);
 template <typename Real> using Ternary = Real(Real, Real, Real);
 
-#define PLAIN(name)                                                                                \
-    { #name, address_of(&::name) }
+#define PLAIN(name) row(#name, &::name)
 #define MATH(shape, name)                                                                          \
-    {#name, address_of<shape<double>>(&::name)}, {                                                 \
-#name "f", address_of < shape < float>>(&::name##f)                                        \
-    }
+    row<shape<double>>(#name, &::name), row<shape<float>>(#name "f", &::name##f)
 
 const HostSymbol symbols[] = {
     PLAIN(halide_malloc),
@@ -44,10 +41,10 @@ const HostSymbol symbols[] = {
     PLAIN(halide_error),
     PLAIN(pto_wsp_submit),
 
-    {"memcpy", address_of<void *(void *, const void *, size_t)>(&::memcpy)},
-    {"memmove", address_of<void *(void *, const void *, size_t)>(&::memmove)},
-    {"memset", address_of<void *(void *, int, size_t)>(&::memset)},
-    {"memcmp", address_of<int(const void *, const void *, size_t)>(&::memcmp)},
+    row<void *(void *, const void *, size_t)>("memcpy", &::memcpy),
+    row<void *(void *, const void *, size_t)>("memmove", &::memmove),
+    row<void *(void *, int, size_t)>("memset", &::memset),
+    row<int(const void *, const void *, size_t)>("memcmp", &::memcmp),
 
     MATH(Unary, sqrt),
     MATH(Unary, cbrt),
@@ -86,19 +83,19 @@ const HostSymbol symbols[] = {
     MATH(Binary, fmin),
     MATH(Binary, fmax),
     MATH(Ternary, fma),
-    {"ldexp", address_of<double(double, int)>(&::ldexp)},
-    {"ldexpf", address_of<float(float, int)>(&::ldexpf)},
-    {"sincos", address_of<void(double, double *, double *)>(&::sincos)},
-    {"sincosf", address_of<void(float, float *, float *)>(&::sincosf)},
+    row<double(double, int)>("ldexp", &::ldexp),
+    row<float(float, int)>("ldexpf", &::ldexpf),
+    row<void(double, double *, double *)>("sincos", &::sincos),
+    row<void(float, float *, float *)>("sincosf", &::sincosf),
 
     PLAIN(__extendhfsf2),
     PLAIN(__extendhfdf2),
     PLAIN(__truncsfhf2),
     PLAIN(__truncdfhf2),
-    {"__truncsfbf2", address_of(&bfloat_from_float)},
-    {"__truncdfbf2", address_of(&bfloat_from_double)},
-    {"__gnu_h2f_ieee", address_of(&float_from_half)},
-    {"__gnu_f2h_ieee", address_of(&half_from_float)},
+    row("__truncsfbf2", &bfloat_from_float),
+    row("__truncdfbf2", &bfloat_from_double),
+    row("__gnu_h2f_ieee", &float_from_half),
+    row("__gnu_f2h_ieee", &half_from_float),
     PLAIN(__divti3),
     PLAIN(__modti3),
     PLAIN(__udivti3),
