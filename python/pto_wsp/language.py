@@ -256,7 +256,7 @@ def _documented(
     function: Callable[..., Value], name: str, signature: inspect.Signature, doc: str
 ) -> Callable[..., Value]:
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = doc[:1].upper() + doc[1:] + ("" if doc.endswith(".") else ".")
+    function.__doc__ = doc
     function.__signature__ = signature  # type: ignore[attr-defined]
     return function
 
