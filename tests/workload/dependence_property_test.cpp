@@ -64,13 +64,17 @@ private:
             view.strides = std::move(strides);
             tensors_.push_back(std::make_shared<Tensor>(Tensor{name, view, {}}));
         };
-        const int64_t kind = number(0, 7);
+        const int64_t kind = number(0, 8);
         if (kind == 0 || kind > 5) {
             add("A", 0, {8, 12}, {12, 1});
         }
         if (kind == 1 || kind == 6) {
             add("L", 0, {8, 6}, {12, 1});
             add("R", 6, {8, 6}, {12, 1});
+        }
+        if (kind == 8) {
+            add("A", 0, {8, 12}, {12, 1});
+            add("D", 0, {4, 4}, {12, 12});
         }
         if (kind == 2) {
             add("T", 0, {12, 8}, {1, 12});
