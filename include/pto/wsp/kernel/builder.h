@@ -1,54 +1,91 @@
 #pragma once
 
+#include <concepts>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "pto/wsp/kernel/program.h"
+#include "pto/wsp/support/error.h"
 
 namespace pto::wsp::kernel {
 
+/// A number as the user wrote it: `2` is an integer, `2.0` is not. CompileError for an integer that
+/// 64 bits with sign do not hold.
+class Number {
+public:
+    template <std::integral T>
+    requires(!std::same_as<T, bool>) Number(T value)
+        : value_(static_cast<int64_t>(value)) {  // NOLINT: numbers are numbers
+        if (!std::in_range<int64_t>(value)) {
+            throw CompileError({}, std::to_string(value) + " does not fit i64");
+        }
+    }
+    template <std::floating_point T>
+    Number(T value) : value_(static_cast<double>(value)) {}  // NOLINT: numbers are numbers
+
+    bool is_integer() const { return std::holds_alternative<int64_t>(value_); }
+    int64_t integer() const { return std::get<int64_t>(value_); }
+    double real() const {
+        return is_integer() ? static_cast<double>(integer()) : std::get<double>(value_);
+    }
+    std::string str() const;  ///< `2`, `0.5`
+
+private:
+    std::variant<int64_t, double> value_;
+};
+
 /// Builds a TileProgram node by node; what `pto.*` in Python and `tile::` in C++ call. Every method
 /// checks its operands against the table and throws TypeCheckError at `at`, naming where each
-/// operand was made.
+/// operand was made. A method that throws leaves the builder as it was.
 class Builder {
 public:
     explicit Builder(std::string name, Loc at = Loc::here());
 
-    /// A parameter; tiles are named by the returned index, scalars give a Value by `scalar`.
+    /// A parameter, declared outside of loops; tiles are named by the returned index, scalars give
+    /// a Value by `scalar`.
     int param(Param param);
     /// The value of scalar parameter `index`.
     Value scalar(int index) const;
 
-    /// Any operation of the table. Python scalars become `constant` with a weak type first
-    /// (see `constant`).
-    Value op(Op op, std::vector<Value> operands, Attributes attributes = {},
-             Loc at = Loc::here());
-    /// A 1 x 1 constant. Weak (no dtype): takes the type of the tile that it meets; alone, F32 for
-    /// a float and I32 for an integer.
-    Value constant(double value, Loc at = Loc::here());
-    Value constant(double value, DType dtype, Loc at = Loc::here());
+    /// Any operation of the table but `fori_loop`. `load` and `store` take their parameter as the
+    /// attribute `param`; `store` gives -1. Dims may be given as integers. What is written twice is
+    /// one node (see Node).
+    Value op(Op op, std::vector<Value> operands, Attributes attributes = {}, Loc at = Loc::here());
+    /// A weak constant: it takes the type of the tile that it meets and is no node before. An
+    /// integer takes any type that has it, a float only floats. Alone, an integer becomes I32 and a
+    /// float F32. Weak constants are negative Values.
+    Value constant(Number value, Loc at = Loc::here());
+    /// A 1 x 1 constant of `dtype`, rounded to it.
+    Value constant(Number value, DType dtype, Loc at = Loc::here());
 
     Value load(int param, Loc at = Loc::here());
     /// A window [rows, columns] at (row, column); offsets are scalars of i32.
     Value load(int param, Value row, Value column, Affine rows, Affine columns,
                Loc at = Loc::here());
+    /// A weak constant is repeated over the parameter; all else has its shape. Floats are rounded
+    /// to its type.
     void store(int param, Value value, Loc at = Loc::here());
     void store(int param, Value value, Value row, Value column, Loc at = Loc::here());
 
     /// One loop node: for i in [lo, hi): carries = body(i, carries). Types of the carries must not
-    /// change. lo and hi are scalars of i32 (Values).
-    std::vector<Value> fori_loop(Value lo, Value hi, std::vector<Value> carries,
-                                 const std::function<std::vector<Value>(
-                                     Value index, const std::vector<Value> &carries)> &body,
-                                 Loc at = Loc::here());
+    /// change. lo and hi are scalars of i32 (Values). When `body` throws, nothing of it remains.
+    std::vector<Value> fori_loop(
+        Value lo, Value hi, std::vector<Value> carries,
+        const std::function<std::vector<Value>(Value index, const std::vector<Value> &carries)>
+            &body,
+        Loc at = Loc::here());
 
+    /// Type of a value of this builder; of a weak constant, the one it has alone.
     const TileType &type(Value value) const;
     const Param &param_info(int index) const;
     Loc where(Value value) const;
 
-    /// Verifies and ends; the builder is empty afterwards.
+    /// Verifies and ends; the builder takes nothing afterwards.
     std::shared_ptr<const TileProgram> finish();
 
 private:

@@ -31,7 +31,8 @@ inline constexpr int op_count = 0
 enum class OpKind : uint8_t {
     Memory,       ///< load, store
     Leaf,         ///< constant
-    Elementwise,  ///< element (r, c) of the result depends on element (r, c) of the broadcast operands
+    Elementwise,  ///< element (r, c) of the result depends on element (r, c) of the broadcast
+                  ///< operands
     Reduction,    ///< rowsum...: [r, c] -> [r, 1]
     Matrix,       ///< matmul
     Shape,        ///< transpose, broadcast
@@ -44,10 +45,11 @@ struct RefTile;  // kernel/evaluate.h
 /// One row of the table.
 struct OpInfo {
     Op op;
-    const char *name;        ///< in texts and as `pto.<name>`
+    const char *name;  ///< in texts and as `pto.<name>`
     OpKind kind;
     const char *operands;    ///< `a, b, acc?` (a trailing ? is optional)
     const char *attributes;  ///< `trans_a=false, trans_b=false`
+    const char *promises;    ///< flags that rules may add: what they know of the operands
     const char *doc;         ///< one sentence, with shapes
     /// Result type; throws TypeCheckError at `at` with the operands' shapes in the text.
     TileType (*infer)(const OpInfo &info, std::span<const TileType> operands,
@@ -64,7 +66,9 @@ struct OpInfo {
 /// The rows of the table, all and one.
 std::span<const OpInfo> ops();
 const OpInfo &info(Op op);
-inline const char *name(Op op) { return info(op).name; }
+inline const char *name(Op op) {
+    return info(op).name;
+}
 /// Null when there is none of that name.
 const OpInfo *find_op(std::string_view name);
 

@@ -21,16 +21,21 @@ struct Node {
     Op op;
     std::vector<Value> operands;
     Attributes attributes;
-    std::vector<Value> results;   ///< one; none for `store`; one per carry for `fori_loop`
-    int block = -1;               ///< of `fori_loop`: its body, an index into `TileProgram::blocks`
+    std::vector<Value> results;  ///< one; none for `store`; one per carry for `fori_loop`
+    int block = -1;              ///< of `fori_loop`: its body, an index into `TileProgram::blocks`
     Loc at;
 };
+
+/// Index of the tile parameter of a `load` or `store`.
+int param_of(const Node &node);
+/// Whether the attribute `name` is set and true.
+bool has_flag(const Attributes &attributes, const char *name);
 
 /// A value: a node's result, a block argument, or a scalar parameter.
 struct ValueInfo {
     TileType type;
-    int node = -1;       ///< the node that makes it; -1 for arguments and scalar parameters
-    int param = -1;      ///< of a scalar parameter: index into `TileProgram::params`
+    int node = -1;   ///< the node that makes it; -1 for arguments and scalar parameters
+    int param = -1;  ///< of a scalar parameter: index into `TileProgram::params`
     Loc at;
 };
 
@@ -38,7 +43,7 @@ struct ValueInfo {
 /// `fori_loop` has the arguments (index: scalar i32, carried tiles...) and yields the next carries.
 struct Block {
     std::vector<Value> arguments;
-    std::vector<int> nodes;      ///< indices into `TileProgram::nodes`
+    std::vector<int> nodes;  ///< indices into `TileProgram::nodes`
     std::vector<Value> yields;
 };
 
@@ -54,10 +59,8 @@ struct Block {
 /// ```
 ///
 /// `load` and `store` name their tile parameter by the attribute `param` (an int64 index), which
-/// prints as `%x`. Their row and column offsets are the optional operands after the tile (scalars
-/// of i32) or the attributes `row`, `column` (Affine) when constant; a missing offset is 0. A
-/// window must lie in its parameter; a window of other than the parameter's shape has the attributes
-/// `rows`, `columns` (Affine).
+/// prints as `%x`. A window has a row and a column offset as last operands (scalars of i32), and a
+/// `load` of one the attributes `rows`, `columns` (Affine). A window must lie in its parameter.
 struct TileProgram {
     std::string name;
     std::vector<Param> params;

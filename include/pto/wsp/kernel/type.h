@@ -18,9 +18,9 @@ struct TileType {
     Affine columns = 1;
 
     bool is_scalar() const { return rows == Affine(1) && columns == Affine(1); }
-    std::string str() const;         ///< `tile<512x64xf32>`
-    std::string shape_str() const;   ///< `[512, 64]`, for errors
-    std::string user_str() const;    ///< `Tile[512, 64, F32]`
+    std::string str() const;        ///< `tile<512x64xf32>`
+    std::string shape_str() const;  ///< `[512, 64]`, for errors
+    std::string user_str() const;   ///< `Tile[512, 64, F32]`
     bool operator==(const TileType &) const = default;
 };
 
@@ -41,7 +41,7 @@ struct Param {
     std::string name;
     Kind kind = Kind::Tile;
     Direction direction = Direction::In;
-    TileType type;   ///< scalars: 1 x 1
+    TileType type;  ///< scalars: 1 x 1
     Loc at;
 };
 

@@ -1,0 +1,59 @@
+#include "pto/wsp/kernel/op.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "infer.h"
+#include "reference.h"
+
+namespace pto::wsp::kernel {
+
+namespace {
+
+constexpr std::array<OpInfo, op_count> table = {{
+#define PTO_WSP_TILE_OP(op, name, kind, operands, attributes, promises, doc, infer, reference)     \
+    {Op::op, name, OpKind::kind, operands, attributes, promises, doc, infer, reference},
+#include "pto/wsp/kernel/ops.def"
+#undef PTO_WSP_TILE_OP
+}};
+
+int count_operands(std::string_view text, bool optional) {
+    int count = 0;
+    while (!text.empty()) {
+        size_t comma = text.find(',');
+        std::string_view part = text.substr(0, comma);
+        bool is_optional = part.back() == '?' || part.back() == '.';
+        count += optional || !is_optional ? 1 : 0;
+        text = comma == std::string_view::npos ? "" : text.substr(comma + 1);
+    }
+    return count;
+}
+
+}  // namespace
+
+int OpInfo::min_arity() const {
+    return count_operands(operands, false);
+}
+
+int OpInfo::max_arity() const {
+    return std::string_view(operands).find("...") != std::string_view::npos
+               ? 1 << 16
+               : count_operands(operands, true);
+}
+
+std::span<const OpInfo> ops() {
+    return table;
+}
+
+const OpInfo &info(Op op) {
+    return table[static_cast<size_t>(op)];
+}
+
+const OpInfo *find_op(std::string_view name) {
+    const auto *it = std::find_if(table.begin(), table.end(),
+                                  [&](const OpInfo &row) { return row.name == name; });
+    return it == table.end() ? nullptr : it;
+}
+
+}  // namespace pto::wsp::kernel

@@ -1,0 +1,413 @@
+#include "reference.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+
+#include "memory.h"
+#include "pto/wsp/kernel/program.h"
+
+namespace pto::wsp::kernel {
+
+int64_t RefTile::rows() const {
+    return is_integer(dtype) ? integer.rows() : real.rows();
+}
+
+int64_t RefTile::columns() const {
+    return is_integer(dtype) ? integer.cols() : real.cols();
+}
+
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+double real_at(const RefTile &tile, int64_t r, int64_t c) {
+    r = tile.rows() == 1 ? 0 : r;
+    c = tile.columns() == 1 ? 0 : c;
+    return is_integer(tile.dtype) ? static_cast<double>(tile.integer(r, c)) : tile.real(r, c);
+}
+
+int64_t integer_at(const RefTile &tile, int64_t r, int64_t c) {
+    r = tile.rows() == 1 ? 0 : r;
+    c = tile.columns() == 1 ? 0 : c;
+    return tile.integer(r, c);
+}
+
+/// Extent of a broadcast: 1 gives way.
+int64_t extent(std::span<const RefTile> operands, int64_t (RefTile::*size)() const) {
+    int64_t result = 1;
+    for (const RefTile &operand : operands) {
+        if ((operand.*size)() != 1) {
+            result = (operand.*size)();
+        }
+    }
+    return result;
+}
+
+RefTile broadcast_result(std::span<const RefTile> operands, DType dtype) {
+    return make_tile(dtype, extent(operands, &RefTile::rows), extent(operands, &RefTile::columns));
+}
+
+/// Wrapping arithmetic in 64 bits; the evaluator wraps to the type's width.
+int64_t wrap(uint64_t value) {
+    return static_cast<int64_t>(value);
+}
+uint64_t bits(int64_t value) {
+    return static_cast<uint64_t>(value);
+}
+
+template <typename Real, typename Integer>
+RefTile binary(std::span<const RefTile> operands, const TileType &result, Real real,
+               Integer integer) {
+    RefTile tile = broadcast_result(operands, result.dtype);
+    bool whole = is_integer(result.dtype);
+    for (int64_t r = 0; r < tile.rows(); ++r) {
+        for (int64_t c = 0; c < tile.columns(); ++c) {
+            if (whole) {
+                tile.integer(r, c) =
+                    integer(integer_at(operands[0], r, c), integer_at(operands[1], r, c));
+            } else {
+                // An integer that meets a float is rounded to that float first.
+                double a = round_to(result.dtype, real_at(operands[0], r, c));
+                double b = round_to(result.dtype, real_at(operands[1], r, c));
+                tile.real(r, c) = real(a, b);
+            }
+        }
+    }
+    return tile;
+}
+
+template <typename Real> RefTile unary(std::span<const RefTile> operands, Real real) {
+    RefTile tile = operands[0];
+    for (double &value : tile.real.reshaped<Eigen::RowMajor>()) {
+        value = real(value);
+    }
+    return tile;
+}
+
+template <typename Real, typename Integer>
+RefTile compare(std::span<const RefTile> operands, Real real, Integer integer) {
+    RefTile tile = broadcast_result(operands, DType::Mask);
+    bool whole = is_integer(operands[0].dtype) && is_integer(operands[1].dtype);
+    DType common = promote(operands[0].dtype, operands[1].dtype);
+    for (int64_t r = 0; r < tile.rows(); ++r) {
+        for (int64_t c = 0; c < tile.columns(); ++c) {
+            tile.real(r, c) =
+                whole ? integer(integer_at(operands[0], r, c), integer_at(operands[1], r, c))
+                      : real(round_to(common, real_at(operands[0], r, c)),
+                             round_to(common, real_at(operands[1], r, c)));
+        }
+    }
+    return tile;
+}
+
+double larger(double a, double b) {
+    return std::isnan(a) || std::isnan(b) ? nan : std::max(a, b);
+}
+double smaller(double a, double b) {
+    return std::isnan(a) || std::isnan(b) ? nan : std::min(a, b);
+}
+
+/// Folds each row.
+template <typename Real, typename Integer>
+RefTile reduce(const RefTile &x, DType dtype, double start, int64_t integer_start, Real real,
+               Integer integer) {
+    RefTile tile = make_tile(dtype, x.rows(), 1);
+    for (int64_t r = 0; r < x.rows(); ++r) {
+        double sum = start;
+        int64_t whole = integer_start;
+        for (int64_t c = 0; c < x.columns(); ++c) {
+            if (is_integer(dtype)) {
+                whole = integer(whole, x.integer(r, c));
+            } else {
+                sum = real(sum, x.real(r, c));
+            }
+        }
+        if (is_integer(dtype)) {
+            tile.integer(r, 0) = whole;
+        } else {
+            tile.real(r, 0) = sum;
+        }
+    }
+    return tile;
+}
+
+RefTile transposed(const RefTile &x) {
+    RefTile tile;
+    tile.dtype = x.dtype;
+    tile.real = x.real.transpose();
+    tile.integer = x.integer.transpose();
+    return tile;
+}
+
+}  // namespace
+
+#define PTO_WSP_BINARY(name, real, integer)                                                        \
+    PTO_WSP_REFERENCE(name) {                                                                      \
+        (void)attributes;                                                                          \
+        return binary(                                                                             \
+            operands, result, [](double a, double b) -> double { return real; },                   \
+            [](int64_t a, int64_t b) -> int64_t { return integer; });                              \
+    }
+
+#define PTO_WSP_COMPARE(name, op)                                                                  \
+    PTO_WSP_REFERENCE(name) {                                                                      \
+        (void)attributes;                                                                          \
+        (void)result;                                                                              \
+        return compare(                                                                            \
+            operands, [](double a, double b) { return a op b; },                                   \
+            [](int64_t a, int64_t b) { return a op b; });                                          \
+    }
+
+#define PTO_WSP_UNARY(name, real)                                                                  \
+    PTO_WSP_REFERENCE(name) {                                                                      \
+        (void)attributes;                                                                          \
+        (void)result;                                                                              \
+        return unary(operands, [](double x) -> double { return real; });                           \
+    }
+
+PTO_WSP_BINARY(ref_add, a + b, wrap(bits(a) + bits(b)))
+PTO_WSP_BINARY(ref_sub, a - b, wrap(bits(a) - bits(b)))
+PTO_WSP_BINARY(ref_mul, a *b, wrap(bits(a) * bits(b)))
+PTO_WSP_BINARY(ref_maximum, larger(a, b), std::max(a, b))
+PTO_WSP_BINARY(ref_minimum, smaller(a, b), std::min(a, b))
+
+/// The type rule gives floats only.
+PTO_WSP_REFERENCE(ref_div) {
+    (void)attributes;
+    return binary(
+        operands, result, [](double a, double b) { return a / b; },
+        [](int64_t, int64_t) { return int64_t{0}; });
+}
+
+PTO_WSP_COMPARE(ref_lt, <)
+PTO_WSP_COMPARE(ref_le, <=)
+PTO_WSP_COMPARE(ref_gt, >)
+PTO_WSP_COMPARE(ref_ge, >=)
+PTO_WSP_COMPARE(ref_eq, ==)
+PTO_WSP_COMPARE(ref_ne, !=)
+PTO_WSP_UNARY(ref_exp, std::exp(x))
+PTO_WSP_UNARY(ref_log, std::log(x))
+PTO_WSP_UNARY(ref_sqrt, std::sqrt(x))
+PTO_WSP_UNARY(ref_rsqrt, 1.0 / std::sqrt(x))
+PTO_WSP_UNARY(ref_tanh, std::tanh(x))
+PTO_WSP_UNARY(ref_sigmoid, 1.0 / (1.0 + std::exp(-x)))
+PTO_WSP_UNARY(ref_silu, x / (1.0 + std::exp(-x)))
+
+PTO_WSP_REFERENCE(ref_neg) {
+    (void)attributes;
+    (void)result;
+    RefTile tile = operands[0];
+    tile.real = -tile.real;
+    tile.integer = tile.integer.unaryExpr([](int64_t x) { return wrap(0 - bits(x)); });
+    return tile;
+}
+
+PTO_WSP_REFERENCE(ref_abs) {
+    (void)attributes;
+    (void)result;
+    RefTile tile = operands[0];
+    tile.real = tile.real.abs();
+    tile.integer = tile.integer.unaryExpr([](int64_t x) { return x < 0 ? wrap(0 - bits(x)) : x; });
+    return tile;
+}
+
+PTO_WSP_REFERENCE(ref_relu) {
+    (void)attributes;
+    (void)result;
+    RefTile tile = operands[0];
+    tile.real = tile.real.unaryExpr([](double x) { return larger(x, 0.0); });
+    tile.integer = tile.integer.unaryExpr([](int64_t x) { return std::max<int64_t>(x, 0); });
+    return tile;
+}
+
+PTO_WSP_REFERENCE(ref_constant) {
+    (void)operands;
+    RefTile tile = make_tile(result.dtype, 1, 1);
+    const Attribute &value = attributes.at("value");
+    if (is_integer(result.dtype)) {
+        tile.integer(0, 0) = std::get<int64_t>(value);
+    } else {
+        const auto *whole = std::get_if<int64_t>(&value);
+        tile.real(0, 0) = whole != nullptr ? static_cast<double>(*whole) : std::get<double>(value);
+    }
+    return tile;
+}
+
+PTO_WSP_REFERENCE(ref_cast) {
+    (void)attributes;
+    const RefTile &x = operands[0];
+    RefTile tile = make_tile(result.dtype, x.rows(), x.columns());
+    for (int64_t r = 0; r < x.rows(); ++r) {
+        for (int64_t c = 0; c < x.columns(); ++c) {
+            if (!is_integer(result.dtype)) {
+                tile.real(r, c) = real_at(x, r, c);
+            } else if (is_integer(x.dtype)) {
+                tile.integer(r, c) = x.integer(r, c);
+            } else {
+                // Out of range is the smallest integer, as x86 and NumPy on it have it.
+                double whole = std::trunc(x.real(r, c));
+                double limit = std::ldexp(1.0, 8 * size_bytes(result.dtype) - 1);
+                tile.integer(r, c) = whole >= -limit && whole < limit
+                                         ? static_cast<int64_t>(whole)
+                                         : static_cast<int64_t>(-limit);
+            }
+        }
+    }
+    return tile;
+}
+
+PTO_WSP_REFERENCE(ref_where) {
+    (void)attributes;
+    RefTile tile = broadcast_result(operands, result.dtype);
+    for (int64_t r = 0; r < tile.rows(); ++r) {
+        for (int64_t c = 0; c < tile.columns(); ++c) {
+            const RefTile &chosen = real_at(operands[0], r, c) != 0 ? operands[1] : operands[2];
+            if (is_integer(result.dtype)) {
+                tile.integer(r, c) = integer_at(chosen, r, c);
+            } else {
+                tile.real(r, c) = real_at(chosen, r, c);
+            }
+        }
+    }
+    return tile;
+}
+
+PTO_WSP_REFERENCE(ref_causal_mask) {
+    (void)attributes;
+    (void)result;
+    RefTile tile = operands[0];
+    int64_t offset = operands.size() > 1 ? operands[1].integer(0, 0) : 0;
+    for (int64_t r = 0; r < tile.rows(); ++r) {
+        for (int64_t c = 0; c < tile.columns(); ++c) {
+            if (c > r + offset) {
+                tile.real(r, c) = -std::numeric_limits<double>::infinity();
+            }
+        }
+    }
+    return tile;
+}
+
+PTO_WSP_REFERENCE(ref_rowsum) {
+    (void)attributes;
+    return reduce(
+        operands[0], result.dtype, 0.0, 0, [](double sum, double x) { return sum + x; },
+        [](int64_t sum, int64_t x) { return wrap(bits(sum) + bits(x)); });
+}
+
+PTO_WSP_REFERENCE(ref_rowmean) {
+    RefTile tile = ref_rowsum(operands, attributes, result);
+    int64_t count = operands[0].columns();
+    if (is_integer(result.dtype)) {
+        // Of a row without elements, which a partial tile may have.
+        count = std::max<int64_t>(count, 1);
+        int shift = 64 - 8 * size_bytes(result.dtype);
+        bool has_sign = pto::wsp::info(result.dtype).kind == DTypeKind::Signed;
+        tile.integer = tile.integer.unaryExpr([=](int64_t sum) {
+            uint64_t high = bits(sum) << shift;
+            // The sum wraps to its type before it is divided.
+            return has_sign ? (wrap(high) >> shift) / count : wrap((high >> shift) / bits(count));
+        });
+    } else {
+        tile.real /= static_cast<double>(count);
+    }
+    return tile;
+}
+
+PTO_WSP_REFERENCE(ref_rowmax) {
+    (void)attributes;
+    return reduce(operands[0], result.dtype, -std::numeric_limits<double>::infinity(),
+                  std::numeric_limits<int64_t>::min(), larger,
+                  [](int64_t a, int64_t b) { return std::max(a, b); });
+}
+
+PTO_WSP_REFERENCE(ref_rowmin) {
+    (void)attributes;
+    return reduce(operands[0], result.dtype, std::numeric_limits<double>::infinity(),
+                  std::numeric_limits<int64_t>::max(), smaller,
+                  [](int64_t a, int64_t b) { return std::min(a, b); });
+}
+
+PTO_WSP_REFERENCE(ref_matmul) {
+    RefTile a = has_flag(attributes, "trans_a") ? transposed(operands[0]) : operands[0];
+    RefTile b = has_flag(attributes, "trans_b") ? transposed(operands[1]) : operands[1];
+    const RefTile *start = operands.size() > 2 ? &operands[2] : nullptr;
+    // Operands of two types meet in the common one.
+    DType common = promote(a.dtype, b.dtype);
+    RefTile tile = make_tile(result.dtype, a.rows(), b.columns());
+    for (int64_t r = 0; r < tile.rows(); ++r) {
+        for (int64_t c = 0; c < tile.columns(); ++c) {
+            if (is_integer(result.dtype)) {
+                uint64_t sum = start != nullptr ? bits(start->integer(r, c)) : 0;
+                for (int64_t k = 0; k < a.columns(); ++k) {
+                    sum += bits(a.integer(r, k)) * bits(b.integer(k, c));
+                }
+                tile.integer(r, c) = wrap(sum);
+                continue;
+            }
+            double sum = start != nullptr ? start->real(r, c) : 0.0;
+            for (int64_t k = 0; k < a.columns(); ++k) {
+                sum += round_to(common, real_at(a, r, k)) * round_to(common, real_at(b, k, c));
+            }
+            tile.real(r, c) = sum;
+        }
+    }
+    return tile;
+}
+
+PTO_WSP_REFERENCE(ref_transpose) {
+    (void)attributes;
+    (void)result;
+    return transposed(operands[0]);
+}
+
+PTO_WSP_REFERENCE(ref_broadcast) {
+    (void)attributes;
+    RefTile tile = make_tile(result.dtype, result.rows.evaluate({}), result.columns.evaluate({}));
+    for (int64_t r = 0; r < tile.rows(); ++r) {
+        for (int64_t c = 0; c < tile.columns(); ++c) {
+            if (is_integer(result.dtype)) {
+                tile.integer(r, c) = integer_at(operands[0], r, c);
+            } else {
+                tile.real(r, c) = real_at(operands[0], r, c);
+            }
+        }
+    }
+    return tile;
+}
+
+PTO_WSP_REFERENCE(ref_row_index) {
+    (void)operands;
+    (void)attributes;
+    RefTile tile = make_tile(result.dtype, result.rows.evaluate({}), result.columns.evaluate({}));
+    for (int64_t r = 0; r < tile.rows(); ++r) {
+        tile.integer.row(r) = r;
+    }
+    return tile;
+}
+
+PTO_WSP_REFERENCE(ref_column_index) {
+    RefTile tile = ref_row_index(operands, attributes, result);
+    for (int64_t c = 0; c < tile.columns(); ++c) {
+        tile.integer.col(c) = c;
+    }
+    return tile;
+}
+
+PTO_WSP_REFERENCE(ref_softmax) {
+    (void)attributes;
+    (void)result;
+    RefTile tile = operands[0];
+    for (int64_t r = 0; r < tile.rows(); ++r) {
+        double most = -std::numeric_limits<double>::infinity();
+        for (int64_t c = 0; c < tile.columns(); ++c) {
+            most = larger(most, tile.real(r, c));
+        }
+        tile.real.row(r) = (tile.real.row(r) - most).exp();
+        tile.real.row(r) /= tile.real.row(r).sum();
+    }
+    return tile;
+}
+
+}  // namespace pto::wsp::kernel
