@@ -8,9 +8,13 @@
 
 namespace pto::wsp::kernel {
 
-std::string valid_rows_symbol(const Param &param) { return param.name + ".valid_rows"; }
+std::string valid_rows_symbol(const Param &param) {
+    return param.name + ".valid_rows";
+}
 
-std::string valid_columns_symbol(const Param &param) { return param.name + ".valid_columns"; }
+std::string valid_columns_symbol(const Param &param) {
+    return param.name + ".valid_columns";
+}
 
 std::shared_ptr<const TileProgram> substitute_dims(const TileProgram &program,
                                                    const std::map<std::string, Affine> &values) {

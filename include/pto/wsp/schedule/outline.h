@@ -20,14 +20,14 @@ enum class FuncRole {
     Sum,        ///< `<matmul>.sum`: the accumulator, with the reduction dim `k`
     Product,    ///< `<matmul>`: the finished sum
     Store,      ///< `store0`: writes a parameter
-    Copy,       ///< `<value>.out`, `<loop>.carry0`: writes a scratch buffer that outlives its region
+    Copy,  ///< `<value>.out`, `<loop>.carry0`: writes a scratch buffer that outlives its region
 };
 
 /// One Func: a stable name, its dims outermost first, and what it reads.
 struct FuncOutline {
     std::string name;
     FuncRole role = FuncRole::Pure;
-    int node = -1;    ///< of the tile program; -1 for a copy of an argument
+    int node = -1;  ///< of the tile program; -1 for a copy of an argument
     int region = 0;
     Affine rows = 1;
     Affine columns = 1;
@@ -59,7 +59,7 @@ struct RegionOutput {
 /// what it loads, unless proven harmless (`in_place`).
 struct Region {
     int index = 0;
-    std::vector<int> stores;            ///< store nodes, in program order
+    std::vector<int> stores;  ///< store nodes, in program order
     std::vector<RegionOutput> outputs;
 };
 
@@ -92,7 +92,8 @@ struct Outline {
     std::vector<Statement> statements;
     std::vector<Scratch> scratch;
     std::vector<FuncOutline> funcs;
-    /// For each value: the scratch that holds it, or -1 (values of a body: in the body's iteration).
+    /// For each value: the scratch that holds it, or -1 (values of a body: in the body's
+    /// iteration).
     std::vector<int> scratch_of;
     /// For each node: its Func's stable name (`matmul0`).
     std::vector<std::string> names;
@@ -105,7 +106,8 @@ struct Outline {
     std::vector<std::string> func_names() const;
 };
 
-/// `aliases[p]` is an earlier parameter that may overlap parameter p, or -1.
-Outline outline(const kernel::TileProgram &program, const std::vector<int> &aliases);
+/// Parameters count as distinct memory: inputs that overlap a result are copied before the first
+/// statement.
+Outline outline(const kernel::TileProgram &program);
 
 }  // namespace pto::wsp::schedule

@@ -12,16 +12,26 @@ namespace pto::wsp::schedule {
 
 /// What a split does where its factor does not divide the extent.
 enum class Tail {
-    Auto,            ///< guard, except on a Func that only this kernel sees, where it rounds up
-    GuardWithIf,     ///< compute only what is needed
-    RoundUp,         ///< compute more; refused where that would leave a parameter's bounds
-    ShiftInwards,    ///< the last tile overlaps the one before; refused on carried or in-place data
-    Predicate,       ///< masked loads and stores
+    Auto,          ///< guard, except on a Func that only this kernel sees, where it rounds up
+    GuardWithIf,   ///< compute only what is needed
+    RoundUp,       ///< compute more; refused where that would leave a parameter's bounds
+    ShiftInwards,  ///< the last tile overlaps the one before; refused on carried or in-place data
+    Predicate,     ///< masked loads and stores
 };
 
 /// The steps inside a kernel. `before --> after` of each stands in `steps.cpp`'s table.
 enum class StepKind {
-    Tile, Split, Reorder, Fuse, Vectorize, Unroll, ComputeAt, ComputeRoot, StoreIn, Stage, Bound,
+    Tile,
+    Split,
+    Reorder,
+    Fuse,
+    Vectorize,
+    Unroll,
+    ComputeAt,
+    ComputeRoot,
+    StoreIn,
+    Stage,
+    Bound,
     Rfactor,
 };
 
@@ -56,14 +66,13 @@ public:
     KernelSchedule tile(const std::string &func, int64_t rows, int64_t columns,
                         Loc at = Loc::here()) const;
     KernelSchedule split(const std::string &func, const std::string &dim, int64_t by,
-                         const std::string &outer, const std::string &inner,
-                         Tail tail = Tail::Auto, Loc at = Loc::here()) const;
+                         const std::string &outer, const std::string &inner, Tail tail = Tail::Auto,
+                         Loc at = Loc::here()) const;
     /// `dims` outermost first.
     KernelSchedule reorder(const std::string &func, std::vector<std::string> dims,
                            Loc at = Loc::here()) const;
-    KernelSchedule fuse(const std::string &func, const std::string &outer,
-                        const std::string &inner, const std::string &into,
-                        Loc at = Loc::here()) const;
+    KernelSchedule fuse(const std::string &func, const std::string &outer, const std::string &inner,
+                        const std::string &into, Loc at = Loc::here()) const;
     KernelSchedule vectorize(const std::string &func, const std::string &dim, int64_t by = 0,
                              Tail tail = Tail::Auto, Loc at = Loc::here()) const;
     KernelSchedule unroll(const std::string &func, const std::string &dim, int64_t by = 0,

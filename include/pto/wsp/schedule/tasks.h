@@ -32,8 +32,8 @@ struct TaskSchedule {
     /// `[["dispatch", {"policy": "round_robin", "lanes": 4}], ["streams", {"count": 2}],
     /// ["stream_by", {"key": "(h % 2)"}]]`; affinity is `{"policy": "affinity", "key": "b"}`.
     Json json() const;
-    /// ScheduleError naming `origin` for anything that `json()` does not make: an unknown step or key
-    /// (with a suggestion), a step given twice, a count below 1, a key that is no expression.
+    /// ScheduleError naming `origin` for anything that `json()` does not make: an unknown step or
+    /// key (with a suggestion), a step given twice, a count below 1, a key that is no expression.
     static TaskSchedule parse(const Json &json, const std::string &origin);
     /// `dispatch(round_robin(4)), streams(2), stream_by((h % 2))`; empty for no step.
     std::string str() const;

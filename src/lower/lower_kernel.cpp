@@ -1,0 +1,115 @@
+#include "pto/wsp/lower/lower.h"
+
+#include <functional>
+#include <iostream>
+#include <mutex>
+#include <sstream>
+
+#include <fmt/format.h>
+
+#include "apply_steps.h"
+#include "module_impl.h"
+#include "pto/wsp/support/error.h"
+#include "region_funcs.h"
+#include "statements.h"
+
+namespace pto::wsp::lower {
+
+using namespace Halide::Internal;
+
+std::string ParamLayout::str() const {
+    return fmt::format("{}{}{} aliases {}", unit_columns ? "unit" : "strided",
+                       partial ? " partial" : "", wide ? " wide" : "", aliases);
+}
+
+std::string KernelVariant::key() const {
+    std::string text = program->str();
+    for (size_t p = 0; p < layouts.size(); ++p) {
+        text += fmt::format("layout {}: {}\n", p, layouts[p].str());
+    }
+    return text + schedule.json().dump();
+}
+
+std::string Module::text() const {
+    std::ostringstream out;
+    out << impl_->module;
+    return out.str();
+}
+
+namespace {
+
+/// Halide prints loop nests to the error stream only.
+std::string captured_loop_nest(Halide::Pipeline pipeline) {
+    static std::mutex mutex;
+    std::scoped_lock lock(mutex);
+    std::ostringstream out;
+    std::streambuf *before = std::cerr.rdbuf(out.rdbuf());
+    try {
+        pipeline.print_loop_nest();
+    } catch (...) {
+        std::cerr.rdbuf(before);
+        throw;
+    }
+    std::cerr.rdbuf(before);
+    return out.str();
+}
+
+/// Runs `f`; what Halide refuses becomes an error of ours that names the kernel.
+template <typename F> auto translating_errors(const KernelVariant &variant, F f) {
+    try {
+        return f();
+    } catch (const Halide::CompileError &error) {
+        throw ScheduleError(variant.program->at,
+                            fmt::format("kernel '{}' cannot be lowered with this schedule: {}",
+                                        variant.program->name, error.what()));
+    } catch (const Halide::InternalError &error) {
+        throw InternalError("lower-kernel", error.what());
+    }
+}
+
+}  // namespace
+
+Module lower_kernel(const KernelVariant &variant, const std::string &symbol, const Target &target) {
+    return translating_errors(variant, [&] {
+        schedule::Outline outline = schedule::outline(*variant.program);
+        Halide::Module module(symbol, code_target(target, false));
+        module.set_any_strict_float(true);
+        module.append(LoweredFunc(symbol, kernel_arguments(*variant.program),
+                                  kernel_statement(variant, outline, target),
+                                  Halide::LinkageType::External));
+        module.append(packed_wrapper(*variant.program, symbol));
+        return Module(std::make_shared<Module::Impl>(Module::Impl{module}));
+    });
+}
+
+std::string loop_nest(const KernelVariant &variant, const Target &) {
+    return translating_errors(variant, [&] {
+        schedule::Outline outline = schedule::outline(*variant.program);
+        std::string text;
+        std::function<void(const std::vector<schedule::Statement> &, std::string)> print =
+            [&](const std::vector<schedule::Statement> &list, const std::string &indent) {
+                for (const schedule::Statement &each : list) {
+                    if (const auto *loop = std::get_if<schedule::CarriedLoop>(&each.kind)) {
+                        text += indent + "for " + outline.names[static_cast<size_t>(loop->node)] +
+                                ":\n";
+                        print(loop->body, indent + "  ");
+                        continue;
+                    }
+                    const auto &region = std::get<schedule::Region>(each.kind);
+                    if (region.stores.empty() && region.outputs.empty()) {
+                        continue;
+                    }
+                    RegionFuncs funcs = build_region(variant, outline, region);
+                    apply_steps(variant.schedule, outline, region, funcs);
+                    std::istringstream lines(captured_loop_nest(Halide::Pipeline(funcs.roots)));
+                    for (std::string line; std::getline(lines, line);) {
+                        text += indent + line + "\n";
+                    }
+                }
+            };
+        print(outline.statements, "");
+        return text;
+    });
+}
+
+}  // namespace pto::wsp::lower

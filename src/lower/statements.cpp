@@ -1,0 +1,393 @@
+#include "statements.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "apply_steps.h"
+#include "pto/wsp/core/abi.h"
+#include "pto/wsp/kernel/dims.h"
+#include "pto/wsp/support/error.h"
+#include "region_funcs.h"
+
+namespace pto::wsp::lower {
+
+using namespace Halide::Internal;
+using Halide::Expr;
+using Halide::Handle;
+using Halide::Int;
+using Halide::Type;
+using Halide::UInt;
+using kernel::Node;
+using kernel::Param;
+using kernel::TileType;
+using kernel::Value;
+
+namespace {
+
+constexpr std::array tile_slot_names = {".host", ".row_stride", ".column_stride", ".slot_rows",
+                                        ".slot_columns"};
+static_assert(tile_slot_names.size() == abi::tile_slots);
+
+Expr i64(const Expr &x) {
+    return Halide::cast<int64_t>(x);
+}
+
+Expr variable(Type type, const std::string &name) {
+    return Variable::make(type, name);
+}
+
+Expr offset_pointer(const Expr &pointer, const Expr &bytes) {
+    return reinterpret(Handle(), reinterpret(UInt(64), pointer) + Halide::cast<uint64_t>(bytes));
+}
+
+/// How a pipeline's buffer is laid out: replaces Halide's queries of a `halide_buffer_t`.
+struct BufferLayout {
+    Expr host;
+    Expr columns, rows;
+    Expr column_stride = 1, row_stride;
+};
+
+/// Replaces `_halide_buffer_get_*(name.buffer, d)` by the layout of `name`.
+class BindBuffers : public IRMutator {
+public:
+    explicit BindBuffers(const std::map<std::string, BufferLayout> &layouts) : layouts_(layouts) {}
+
+private:
+    using IRMutator::visit;
+
+    Expr visit(const Call *op) override {
+        if (op->name.rfind("_halide_buffer_get_", 0) != 0 || op->args.empty()) {
+            return IRMutator::visit(op);
+        }
+        const auto *buffer = op->args[0].as<Variable>();
+        if (buffer == nullptr) {
+            return IRMutator::visit(op);
+        }
+        auto it = layouts_.find(buffer->name.substr(0, buffer->name.rfind(".buffer")));
+        if (it == layouts_.end()) {
+            throw InternalError("bind-buffers", "no layout for " + buffer->name);
+        }
+        const BufferLayout &layout = it->second;
+        std::string query = op->name.substr(std::strlen("_halide_buffer_get_"));
+        if (query == "host") {
+            return layout.host;
+        }
+        int64_t dim = op->args.size() > 1 ? *as_const_int(op->args[1]) : 0;
+        if (query == "min") {
+            return 0;
+        }
+        if (query == "extent") {
+            return dim == 0 ? layout.columns : layout.rows;
+        }
+        if (query == "max") {
+            return (dim == 0 ? layout.columns : layout.rows) - 1;
+        }
+        if (query == "stride") {
+            return dim == 0 ? layout.column_stride : layout.row_stride;
+        }
+        throw InternalError("bind-buffers", "unknown query " + op->name);
+    }
+
+    const std::map<std::string, BufferLayout> &layouts_;
+};
+
+class StatementBuilder {
+public:
+    StatementBuilder(const KernelVariant &variant, const schedule::Outline &outline,
+                     const Target &target)
+        : variant_(variant), program_(*variant.program), outline_(outline) {
+        bool wide = std::any_of(variant.layouts.begin(), variant.layouts.end(),
+                                [](const ParamLayout &layout) { return layout.wide; });
+        target_ = code_target(target, wide);
+    }
+
+    Stmt build() {
+        Stmt body = statements(outline_.statements);
+        for (size_t s = outline_.scratch.size(); s-- > 0;) {
+            if (outline_.scratch[s].owns_memory) {
+                body = allocate(outline_.scratch[s], body);
+            }
+        }
+        return bind_symbols(body);
+    }
+
+private:
+    Stmt statements(const std::vector<schedule::Statement> &list) {
+        Stmt rest;
+        for (size_t i = list.size(); i-- > 0;) {
+            Stmt here;
+            if (const auto *region = std::get_if<schedule::Region>(&list[i].kind)) {
+                if (region->stores.empty() && region->outputs.empty()) {
+                    continue;
+                }
+                here = region_statement(*region);
+            } else {
+                const auto &carried = std::get<schedule::CarriedLoop>(list[i].kind);
+                here = loop(carried);
+                rest = rest.defined() ? with_results(carried, rest) : rest;
+            }
+            rest = rest.defined() ? Block::make(here, rest) : here;
+        }
+        return rest.defined() ? rest : Evaluate::make(0);
+    }
+
+    Stmt region_statement(const schedule::Region &region) {
+        RegionFuncs funcs = build_region(variant_, outline_, region);
+        apply_steps(variant_.schedule, outline_, region, funcs);
+        Halide::Pipeline pipeline(funcs.roots);
+        Halide::Module module = pipeline.compile_to_module(
+            pipeline.infer_arguments(), "region" + std::to_string(region.index), target_);
+        const LoweredFunc lowered =
+            module.get_function_by_name("region" + std::to_string(region.index));
+        std::map<std::string, BufferLayout> layouts;
+        std::vector<Stmt> checks;
+        for (const auto &[name, buffer] : funcs.buffers) {
+            layouts[name] = layout(buffer, checks);
+        }
+        Stmt body = BindBuffers(layouts).mutate(lowered.body);
+        checks.push_back(body);
+        return Block::make(checks);
+    }
+
+    BufferLayout layout(const RegionBuffer &buffer, std::vector<Stmt> &checks) {
+        if (buffer.kind == RegionBuffer::Kind::Scratch) {
+            const schedule::Scratch &scratch = outline_.scratch[static_cast<size_t>(buffer.index)];
+            return {variable(Handle(), scratch.name), size(scratch.type.columns),
+                    size(scratch.type.rows), 1, pitch(scratch.type)};
+        }
+        const Node &node = program_.nodes[static_cast<size_t>(buffer.index)];
+        bool store = buffer.kind == RegionBuffer::Kind::Store;
+        auto index = static_cast<size_t>(kernel::param_of(node));
+        const Param &param = program_.params[index];
+        const TileType &window = program_.type(store ? node.operands[0] : node.results[0]);
+        size_t first = store ? 1 : 0;
+        Expr row = window_offset(node, first);
+        Expr column = window_offset(node, first + 1);
+        check_window(param, window, row, column, kernel::name(node.op), checks);
+        Expr row_stride = variable(Int(64), param.name + ".row_stride");
+        Expr column_stride = variant_.layouts[index].unit_columns
+                                 ? Halide::Internal::make_const(Int(64), 1)
+                                 : variable(Int(64), param.name + ".column_stride");
+        Expr host = variable(Handle(), param.name + ".host");
+        if (!is_const_zero(row) || !is_const_zero(column)) {
+            Expr elements = i64(row) * row_stride + i64(column) * column_stride;
+            host = offset_pointer(host, elements * size_bytes(param.type.dtype));
+        }
+        return {host, size(window.columns), size(window.rows),
+                simplify(Halide::cast<int32_t>(column_stride)), Halide::cast<int32_t>(row_stride)};
+    }
+
+    Expr window_offset(const Node &node, size_t operand) {
+        return node.operands.size() > operand ? scalar(node.operands[operand]) : Expr(0);
+    }
+
+    /// A window at a run-time offset that leaves its parameter ends the task with an error.
+    void check_window(const Param &param, const TileType &window, const Expr &row,
+                      const Expr &column, const char *op, std::vector<Stmt> &checks) {
+        Expr inside = row >= 0 && column >= 0 && row + size(window.rows) <= size(param.type.rows) &&
+                      column + size(window.columns) <= size(param.type.columns);
+        inside = simplify(inside);
+        if (is_const_one(inside)) {
+            return;
+        }
+        std::string text = fmt::format("{}: a window {} leaves '{}', which is {}", op,
+                                       window.shape_str(), param.name, param.type.shape_str());
+        Expr error = Call::make(Int(32), "halide_error",
+                                {reinterpret(Handle(), Expr(uint64_t(0))), StringImm::make(text)},
+                                Call::Extern);
+        checks.push_back(IfThenElse::make(!inside, Evaluate::make(error)));
+    }
+
+    /// An integer scalar as an expression of the function's arguments and loop indices.
+    Expr scalar(Value value) {
+        const kernel::ValueInfo &info = program_.values[static_cast<size_t>(value)];
+        int scratch = outline_.scratch_of[static_cast<size_t>(value)];
+        if (scratch >= 0) {
+            return Load::make(Int(32), outline_.scratch[static_cast<size_t>(scratch)].name, 0, {},
+                              {}, const_true(), ModulusRemainder());
+        }
+        if (info.param >= 0) {
+            return variable(Int(32),
+                            program_.params[static_cast<size_t>(info.param)].name + ".scalar");
+        }
+        if (info.node < 0) {
+            return variable(Int(32), index_name(value));
+        }
+        const Node &node = program_.nodes[static_cast<size_t>(info.node)];
+        Symbols symbols;
+        std::map<std::string, Halide::Func> funcs;
+        Definition definition{node, info.type, {}, {}, symbols, "scalar", funcs, {}};
+        std::map<std::string, Expr> operands;
+        for (Value operand : node.operands) {
+            std::string name = "operand" + std::to_string(operands.size());
+            operands[name] = scalar(operand);
+            Halide::Func func(name);
+            func(definition.column, definition.row) = Halide::Param<int32_t>(name);
+            TileFunc tile;
+            tile.func = func;
+            definition.operands.push_back(tile);
+            definition.operand_types.push_back(program_.type(operand));
+        }
+        define(definition);
+        Expr expression = definition.result.func.value();
+        for (const TileFunc &operand : definition.operands) {
+            expression = inline_function(expression, operand.func.function());
+        }
+        return simplify(substitute(operands, expression));
+    }
+
+    static std::string index_name(Value value) {
+        return "value" + std::to_string(value) + ".index";
+    }
+
+    Stmt loop(const schedule::CarriedLoop &loop) {
+        const Node &node = program_.nodes[static_cast<size_t>(loop.node)];
+        const kernel::Block &block = program_.blocks[static_cast<size_t>(node.block)];
+        Expr low = scalar(node.operands[0]);
+        Expr high = scalar(node.operands[1]);
+        std::string index = index_name(block.arguments[0]);
+        Stmt body = statements(loop.body);
+        Expr odd = ((variable(Int(32), index) - low) & 1) == 1;
+        for (const schedule::Carry &carry : loop.carries) {
+            body = LetStmt::make(name(carry.next), choose(odd, carry.first, carry.second), body);
+            body = LetStmt::make(name(carry.current), choose(odd, carry.second, carry.first), body);
+        }
+        return For::make(index, low, Halide::max(high - low, 0), ForType::Serial,
+                         Halide::Partition::Auto, Halide::DeviceAPI::None, body);
+    }
+
+    /// After the loop its results are the buffers that the last iteration wrote.
+    Stmt with_results(const schedule::CarriedLoop &loop, Stmt rest) {
+        const Node &node = program_.nodes[static_cast<size_t>(loop.node)];
+        Expr trips = Halide::max(scalar(node.operands[1]) - scalar(node.operands[0]), 0);
+        for (const schedule::Carry &carry : loop.carries) {
+            rest = LetStmt::make(name(carry.result),
+                                 choose((trips & 1) == 1, carry.second, carry.first), rest);
+        }
+        return rest;
+    }
+
+    const std::string &name(int scratch) const {
+        return outline_.scratch[static_cast<size_t>(scratch)].name;
+    }
+
+    Expr choose(const Expr &condition, int yes, int no) const {
+        return select(condition, variable(Handle(), name(yes)), variable(Handle(), name(no)));
+    }
+
+    Expr size(const Affine &affine) const {
+        Expr sum = static_cast<int32_t>(affine.constant());
+        for (const auto &[name, coefficient] : affine.terms()) {
+            sum = sum + variable(Int(32), name) * static_cast<int32_t>(coefficient);
+        }
+        return simplify(sum);
+    }
+
+    /// Elements from row to row of a scratch tile: whole vectors.
+    Expr pitch(const TileType &type) const { return simplify((size(type.columns) + 15) / 16 * 16); }
+
+    Stmt allocate(const schedule::Scratch &scratch, const Stmt &body) const {
+        Type type = scratch.type.dtype == DType::Mask ? UInt(8) : inner_type(scratch.type.dtype);
+        return Allocate::make(scratch.name, type, Halide::MemoryType::Heap,
+                              {pitch(scratch.type), Halide::max(size(scratch.type.rows), 1)},
+                              const_true(), body);
+    }
+
+    /// Gives each Symbol its value: the first parameter that has it as a dim knows it.
+    Stmt bind_symbols(Stmt body) const {
+        for (const std::string &symbol : program_.symbols()) {
+            Expr value = symbol_value(symbol);
+            body = LetStmt::make(symbol, Halide::cast<int32_t>(value), body);
+        }
+        return body;
+    }
+
+    Expr symbol_value(const std::string &symbol) const {
+        for (const Param &param : program_.params) {
+            if (symbol == kernel::valid_rows_symbol(param)) {
+                return variable(Int(64), param.name + ".slot_rows");
+            }
+            if (symbol == kernel::valid_columns_symbol(param)) {
+                return variable(Int(64), param.name + ".slot_columns");
+            }
+        }
+        for (const Param &param : program_.params) {
+            if (param.type.rows == Affine::variable(symbol)) {
+                return variable(Int(64), param.name + ".slot_rows");
+            }
+            if (param.type.columns == Affine::variable(symbol)) {
+                return variable(Int(64), param.name + ".slot_columns");
+            }
+        }
+        throw CompileError(program_.at,
+                           fmt::format("symbol '{}' is no parameter's whole dim, so its value "
+                                       "cannot be known at run time",
+                                       symbol));
+    }
+
+    const KernelVariant &variant_;
+    const kernel::TileProgram &program_;
+    const schedule::Outline &outline_;
+    Halide::Target target_;
+};
+
+}  // namespace
+
+Halide::Target code_target(const Target &target, bool wide) {
+    Halide::Target result(target.text);
+    for (Halide::Target::Feature feature :
+         {Halide::Target::NoRuntime, Halide::Target::NoAsserts, Halide::Target::NoBoundsQuery}) {
+        result.set_feature(feature);
+    }
+    result.set_feature(Halide::Target::LargeBuffers, wide);
+    return result;
+}
+
+std::vector<LoweredArgument> kernel_arguments(const kernel::TileProgram &program) {
+    std::vector<LoweredArgument> arguments;
+    auto add = [&](const std::string &name, Type type) {
+        arguments.emplace_back(name, Halide::Argument::InputScalar, type, 0,
+                               Halide::ArgumentEstimates{});
+    };
+    for (const Param &param : program.params) {
+        if (param.kind == Param::Kind::Scalar) {
+            add(param.name + ".scalar", inner_type(param.type.dtype));
+            continue;
+        }
+        for (const char *slot : tile_slot_names) {
+            add(param.name + slot, slot == tile_slot_names[0] ? Handle() : Int(64));
+        }
+    }
+    return arguments;
+}
+
+LoweredFunc packed_wrapper(const kernel::TileProgram &program, const std::string &symbol) {
+    std::vector<Expr> arguments;
+    for (const LoweredArgument &argument : kernel_arguments(program)) {
+        Expr slot = Load::make(Int(64), "slots", static_cast<int>(arguments.size()), {}, {},
+                               const_true(), ModulusRemainder());
+        if (argument.type.is_handle()) {
+            slot = reinterpret(Handle(), slot);
+        } else if (argument.type.is_float()) {
+            slot = Halide::reinterpret<float>(Halide::cast<uint32_t>(slot));
+        } else {
+            slot = Halide::cast(argument.type, slot);
+        }
+        arguments.push_back(slot);
+    }
+    Expr call = Call::make(Int(32), symbol, arguments, Call::Extern);
+    LoweredArgument slots("slots", Halide::Argument::InputScalar, Handle(), 0,
+                          Halide::ArgumentEstimates{});
+    return LoweredFunc(symbol + ".packed", std::vector<LoweredArgument>{slots},
+                       Evaluate::make(call), Halide::LinkageType::External);
+}
+
+Stmt kernel_statement(const KernelVariant &variant, const schedule::Outline &outline,
+                      const Target &target) {
+    return StatementBuilder(variant, outline, target).build();
+}
+
+}  // namespace pto::wsp::lower

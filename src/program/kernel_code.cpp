@@ -1,0 +1,105 @@
+#include "kernel_code.h"
+
+#include <bit>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "pto/wsp/kernel/rules.h"
+#include "pto/wsp/support/error.h"
+
+namespace pto::wsp {
+
+std::string KernelRequest::key() const {
+    std::string text = program->str();
+    for (const lower::ParamLayout &layout : layouts) {
+        text += layout.str() + "\n";
+    }
+    text += fmt::format("blocks {} {} {}\n", blocks.m, blocks.n, blocks.k);
+    return text + (schedule ? schedule->json().dump() : "heuristic");
+}
+
+lower::KernelVariant prepare(const KernelRequest &request, const lower::Target &target,
+                             Reasons *reasons) {
+    std::vector<bool> partial;
+    for (const lower::ParamLayout &layout : request.layouts) {
+        partial.push_back(layout.partial);
+    }
+    lower::KernelVariant variant;
+    variant.layouts = request.layouts;
+    variant.program = kernel::with_valid_sizes(*request.program, partial).program;
+    variant.program = kernel::rewrite_tile_program(*variant.program, reasons);
+    if (request.schedule) {
+        variant.schedule = *request.schedule;
+        return variant;
+    }
+    schedule::Machine machine{target.vector_bytes / 4, target.vector_registers, target.l1d_bytes,
+                              target.l2_bytes};
+    variant.schedule = schedule::default_schedule(
+        *variant.program, schedule::outline(*variant.program), machine, request.blocks);
+    return variant;
+}
+
+std::string kernel_symbol(const Hash128 &hash) {
+    return "k" + hash.hex().substr(0, 16);
+}
+
+TileView tile_view(const TensorView &view) {
+    TileView tile;
+    tile.data = view.data;
+    if (view.rank() >= 1) {
+        tile.columns = view.shape.back();
+        tile.column_stride = view.strides.back();
+    }
+    if (view.rank() >= 2) {
+        size_t row = view.shape.size() - 2;
+        tile.rows = view.shape[row];
+        tile.row_stride = view.strides[row];
+    }
+    return tile;
+}
+
+lower::ParamLayout layout_of(const TensorView &view, const kernel::TileType &type) {
+    TileView tile = tile_view(view);
+    lower::ParamLayout layout;
+    layout.unit_columns = tile.column_stride == 1 || tile.columns <= 1;
+    auto smaller = [](const Affine &declared, int64_t size) {
+        std::optional<int64_t> constant = declared.as_constant();
+        return constant && size < *constant;
+    };
+    layout.partial = smaller(type.rows, tile.rows) || smaller(type.columns, tile.columns);
+    int64_t reach =
+        tile.rows * std::abs(tile.row_stride) + tile.columns * std::abs(tile.column_stride);
+    layout.wide = reach > INT32_MAX;
+    return layout;
+}
+
+void append_slots(std::vector<int64_t> &slots, const TileView &view) {
+    slots.push_back(std::bit_cast<int64_t>(view.data));
+    slots.push_back(view.row_stride);
+    slots.push_back(view.column_stride);
+    slots.push_back(view.rows);
+    slots.push_back(view.columns);
+}
+
+void append_slot(std::vector<int64_t> &slots, DType dtype, double value) {
+    if (is_integer(dtype)) {
+        slots.push_back(static_cast<int64_t>(value));
+        return;
+    }
+    auto narrow = static_cast<float>(round_to(dtype, value));
+    slots.push_back(std::bit_cast<uint32_t>(narrow));
+}
+
+bool may_overlap(const TensorView &a, const TensorView &b) {
+    auto range = [](const TensorView &view) {
+        auto [low, high] = view.byte_extent();
+        auto base = std::bit_cast<intptr_t>(view.data);
+        return std::pair<intptr_t, intptr_t>{base + low, base + high};
+    };
+    auto [a_low, a_high] = range(a);
+    auto [b_low, b_high] = range(b);
+    return a_low < b_high && b_low < a_high;
+}
+
+}  // namespace pto::wsp

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "pto/wsp/core/abi.h"
+#include "pto/wsp/core/tensor.h"
+#include "pto/wsp/kernel/dims.h"
+#include "pto/wsp/lower/lower.h"
+#include "pto/wsp/schedule/heuristic.h"
+#include "pto/wsp/support/reason.h"
+
+namespace pto::wsp {
+
+/// A kernel on its way to code: what decides the code, before any of the costly steps.
+struct KernelRequest {
+    std::shared_ptr<const kernel::TileProgram> program;
+    std::vector<lower::ParamLayout> layouts;
+    std::optional<schedule::KernelSchedule> schedule;  ///< none: the heuristic's
+    schedule::BlockSizes blocks;
+
+    /// Text of everything that decides the code besides target and engine. Rewriting and the
+    /// heuristic are functions of it, so a cached kernel runs neither.
+    std::string key() const;
+};
+
+/// Rewrites the program, makes it partial where its views are, and gives it its schedule.
+lower::KernelVariant prepare(const KernelRequest &request, const lower::Target &target,
+                             Reasons *reasons);
+
+/// `symbol` of lower/ for a hash: `k` and 16 digits.
+std::string kernel_symbol(const Hash128 &hash);
+
+/// Layout that fits `view` bound to a parameter of `type` ([1, columns] for rank 1).
+lower::ParamLayout layout_of(const TensorView &view, const kernel::TileType &type);
+
+/// Row and column counts and strides of a rank-1 or rank-2 view as a tile.
+struct TileView {
+    void *data = nullptr;
+    int64_t rows = 1, columns = 1, row_stride = 0, column_stride = 1;
+};
+TileView tile_view(const TensorView &view);
+
+/// Appends the slots of core/abi.h.
+void append_slots(std::vector<int64_t> &slots, const TileView &view);
+void append_slot(std::vector<int64_t> &slots, DType dtype, double value);
+
+/// True when the two views may touch a common byte.
+bool may_overlap(const TensorView &a, const TensorView &b);
+
+}  // namespace pto::wsp

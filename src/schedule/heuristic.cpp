@@ -1,0 +1,414 @@
+#include "pto/wsp/schedule/heuristic.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace pto::wsp::schedule {
+
+using kernel::Op;
+
+namespace {
+
+/// Largest block of rows whose tiles still share the second-level cache.
+constexpr int64_t largest_block = 64;
+/// Rows of the reduction past which a right operand is packed even when its rows are vectors.
+constexpr int64_t unpacked_depth = 512;
+
+class Heuristic {
+public:
+    Heuristic(const kernel::TileProgram &program, const Outline &outline, const Machine &machine,
+              const BlockSizes &blocks)
+        : program_(program), outline_(outline), machine_(machine), blocks_(blocks) {}
+
+    KernelSchedule run() {
+        for (const FuncOutline &func : outline_.funcs) {
+            for (const std::string &read : func.reads) {
+                readers_[read].push_back(&func);
+            }
+        }
+        for (const FuncOutline &func : outline_.funcs) {
+            if (func.is_root()) {
+                nest(func);
+            }
+        }
+        return schedule_;
+    }
+
+private:
+    using Funcs = std::vector<const FuncOutline *>;
+
+    const FuncOutline &get(const std::string &name) const { return *outline_.find(name); }
+
+    const kernel::Node &node(const FuncOutline &func) const {
+        return program_.nodes[static_cast<size_t>(func.node)];
+    }
+
+    bool flag(const FuncOutline &func, const char *name) const {
+        return kernel::has_flag(node(func).attributes, name);
+    }
+
+    static int64_t size(const Affine &affine, int64_t unknown) {
+        return affine.as_constant().value_or(unknown);
+    }
+
+    /// Whether row r of `reader` needs row r of `read` only.
+    bool aligned(const FuncOutline &reader, const FuncOutline &read) const {
+        if (!(reader.rows == read.rows) || read.role == FuncRole::Operand) {
+            return false;
+        }
+        switch (reader.role) {
+        case FuncRole::Pure:
+            return node(reader).op != Op::Transpose;
+        case FuncRole::Sum:
+            return !flag(reader, "trans_a");
+        case FuncRole::Operand:
+            return false;
+        default:
+            return true;
+        }
+    }
+
+    /// Funcs below `top` that can be computed for a block of its rows, consumers first.
+    Funcs block_funcs(const FuncOutline &top) const {
+        Funcs found;
+        std::vector<const FuncOutline *> open{&top};
+        while (!open.empty()) {
+            const FuncOutline *reader = open.back();
+            open.pop_back();
+            for (const std::string &name : reader->reads) {
+                const FuncOutline &read = get(name);
+                if (aligned(*reader, read) &&
+                    std::find(found.begin(), found.end(), &read) == found.end()) {
+                    found.push_back(&read);
+                    open.push_back(&read);
+                }
+            }
+        }
+        // One that is also read from outside of the block is computed once for all.
+        for (bool changed = true; changed;) {
+            changed = false;
+            for (size_t i = 0; i < found.size(); ++i) {
+                for (const FuncOutline *reader : readers_.at(found[i]->name)) {
+                    bool inside = reader == &top ||
+                                  std::find(found.begin(), found.end(), reader) != found.end();
+                    if (!inside || !aligned(*reader, *found[i])) {
+                        found.erase(found.begin() + static_cast<std::ptrdiff_t>(i));
+                        changed = true;
+                        --i;
+                        break;
+                    }
+                }
+            }
+        }
+        return found;
+    }
+
+    size_t reader_count(const FuncOutline &func) const {
+        auto it = readers_.find(func.name);
+        return it == readers_.end() ? 0 : it->second.size();
+    }
+
+    /// Whether a pure Func is worth memory: read several times, or once for each register tile.
+    bool worth_memory(const FuncOutline &func) const {
+        if (func.role != FuncRole::Pure || func.rows == Affine(1) || func.columns == Affine(1)) {
+            return false;
+        }
+        const Funcs &readers = readers_.at(func.name);
+        return readers.size() > 1 ||
+               std::any_of(readers.begin(), readers.end(),
+                           [](const FuncOutline *reader) { return reader->role == FuncRole::Sum; });
+    }
+
+    /// Schedules the loops of `top`, which is a root or computed at the root, and all below it.
+    void nest(const FuncOutline &top) {
+        Funcs block = block_funcs(top);
+        auto in_block = [&](const FuncOutline &func) {
+            return std::find(block.begin(), block.end(), &func) != block.end();
+        };
+        bool matrix = top.role == FuncRole::Product ||
+                      std::any_of(block.begin(), block.end(), [](const FuncOutline *func) {
+                          return func->role == FuncRole::Product;
+                      });
+        if (matrix) {
+            matrix_nest(top, block);
+        } else {
+            row_nest(top, block);
+        }
+        // What stands outside of the block is computed at the root, with loops of its own.
+        Funcs here = block;
+        here.insert(here.begin(), &top);
+        for (const FuncOutline *reader : here) {
+            for (const std::string &name : reader->reads) {
+                const FuncOutline &read = get(name);
+                if (!in_block(read)) {
+                    outside(read);
+                }
+            }
+        }
+    }
+
+    void outside(const FuncOutline &func) {
+        if (!at_root_.insert(func.name).second || func.role == FuncRole::Load) {
+            return;
+        }
+        if (func.role == FuncRole::Operand) {
+            operand(func);
+            return;
+        }
+        bool inlined = func.role == FuncRole::Pure && reader_count(func) == 1;
+        if (inlined) {
+            for (const std::string &name : func.reads) {
+                outside(get(name));
+            }
+            return;
+        }
+        schedule_ = schedule_.compute_root(func.name);
+        nest(func);
+    }
+
+    /// The right operand of a product: packed, unless its rows are vectors already.
+    void operand(const FuncOutline &func) {
+        const FuncOutline *source = func.reads.empty() ? nullptr : &get(func.reads[0]);
+        int64_t columns = size(func.columns, 0);
+        bool plain = source != nullptr && source->role == FuncRole::Load &&
+                     !flag(func, "trans_b") && columns > 0 && columns % strip(columns) == 0 &&
+                     size(func.rows, unpacked_depth + 1) <= unpacked_depth;
+        if (!plain && columns != 1) {
+            schedule_ = schedule_.compute_root(func.name)
+                            .split(func.name, "columns", machine_.lanes, "panel", "column")
+                            .reorder(func.name, {"panel", "rows", "column"})
+                            .vectorize(func.name, "column")
+                            .unroll(func.name, "rows", 4);
+        }
+        for (const std::string &name : func.reads) {
+            outside(get(name));
+        }
+    }
+
+    /// Columns of a register tile.
+    int64_t strip(int64_t columns) const {
+        int64_t wide = machine_.registers >= 32 ? 4 : 2;
+        int64_t vectors =
+            std::clamp<int64_t>((columns + machine_.lanes - 1) / machine_.lanes, 1, wide);
+        if (blocks_.n > 0) {
+            vectors = std::clamp<int64_t>(blocks_.n / machine_.lanes, 1, machine_.registers / 3);
+        }
+        return vectors * machine_.lanes;
+    }
+
+    /// Rows of a register tile: accumulators, one row of the right operand and a broadcast fit.
+    int64_t tile_rows(int64_t rows, int64_t columns) const {
+        int64_t vectors = strip(columns) / machine_.lanes;
+        int64_t most = (machine_.registers - vectors - 1) / vectors;
+        int64_t fit = std::clamp<int64_t>(most, 1, 8);
+        // A tile that divides the block wastes no row.
+        for (int64_t tile = fit; tile > fit / 2; --tile) {
+            if (rows % tile == 0) {
+                return tile;
+            }
+        }
+        return std::min(fit, rows);
+    }
+
+    int64_t block_rows(const FuncOutline &top, const Funcs &block) const {
+        if (blocks_.m > 0) {
+            return std::min(blocks_.m, size(top.rows, blocks_.m));
+        }
+        int64_t row_bytes = 0;
+        for (const FuncOutline *func : block) {
+            if (func->role == FuncRole::Product || worth_memory(*func)) {
+                row_bytes += 4 * size(func->columns, 1024);
+            }
+        }
+        int64_t rows = largest_block;
+        while (rows > 8 && rows * row_bytes > machine_.l2_bytes / 2) {
+            rows /= 2;
+        }
+        return std::min(rows, size(top.rows, rows));
+    }
+
+    /// Rows in blocks; products in register tiles inside a block.
+    void matrix_nest(const FuncOutline &top, const Funcs &block) {
+        if (top.role == FuncRole::Product) {
+            product_loops(top, size(top.rows, largest_block));
+            place(top, block, "");
+            return;
+        }
+        int64_t rows = block_rows(top, block);
+        const FuncOutline *fused = fused_product(top, block, rows);
+        schedule_ = schedule_.split(top.name, "rows", rows, "block", "row");
+        int64_t columns = size(top.columns, 0);
+        if (fused != nullptr) {
+            int64_t tile = tile_rows(rows, columns);
+            schedule_ = schedule_.split(top.name, "row", tile, "tile", "row.t")
+                            .split(top.name, "columns", strip(columns), "strip", "column")
+                            .reorder(top.name, {"block", "tile", "strip", "row.t", "column"})
+                            .vectorize(top.name, "column", machine_.lanes)
+                            .unroll(top.name, "column")
+                            .unroll(top.name, "row.t");
+        } else {
+            schedule_ = vector_columns(top, "row");
+        }
+        place(top, block, "block", fused);
+    }
+
+    /// The product whose register tiles can be those of `top` itself: read by elementwise Funcs
+    /// only, once, and of sizes that the tiles divide.
+    const FuncOutline *fused_product(const FuncOutline &top, const Funcs &block,
+                                     int64_t rows) const {
+        const FuncOutline *func = &top;
+        for (;;) {
+            const FuncOutline *next = nullptr;
+            for (const std::string &name : func->reads) {
+                const FuncOutline &read = get(name);
+                bool tile = read.role == FuncRole::Product ||
+                            (read.role == FuncRole::Pure && !worth_memory(read) &&
+                             !(read.columns == Affine(1)));
+                if (tile && std::find(block.begin(), block.end(), &read) != block.end()) {
+                    if (next != nullptr) {
+                        return nullptr;
+                    }
+                    next = &read;
+                }
+            }
+            if (next == nullptr || reader_count(*next) != 1 || !(next->columns == top.columns)) {
+                return nullptr;
+            }
+            if (next->role == FuncRole::Product) {
+                break;
+            }
+            func = next;
+        }
+        int64_t columns = size(top.columns, 0);
+        int64_t all_rows = size(top.rows, 0);
+        bool divides = columns > 0 && all_rows > 0 && columns % strip(columns) == 0 &&
+                       all_rows % rows == 0 && rows % tile_rows(rows, columns) == 0;
+        return divides ? &get(func->reads[0] == top.name ? func->name : product_of(*func))
+                       : nullptr;
+    }
+
+    std::string product_of(const FuncOutline &reader) const {
+        for (const std::string &name : reader.reads) {
+            if (get(name).role == FuncRole::Product) {
+                return name;
+            }
+        }
+        return "";
+    }
+
+    /// Where the Funcs of a block go: at loop `dim` of `top`, or at the root when `dim` is empty.
+    void place(const FuncOutline &top, const Funcs &block, const std::string &dim,
+               const FuncOutline *fused = nullptr) {
+        auto at = [&](const FuncOutline &func) {
+            schedule_ = dim.empty() ? schedule_.compute_root(func.name)
+                                    : schedule_.compute_at(func.name, top.name, dim);
+        };
+        for (const FuncOutline *func : block) {
+            switch (func->role) {
+            case FuncRole::Product:
+                if (func != fused) {
+                    at(*func);
+                    product_loops(*func, size(top.rows, largest_block));
+                }
+                break;
+            case FuncRole::Sum: {
+                const FuncOutline &product = *readers_.at(func->name)[0];
+                bool direct = &product == fused;
+                schedule_ = schedule_.compute_at(func->name, direct ? top.name : product.name,
+                                                 direct ? "strip" : "tile");
+                sum_loops(*func);
+                break;
+            }
+            case FuncRole::Reduction:
+            case FuncRole::Probe:
+                at(*func);
+                reduction_loops(*func);
+                break;
+            case FuncRole::Pure:
+                if (worth_memory(*func)) {
+                    at(*func);
+                    schedule_ = vector_columns(*func, "rows");
+                }
+                break;
+            default:
+                break;
+            }
+        }
+    }
+
+    void product_loops(const FuncOutline &func, int64_t rows) {
+        int64_t columns = size(func.columns, machine_.lanes * 4);
+        schedule_ = schedule_
+                        .split(func.name, "columns", strip(columns), "strip", "column",
+                               func.is_root() ? Tail::GuardWithIf : Tail::Auto)
+                        .split(func.name, "rows", tile_rows(rows, columns), "tile", "row")
+                        .reorder(func.name, {"strip", "tile", "row", "column"})
+                        .vectorize(func.name, "column", machine_.lanes)
+                        .unroll(func.name, "column")
+                        .unroll(func.name, "row");
+        for (const std::string &name : func.reads) {
+            const FuncOutline &read = get(name);
+            if (read.role == FuncRole::Sum && at_root_.count(func.name) > 0) {
+                (void)read;
+            }
+        }
+    }
+
+    void sum_loops(const FuncOutline &func) {
+        schedule_ = schedule_.reorder(func.name, {"k", "rows", "columns"})
+                        .vectorize(func.name, "columns", machine_.lanes)
+                        .unroll(func.name, "columns")
+                        .unroll(func.name, "rows");
+    }
+
+    /// Partial results in four vectors, then one reduction over their lanes.
+    void reduction_loops(const FuncOutline &func) {
+        int64_t width = 4 * machine_.lanes;
+        if (size(func.reduction, width) < width) {
+            return;
+        }
+        std::string partial = func.name + ".partial";
+        schedule_ = schedule_.rfactor(func.name, "k", width)
+                        .compute_at(partial, func.name, "rows")
+                        .reorder(partial, {"rows", "columns", "k.o", "lane"})
+                        .vectorize(partial, "lane", machine_.lanes)
+                        .unroll(partial, "lane")
+                        .vectorize(func.name, "k.i");
+    }
+
+    KernelSchedule vector_columns(const FuncOutline &func, const std::string &row) const {
+        (void)row;
+        int64_t columns = size(func.columns, machine_.lanes);
+        if (columns >= machine_.lanes) {
+            return schedule_.vectorize(func.name, "columns", machine_.lanes);
+        }
+        return schedule_;
+    }
+
+    /// Row by row: a row's reductions and shared inputs are computed just before it.
+    void row_nest(const FuncOutline &top, const Funcs &block) {
+        schedule_ = vector_columns(top, "rows");
+        if (top.has_reduction()) {
+            return;
+        }
+        place(top, block, "rows");
+    }
+
+    const kernel::TileProgram &program_;
+    const Outline &outline_;
+    const Machine &machine_;
+    const BlockSizes &blocks_;
+    std::map<std::string, Funcs> readers_;
+    std::set<std::string> at_root_;
+    KernelSchedule schedule_;
+};
+
+}  // namespace
+
+KernelSchedule default_schedule(const kernel::TileProgram &program, const Outline &outline,
+                                const Machine &machine, const BlockSizes &blocks) {
+    return Heuristic(program, outline, machine, blocks).run();
+}
+
+}  // namespace pto::wsp::schedule

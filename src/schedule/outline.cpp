@@ -1,0 +1,455 @@
+#include "pto/wsp/schedule/outline.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "pto/wsp/support/error.h"
+
+namespace pto::wsp::schedule {
+
+using kernel::Block;
+using kernel::Node;
+using kernel::Op;
+using kernel::OpKind;
+using kernel::TileProgram;
+using kernel::Value;
+
+std::vector<std::string> FuncOutline::dims() const {
+    std::vector<std::string> result{"rows", "columns"};
+    if (has_reduction()) {
+        result.push_back("k");
+    }
+    return result;
+}
+
+const FuncOutline *Outline::find(std::string_view name) const {
+    auto it = std::find_if(funcs.begin(), funcs.end(),
+                           [&](const FuncOutline &func) { return func.name == name; });
+    return it == funcs.end() ? nullptr : &*it;
+}
+
+std::vector<std::string> Outline::func_names() const {
+    std::vector<std::string> names;
+    for (const FuncOutline &func : funcs) {
+        names.push_back(func.name);
+    }
+    return names;
+}
+
+namespace {
+
+/// Splits a tile program into statements. A first walk in program order cuts regions where an
+/// effect forbids to go on; a second walk backwards finds which values must outlive their region.
+class Partitioner {
+public:
+    explicit Partitioner(const TileProgram &program) : program_(program) {
+        result_.scratch_of.assign(program.values.size(), -1);
+        result_.copied_load.assign(program.nodes.size(), false);
+        result_.in_place.assign(program.params.size(), false);
+        home_.assign(program.nodes.size(), -1);
+        name_nodes();
+        find_hazards();
+    }
+
+    Outline run() {
+        std::vector<Shape> shapes = split(0);
+        for (size_t i = shapes.size(); i-- > 0;) {
+            demand(shapes[i]);
+        }
+        for (const Shape &shape : shapes) {
+            result_.statements.push_back(statement(shape));
+        }
+        for (size_t r = 0; r < regions_.size(); ++r) {
+            list_funcs(regions_[r]);
+        }
+        return std::move(result_);
+    }
+
+private:
+    /// A statement while regions are still being filled in.
+    struct Shape {
+        int region = -1;
+        CarriedLoop loop;
+        std::vector<Shape> body;
+    };
+
+    const Node &node(int index) const { return program_.nodes[static_cast<size_t>(index)]; }
+
+    void name_nodes() {
+        std::map<std::string, int> count;
+        for (const Node &each : program_.nodes) {
+            std::string base = kernel::name(each.op);
+            result_.names.push_back(base + std::to_string(count[base]++));
+        }
+    }
+
+    void find_hazards() {
+        std::set<int> stored;
+        for (const Node &each : program_.nodes) {
+            if (each.op == Op::Store) {
+                stored.insert(param_of(each));
+            }
+        }
+        for (size_t n = 0; n < program_.nodes.size(); ++n) {
+            const Node &each = program_.nodes[n];
+            if (each.op == Op::Load && stored.count(param_of(each)) > 0) {
+                if (is_harmless(static_cast<int>(n))) {
+                    result_.in_place[static_cast<size_t>(param_of(each))] = true;
+                } else {
+                    result_.copied_load[n] = true;
+                }
+            }
+        }
+    }
+
+    /// A load whose every use is elementwise, at its own shape, and ends in the one store to the
+    /// same whole parameter: each element is read before it is written, in any order.
+    bool is_harmless(int load) const {
+        int param = param_of(node(load));
+        int store = -1;
+        for (size_t n = 0; n < program_.nodes.size(); ++n) {
+            const Node &each = program_.nodes[n];
+            if (each.op != Op::Load && each.op != Op::Store) {
+                continue;
+            }
+            if (param_of(each) != param || static_cast<int>(n) == load) {
+                continue;
+            }
+            if (each.op == Op::Load || store >= 0) {
+                return false;
+            }
+            store = static_cast<int>(n);
+        }
+        if (store < 0 || program_.blocks.size() > 1 || !is_whole(node(load)) ||
+            !is_whole(node(store))) {
+            return false;
+        }
+        const kernel::TileType &shape = program_.type(node(load).results[0]);
+        std::set<Value> tainted{node(load).results[0]};
+        for (int n : program_.blocks[0].nodes) {
+            const Node &each = node(n);
+            bool uses = std::any_of(each.operands.begin(), each.operands.end(),
+                                    [&](Value v) { return tainted.count(v) > 0; });
+            if (!uses || n == store) {
+                continue;
+            }
+            const kernel::OpInfo &row = kernel::info(each.op);
+            if (row.kind != OpKind::Elementwise) {
+                return false;
+            }
+            const kernel::TileType &type = program_.type(each.results[0]);
+            if (!(type.rows == shape.rows) || !(type.columns == shape.columns)) {
+                return false;
+            }
+            tainted.insert(each.results[0]);
+        }
+        return true;
+    }
+
+    static bool is_whole(const Node &each) {
+        size_t tiles = each.op == Op::Store ? 1 : 0;
+        return each.operands.size() == tiles;
+    }
+
+    int new_region() {
+        Region region;
+        region.index = static_cast<int>(regions_.size());
+        regions_.push_back(region);
+        return region.index;
+    }
+
+    std::vector<Shape> split(int block_index) {
+        std::vector<Shape> shapes;
+        std::set<int> stored;
+        std::set<int> copied;
+        auto start = [&] {
+            Shape shape;
+            shape.region = new_region();
+            shapes.push_back(shape);
+            stored.clear();
+            copied.clear();
+        };
+        start();
+        for (int n : program_.blocks[static_cast<size_t>(block_index)].nodes) {
+            const Node &each = node(n);
+            if (each.op == Op::ForiLoop) {
+                shapes.push_back(split_loop(n, shapes.back().region));
+                start();
+                continue;
+            }
+            if (each.op == Op::Load && result_.copied_load[static_cast<size_t>(n)]) {
+                if (stored.count(param_of(each)) > 0) {
+                    start();
+                }
+                copied.insert(param_of(each));
+            }
+            if (each.op == Op::Store) {
+                if (stored.count(param_of(each)) > 0 || copied.count(param_of(each)) > 0) {
+                    start();
+                }
+                stored.insert(param_of(each));
+                regions_[static_cast<size_t>(shapes.back().region)].stores.push_back(n);
+            }
+            home_[static_cast<size_t>(n)] = shapes.back().region;
+        }
+        return shapes;
+    }
+
+    Shape split_loop(int n, int before) {
+        const Node &each = node(n);
+        const Block &block = program_.blocks[static_cast<size_t>(each.block)];
+        const std::string &name = result_.names[static_cast<size_t>(n)];
+        Shape shape;
+        shape.loop.node = n;
+        for (size_t c = 0; c < each.results.size(); ++c) {
+            const kernel::TileType &type = program_.type(each.results[c]);
+            std::string base = name + ".carry" + std::to_string(c);
+            Carry carry;
+            carry.first = add_scratch(base + ".first", type, true);
+            carry.second = add_scratch(base + ".second", type, true);
+            carry.current = add_scratch(base + ".current", type, false);
+            carry.next = add_scratch(base + ".next", type, false);
+            carry.result = add_scratch(base + ".result", type, false);
+            result_.scratch_of[static_cast<size_t>(block.arguments[c + 1])] = carry.current;
+            result_.scratch_of[static_cast<size_t>(each.results[c])] = carry.result;
+            regions_[static_cast<size_t>(before)].outputs.push_back(
+                {each.operands[c + 2], carry.first, name + ".init" + std::to_string(c)});
+            shape.loop.carries.push_back(carry);
+        }
+        home_[static_cast<size_t>(n)] = before;
+        shape.body = split(each.block);
+        int last = shape.body.back().region;
+        for (size_t c = 0; c < each.results.size(); ++c) {
+            regions_[static_cast<size_t>(last)].outputs.push_back(
+                {block.yields[c], shape.loop.carries[c].next, name + ".carry" + std::to_string(c)});
+        }
+        return shape;
+    }
+
+    int add_scratch(const std::string &name, const kernel::TileType &type, bool owns) {
+        result_.scratch.push_back({name, type, owns});
+        return static_cast<int>(result_.scratch.size()) - 1;
+    }
+
+    void demand(const Shape &shape) {
+        for (size_t i = shape.body.size(); i-- > 0;) {
+            demand(shape.body[i]);
+        }
+        if (shape.loop.node >= 0) {
+            const Node &loop = node(shape.loop.node);
+            demand_scalar(loop.operands[0]);
+            demand_scalar(loop.operands[1]);
+            return;
+        }
+        // The list grows while earlier regions are still to come, never this one's.
+        const Region region = regions_[static_cast<size_t>(shape.region)];
+        for (int store : region.stores) {
+            demand(node(store).operands[0], region.index);
+            demand_offsets(node(store), 1);
+        }
+        for (const RegionOutput &output : region.outputs) {
+            if (result_.scratch_of[static_cast<size_t>(output.value)] != output.scratch) {
+                demand(output.value, region.index);
+            }
+        }
+    }
+
+    void demand_offsets(const Node &each, size_t from) {
+        for (size_t i = from; i < each.operands.size(); ++i) {
+            demand_scalar(each.operands[i]);
+        }
+    }
+
+    /// A scalar that a statement of ours needs: an expression of integers, or a value in scratch.
+    void demand_scalar(Value value) {
+        int made_by = program_.values[static_cast<size_t>(value)].node;
+        if (made_by < 0 || is_scalar_expression(value)) {
+            return;
+        }
+        keep(value);
+    }
+
+    bool is_scalar_expression(Value value) const {
+        const kernel::ValueInfo &info = program_.values[static_cast<size_t>(value)];
+        if (info.node < 0) {
+            return info.type.is_scalar() && result_.scratch_of[static_cast<size_t>(value)] < 0;
+        }
+        const Node &each = node(info.node);
+        OpKind kind = kernel::info(each.op).kind;
+        return info.type.is_scalar() && (kind == OpKind::Leaf || kind == OpKind::Elementwise) &&
+               std::all_of(each.operands.begin(), each.operands.end(),
+                           [&](Value v) { return is_scalar_expression(v); });
+    }
+
+    bool can_be_made_again(Value value) const {
+        int made_by = program_.values[static_cast<size_t>(value)].node;
+        if (made_by < 0) {
+            return true;
+        }
+        const Node &each = node(made_by);
+        if (each.op == Op::Load) {
+            return !result_.copied_load[static_cast<size_t>(made_by)];
+        }
+        return kernel::info(each.op).kind == OpKind::Leaf || is_scalar_expression(value);
+    }
+
+    void demand(Value value, int region) {
+        int made_by = program_.values[static_cast<size_t>(value)].node;
+        if (made_by < 0 || node(made_by).op == Op::ForiLoop) {
+            return;
+        }
+        bool copied = result_.copied_load[static_cast<size_t>(made_by)];
+        if (copied ||
+            (home_[static_cast<size_t>(made_by)] != region && !can_be_made_again(value))) {
+            keep(value);
+        } else {
+            walk(made_by, region);
+        }
+    }
+
+    /// Computes the node in `region`.
+    void walk(int n, int region) {
+        if (!visited_.insert({region, n}).second) {
+            return;
+        }
+        if (node(n).op == Op::Load) {
+            demand_offsets(node(n), 0);
+            return;
+        }
+        for (Value operand : node(n).operands) {
+            demand(operand, region);
+        }
+    }
+
+    /// Makes `value`'s home region leave it in scratch memory.
+    void keep(Value value) {
+        int &scratch = result_.scratch_of[static_cast<size_t>(value)];
+        if (scratch >= 0) {
+            return;
+        }
+        int made_by = program_.values[static_cast<size_t>(value)].node;
+        std::string name = result_.names[static_cast<size_t>(made_by)] + ".out";
+        scratch = add_scratch(name + ".memory", program_.type(value), true);
+        int home = home_[static_cast<size_t>(made_by)];
+        regions_[static_cast<size_t>(home)].outputs.push_back({value, scratch, name});
+        walk(made_by, home);
+    }
+
+    Statement statement(const Shape &shape) {
+        if (shape.loop.node < 0) {
+            return {regions_[static_cast<size_t>(shape.region)]};
+        }
+        CarriedLoop loop = shape.loop;
+        for (const Shape &each : shape.body) {
+            loop.body.push_back(statement(each));
+        }
+        return {std::move(loop)};
+    }
+
+    /// Whether a row's extreme needs a second look for NaN (see the lowering of rowmax).
+    bool looks_for_nan(const Node &each) const {
+        bool ignores = kernel::has_flag(each.attributes, "ignore_nan");
+        return (each.op == Op::Rowmax || each.op == Op::Rowmin) && !ignores &&
+               is_float(program_.type(each.results[0]).dtype);
+    }
+
+    void list_funcs(const Region &region);
+
+    const TileProgram &program_;
+    std::vector<int> home_;
+    std::vector<Region> regions_;
+    std::set<std::pair<int, int>> visited_;
+    Outline result_;
+};
+
+void Partitioner::list_funcs(const Region &region) {
+    std::map<Value, std::string> func_of;
+    auto add = [&](std::string name, FuncRole role, int node, const kernel::TileType &type) {
+        if (result_.find(name) != nullptr) {
+            name += ".r" + std::to_string(region.index);
+        }
+        FuncOutline func;
+        func.name = name;
+        func.role = role;
+        func.node = node;
+        func.region = region.index;
+        func.rows = type.rows;
+        func.columns = type.columns;
+        result_.funcs.push_back(func);
+        return result_.funcs.size() - 1;
+    };
+    auto read = [&](size_t func, Value value) {
+        auto it = func_of.find(value);
+        if (it != func_of.end()) {
+            result_.funcs[func].reads.push_back(it->second);
+        }
+    };
+    for (size_t n = 0; n < program_.nodes.size(); ++n) {
+        if (visited_.count({region.index, static_cast<int>(n)}) == 0) {
+            continue;
+        }
+        const Node &each = program_.nodes[n];
+        const std::string &name = result_.names[n];
+        const kernel::TileType &type = program_.type(each.results[0]);
+        OpKind kind = kernel::info(each.op).kind;
+        size_t main = 0;
+        if (each.op == Op::Matmul) {
+            const kernel::TileType &a = program_.type(each.operands[0]);
+            bool trans_a = kernel::has_flag(each.attributes, "trans_a");
+            Affine inner = trans_a ? a.rows : a.columns;
+            size_t operand = add(name + ".b", FuncRole::Operand, static_cast<int>(n),
+                                 {a.dtype, inner, type.columns});
+            read(operand, each.operands[1]);
+            size_t sum = add(name + ".sum", FuncRole::Sum, static_cast<int>(n), type);
+            result_.funcs[sum].reduction = inner;
+            read(sum, each.operands[0]);
+            result_.funcs[sum].reads.push_back(result_.funcs[operand].name);
+            main = add(name, FuncRole::Product, static_cast<int>(n), type);
+            result_.funcs[main].reads.push_back(result_.funcs[sum].name);
+            if (each.operands.size() > 2) {
+                read(main, each.operands[2]);
+            }
+        } else {
+            FuncRole role = each.op == Op::Load         ? FuncRole::Load
+                            : kind == OpKind::Reduction ? FuncRole::Reduction
+                                                        : FuncRole::Pure;
+            main = add(name, role, static_cast<int>(n), type);
+            if (role == FuncRole::Reduction) {
+                result_.funcs[main].reduction = program_.type(each.operands[0]).columns;
+                if (looks_for_nan(each)) {
+                    size_t probe = add(name + ".nan", FuncRole::Probe, static_cast<int>(n), type);
+                    result_.funcs[probe].reduction = result_.funcs[main].reduction;
+                    read(probe, each.operands[0]);
+                    result_.funcs[main].reads.push_back(result_.funcs[probe].name);
+                }
+            }
+            if (each.op != Op::Load) {
+                for (Value operand : each.operands) {
+                    read(main, operand);
+                }
+            }
+        }
+        func_of[each.results[0]] = result_.funcs[main].name;
+    }
+    for (int store : region.stores) {
+        const Node &each = node(store);
+        size_t func = add(result_.names[static_cast<size_t>(store)], FuncRole::Store, store,
+                          program_.type(each.operands[0]));
+        read(func, each.operands[0]);
+    }
+    for (const RegionOutput &output : region.outputs) {
+        size_t func = add(output.name, FuncRole::Copy,
+                          program_.values[static_cast<size_t>(output.value)].node,
+                          program_.type(output.value));
+        read(func, output.value);
+    }
+}
+
+}  // namespace
+
+Outline outline(const TileProgram &program) {
+    return Partitioner(program).run();
+}
+
+}  // namespace pto::wsp::schedule
