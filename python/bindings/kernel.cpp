@@ -108,9 +108,12 @@ void bind_builder(py::module_ &module) {
             py::arg("name"), py::arg("operands"), py::arg("attributes") = Attributes{})
         .def(
             "constant",
-            [](Builder &builder, double value, const std::optional<DType> &dtype) {
-                return dtype ? builder.constant(value, *dtype, user_loc())
-                             : builder.constant(value, user_loc());
+            [](Builder &builder, const std::variant<int64_t, double> &value,
+               const std::optional<DType> &dtype) {
+                const auto number =
+                    std::visit([](auto held) { return kernel::Number(held); }, value);
+                return dtype ? builder.constant(number, *dtype, user_loc())
+                             : builder.constant(number, user_loc());
             },
             py::arg("value"), py::arg("dtype") = std::nullopt)
         .def(

@@ -125,12 +125,14 @@ def fori_loop(lo: Any, hi: Any, body: Callable[[Value, Any], Any], carry: Any) -
     def traced(index: int, values: Sequence[int]) -> list[int]:
         wrapped = tuple(trace.wrap(value) for value in values)
         result = body(trace.wrap(index), wrapped[0] if single else wrapped)
-        parts = [result] if single else result
-        if not isinstance(parts, (tuple, list)) or len(parts) != len(carries):
-            count = len(parts) if isinstance(parts, (tuple, list)) else 1
+        several = isinstance(result, (tuple, list))
+        parts = result if several else [result]
+        if several == single or len(parts) != len(carries):
+            count = f"a sequence of {len(parts)}" if several else "one"
             raise error(
                 TypeCheckError,
-                f"pto.fori_loop: the body carries {len(carries)} values and returned {count}",
+                f"pto.fori_loop: the body carries {'one' if single else len(carries)}, "
+                f"returned {count}",
             )
         return [trace.operand(part, "pto.fori_loop") for part in parts]
 
@@ -183,7 +185,7 @@ def _integer(trace: Trace, what: Any, primitive: str) -> int:
         return trace.operand(what, primitive)
     if isinstance(what, bool) or not hasattr(what, "__index__"):
         raise error(TypeCheckError, f"{primitive}: expected an integer, got {what!r}")
-    return int(trace.builder.constant(what.__index__(), DType.I32))
+    return trace.constant(what.__index__(), DType.I32)
 
 
 def _split(text: str) -> list[str]:

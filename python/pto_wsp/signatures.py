@@ -188,7 +188,7 @@ def _evaluate(
 ) -> Spec:
     if isinstance(annotation, str):
         try:
-            annotation = eval(annotation, dict(namespace))  # noqa: S307: the user's own source
+            annotation = eval(annotation, dict(namespace))
         except NameError as cause:
             raise _bad(
                 function, f"annotation of '{name}' cannot be evaluated: {cause}", ""

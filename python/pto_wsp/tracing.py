@@ -40,7 +40,10 @@ class Trace:
 
     def constant(self, value: Any, dtype: DType | None) -> int:
         """The native value of a number."""
-        return int(self.builder.constant(float(value), dtype))
+        number = int(value) if isinstance(value, (int, np.integer)) else float(value)
+        if isinstance(number, int) and not -(2**63) <= number < 2**63:
+            raise error(TypeCheckError, f"constant: {number} does not fit an I64")
+        return int(self.builder.constant(number, dtype))
 
     def check(self, current: Trace, used: Operand) -> None:
         """Refuses a value of another kernel, or of a trace that has ended."""

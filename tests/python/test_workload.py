@@ -193,7 +193,7 @@ def test_arguments_by_position_name_and_default() -> None:
 
 def test_constants_specialise() -> None:
     @kernel
-    def block(x: In[Tile["R", 16, F32]], R: Constexpr): ...  # noqa: F821, N803
+    def block(x: In[Tile["R", 16, F32]], R: Constexpr): ...  # noqa: F821
 
     @workload
     def sizes():

@@ -1,0 +1,27 @@
+"""Plain functions that several test files use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pto_wsp._pto_wsp as native
+from pto_wsp import KernelRef, Tensor
+
+
+def reference(kernel: KernelRef, *arguments: Any, **values: Any) -> None:
+    """Runs the traced kernel with the slow evaluator, on arrays in place."""
+    passed = [
+        float(argument)
+        if isinstance(argument, (int, float))
+        else (argument if isinstance(argument, Tensor) else Tensor(argument)).view
+        for argument in arguments
+    ]
+    native.evaluate(kernel.trace(**values)._program, passed)
+
+
+def bfloat_bits(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The nearest BF16 numbers, as bits."""
+    import ml_dtypes
+
+    return values.astype(ml_dtypes.bfloat16).view(np.uint16)
