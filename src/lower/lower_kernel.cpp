@@ -1,3 +1,4 @@
+#include "pto/wsp/lower/expand.h"
 #include "pto/wsp/lower/lower.h"
 
 #include <functional>
@@ -18,8 +19,8 @@ namespace pto::wsp::lower {
 using namespace Halide::Internal;
 
 std::string ParamLayout::str() const {
-    return fmt::format("{}{}{} aliases {}", unit_columns ? "unit" : "strided",
-                       partial ? " partial" : "", wide ? " wide" : "", aliases);
+    return fmt::format("{}{}{}{}", unit_columns ? "unit" : "strided", partial ? " partial" : "",
+                       wide ? " wide" : "", copied ? " copied" : "");
 }
 
 std::string KernelVariant::key() const {
@@ -69,17 +70,28 @@ template <typename F> auto translating_errors(const KernelVariant &variant, F f)
 
 }  // namespace
 
-Module lower_kernel(const KernelVariant &variant, const std::string &symbol, const Target &target) {
-    return translating_errors(variant, [&] {
+Module make_module(const std::string &name, const Target &target) {
+    Halide::Module module(name, code_target(target, false));
+    module.set_any_strict_float(true);
+    return Module(std::make_shared<Module::Impl>(Module::Impl{module}));
+}
+
+void append_kernel(const Module &module, const KernelVariant &variant, const std::string &symbol,
+                   const Target &target) {
+    translating_errors(variant, [&] {
         schedule::Outline outline = schedule::outline(*variant.program);
-        Halide::Module module(symbol, code_target(target, false));
-        module.set_any_strict_float(true);
-        module.append(LoweredFunc(symbol, kernel_arguments(*variant.program),
-                                  kernel_statement(variant, outline, target),
-                                  Halide::LinkageType::External));
-        module.append(packed_wrapper(*variant.program, symbol));
-        return Module(std::make_shared<Module::Impl>(Module::Impl{module}));
+        Halide::Module &to = module.impl().module;
+        to.append(LoweredFunc(symbol, kernel_arguments(*variant.program),
+                              kernel_statement(variant, outline, target),
+                              Halide::LinkageType::External));
+        to.append(packed_wrapper(*variant.program, symbol));
     });
+}
+
+Module lower_kernel(const KernelVariant &variant, const std::string &symbol, const Target &target) {
+    Module module = make_module(symbol, target);
+    append_kernel(module, variant, symbol, target);
+    return module;
 }
 
 std::string loop_nest(const KernelVariant &variant, const Target &) {

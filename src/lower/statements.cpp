@@ -111,6 +111,11 @@ public:
                 body = allocate(outline_.scratch[s], body);
             }
         }
+        for (size_t p = 0; p < program_.params.size(); ++p) {
+            if (variant_.layouts[p].copied) {
+                body = copy_first(program_.params[p], body);
+            }
+        }
         return bind_symbols(body);
     }
 
@@ -132,6 +137,24 @@ private:
             rest = rest.defined() ? Block::make(here, rest) : here;
         }
         return rest.defined() ? rest : Evaluate::make(0);
+    }
+
+    /// `body` with `param` replaced by a copy of it, made before anything else.
+    Stmt copy_first(const Param &param, const Stmt &body) const {
+        std::string copy = param.name + ".copy";
+        auto slot = [&](const char *name) { return variable(Int(64), param.name + name); };
+        Expr call = Call::make(Int(32), "pto_wsp_copy_tile",
+                               {variable(Handle(), copy), variable(Handle(), param.name + ".host"),
+                                slot(".slot_rows"), slot(".slot_columns"), slot(".row_stride"),
+                                slot(".column_stride"), i64(size_bytes(param.type.dtype))},
+                               Call::Extern);
+        Stmt inside = LetStmt::make(param.name + ".row_stride", slot(".slot_columns"), body);
+        inside = LetStmt::make(param.name + ".host", variable(Handle(), copy), inside);
+        inside = Block::make(Evaluate::make(call), inside);
+        Expr elements =
+            Halide::cast<int32_t>(Halide::max(slot(".slot_rows") * slot(".slot_columns"), i64(1)));
+        return Allocate::make(copy, memory_type(param.type.dtype), Halide::MemoryType::Heap,
+                              {elements}, const_true(), inside);
     }
 
     Stmt region_statement(const schedule::Region &region) {

@@ -34,7 +34,6 @@ struct CompiledKernel::Impl {
 
     std::mutex mutex;
     std::map<std::string, Variant> variants;
-    std::vector<kernel::DimClass> classes;
     std::string code;
     std::optional<lower::KernelVariant> prepared;
     Reasons reasons;
@@ -83,6 +82,9 @@ struct CompiledKernel::Impl {
 
     void check(const Param &param, const std::variant<TensorView, double, int64_t> &argument,
                const Loc &at) const;
+    void check_valid_sizes(const std::vector<bool> &partial,
+                           const std::vector<std::variant<TensorView, double, int64_t>> &arguments,
+                           const Loc &at) const;
     void bind_dim(const Param &param, const Affine &dim, int64_t size, const char *what,
                   std::map<std::string, int64_t> &symbols, const Loc &at) const;
 };
@@ -131,6 +133,32 @@ void CompiledKernel::Impl::check(const Param &param,
     }
 }
 
+void CompiledKernel::Impl::check_valid_sizes(
+    const std::vector<bool> &partial,
+    const std::vector<std::variant<TensorView, double, int64_t>> &arguments, const Loc &at) const {
+    for (const kernel::DimClass &dims : kernel::with_valid_sizes(*program, partial).classes) {
+        int64_t first = -1;
+        auto meet = [&](int param, int64_t size, const char *what) {
+            if (first >= 0 && size != first) {
+                throw TypeCheckError(
+                    at, fmt::format("{}: '{}' has {} valid {}, where {} are expected",
+                                    program->name, program->params[static_cast<size_t>(param)].name,
+                                    size, what, first));
+            }
+            first = size;
+        };
+        for (int param : dims.rows_of) {
+            meet(param, tile_view(std::get<TensorView>(arguments[static_cast<size_t>(param)])).rows,
+                 "rows");
+        }
+        for (int param : dims.columns_of) {
+            meet(param,
+                 tile_view(std::get<TensorView>(arguments[static_cast<size_t>(param)])).columns,
+                 "columns");
+        }
+    }
+}
+
 void CompiledKernel::operator()(
     const std::vector<std::variant<TensorView, double, int64_t>> &arguments, const Loc &at) const {
     Impl &impl = *impl_;
@@ -160,12 +188,12 @@ void CompiledKernel::operator()(
         append_slots(slots, tile);
         empty = empty ||
                 (params[p].direction != Direction::In && (tile.rows == 0 || tile.columns == 0));
-        for (size_t q = 0; q < p && layouts[p].aliases < 0; ++q) {
+        for (size_t q = 0; q < p; ++q) {
             const auto *other = std::get_if<TensorView>(&arguments[q]);
             bool writes =
                 params[p].direction != Direction::In || params[q].direction != Direction::In;
             if (other != nullptr && writes && may_overlap(*view, *other)) {
-                layouts[p].aliases = static_cast<int>(q);
+                copy_overlapping(*impl.program, layouts, q, p, at);
             }
         }
     }
@@ -173,8 +201,8 @@ void CompiledKernel::operator()(
     for (const lower::ParamLayout &layout : layouts) {
         partial.push_back(layout.partial);
     }
-    for (const kernel::DimClass &dims : kernel::with_valid_sizes(*impl.program, partial).classes) {
-        (void)dims;
+    if (std::find(partial.begin(), partial.end(), true) != partial.end()) {
+        impl.check_valid_sizes(partial, arguments, at);
     }
     if (empty) {
         return;

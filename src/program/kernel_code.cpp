@@ -91,6 +91,21 @@ void append_slot(std::vector<int64_t> &slots, DType dtype, double value) {
     slots.push_back(std::bit_cast<uint32_t>(narrow));
 }
 
+void copy_overlapping(const kernel::TileProgram &program, std::vector<lower::ParamLayout> &layouts,
+                      size_t a, size_t b, const Loc &at) {
+    for (size_t p : {a, b}) {
+        if (program.params[p].direction == kernel::Direction::In) {
+            layouts[p].copied = true;
+            layouts[p].unit_columns = true;
+            return;
+        }
+    }
+    throw TypeCheckError(at,
+                         fmt::format("{}: '{}' and '{}' are both written and overlap", program.name,
+                                     program.params[a].name, program.params[b].name),
+                         {}, "give each result memory of its own");
+}
+
 bool may_overlap(const TensorView &a, const TensorView &b) {
     auto range = [](const TensorView &view) {
         auto [low, high] = view.byte_extent();

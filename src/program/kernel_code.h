@@ -50,6 +50,10 @@ TileView tile_view(const TensorView &view);
 void append_slots(std::vector<int64_t> &slots, const TileView &view);
 void append_slot(std::vector<int64_t> &slots, DType dtype, double value);
 
+/// Makes the input among two overlapping parameters a copy. TypeCheckError when both are results.
+void copy_overlapping(const kernel::TileProgram &program, std::vector<lower::ParamLayout> &layouts,
+                      size_t a, size_t b, const Loc &at);
+
 /// True when the two views may touch a common byte.
 bool may_overlap(const TensorView &a, const TensorView &b);
 

@@ -40,6 +40,7 @@ const HostSymbol symbols[] = {
     PLAIN(halide_free),
     PLAIN(halide_error),
     PLAIN(pto_wsp_submit),
+    PLAIN(pto_wsp_copy_tile),
 
     row<void *(void *, const void *, size_t)>("memcpy", &::memcpy),
     row<void *(void *, const void *, size_t)>("memmove", &::memmove),

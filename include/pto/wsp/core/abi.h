@@ -46,6 +46,10 @@ void pto_wsp_submit(void *graph, int32_t site, const int64_t *slots, const int64
 /// when memory is exhausted the task ends with an error.
 void *halide_malloc(void *user_context, size_t bytes);
 void halide_free(void *user_context, void *memory);
+/// Copies a tile of elements of `element_bytes`, whose strides are in elements, to rows without
+/// gaps. A call that optimisers cannot see into, so that what follows never reads the original.
+void pto_wsp_copy_tile(void *to, const void *from, int64_t rows, int64_t columns,
+                       int64_t row_stride, int64_t column_stride, int64_t element_bytes);
 /// Ends the task with an error text.
 void halide_error(void *user_context, const char *text);
 }

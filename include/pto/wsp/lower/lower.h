@@ -16,7 +16,7 @@ namespace pto::wsp::lower {
 /// `x86-64-linux-avx512_zen4-...`.
 struct Target {
     std::string text;
-    int vector_bytes = 32;   ///< of the widest vector unit
+    int vector_bytes = 32;  ///< of the widest vector unit
     int vector_registers = 16;
     int64_t l1d_bytes = 32 << 10;
     int64_t l2_bytes = 1 << 20;
@@ -32,7 +32,7 @@ struct ParamLayout {
     bool unit_columns = true;  ///< the column stride is 1
     bool partial = false;      ///< rows or columns may be fewer than declared (`valid`)
     bool wide = false;         ///< offsets inside the view may pass 2^31 elements
-    int aliases = -1;          ///< index of an earlier parameter that may overlap this one, or -1
+    bool copied = false;       ///< an input that may overlap a result: copied before anything else
     std::string str() const;
 };
 

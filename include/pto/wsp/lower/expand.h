@@ -1,0 +1,61 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "pto/wsp/lower/lower.h"
+#include "pto/wsp/workload/dependence.h"
+
+namespace pto::wsp::lower {
+
+/// The tile that a region of a tensor is: sizes and strides in elements, and the offset of its
+/// first element from the tensor's.
+struct RegionTile {
+    int64_t rows = 1;
+    int64_t columns = 1;
+    int64_t row_stride = 0;
+    int64_t column_stride = 1;
+    Affine offset;
+};
+RegionTile region_tile(const workload::Region &region);
+
+/// What the task loops of a workload need to know of its kernels and tensors.
+struct TaskLoops {
+    const workload::DependenceSummary *summary = nullptr;
+    std::map<const workload::TaskNode *, std::string> symbols;  ///< function of each task's kernel
+    std::map<const workload::Tensor *, int> bindings;           ///< index in a run's bindings
+    int workers_binding = 0;                                    ///< index of the number of workers
+};
+
+/// Slots of core/abi.h that a task of `node` takes.
+int slot_count(const workload::TaskNode &node);
+
+/// Words of the frame of `expand_symbol`.
+int frame_words(const workload::TrackedPlan &plan);
+
+/// Names of the functions that `append_task_loops` makes: one abi::LoopFn for each nest, counted
+/// over all phases, or one abi::ExpandFn.
+std::string loop_symbol(int nest);
+inline constexpr const char *expand_symbol = "expand";
+
+/// Adds the task loops to a module that holds the kernels.
+///
+/// An independent nest becomes a loop over its linear index whose body calls kernels directly:
+/// ```
+/// for i in [begin, end):  b, h = divmod(i, 8);  attn(Q + b * 262144 + h * 32768, ...)
+/// ```
+/// A tracked plan becomes a resumable step that submits at most `budget` tasks and keeps the place
+/// in the program and all loop counters in its frame:
+/// ```
+/// for t in [0, budget):  if place == 0: submit(site 0); i += 1; place = i < n ? 0 : 1  else ...
+/// ```
+void append_task_loops(const Module &module, const TaskLoops &loops);
+
+/// An empty module to gather kernels and task loops in.
+Module make_module(const std::string &name, const Target &target);
+/// Adds the function `symbol` and its packed form to `module`.
+void append_kernel(const Module &module, const KernelVariant &variant, const std::string &symbol,
+                   const Target &target);
+
+}  // namespace pto::wsp::lower

@@ -1,0 +1,278 @@
+#include <chrono>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "program_impl.h"
+#include "pto/wsp/backend/cpu/cache.h"
+#include "pto/wsp/backend/cpu/engine_build.h"
+#include "pto/wsp/support/error.h"
+#include "pto/wsp/workload/builder.h"
+
+namespace pto::wsp {
+
+using workload::Region;
+using workload::TaskNode;
+
+workload::KernelPtr Program::Impl::missing_kernel() const {
+    for (const workload::KernelPtr &kernel : kernels) {
+        if (kernel->program == nullptr && implementations.count(kernel) == 0) {
+            return kernel;
+        }
+    }
+    return nullptr;
+}
+
+void Program::Impl::require_kernels() const {
+    if (workload::KernelPtr kernel = missing_kernel()) {
+        throw ExecutionError(
+            at, fmt::format("kernel '{}' is declared, but nothing implements it", kernel->name),
+            {{kernel->at, "declared here"}},
+            fmt::format("supply it: program.register_kernel(\"{}\", kernel)", kernel->name));
+    }
+}
+
+namespace {
+
+/// The layout that all views of a region's tile have.
+lower::ParamLayout region_layout(const Region &region, const kernel::TileType &declared) {
+    lower::RegionTile tile = lower::region_tile(region);
+    TensorView view;
+    view.shape = {tile.rows, tile.columns};
+    view.strides = {tile.row_stride, tile.column_stride};
+    lower::ParamLayout layout = layout_of(view, declared);
+    layout.partial = layout.partial || region.valid_rows || region.valid_columns;
+    return layout;
+}
+
+/// Values of the Symbols of `program` from the regions that the task gives it. TypeCheckError when
+/// a region is larger than its parameter.
+std::map<std::string, Affine> region_sizes(const TaskNode &task, const kernel::TileProgram &program,
+                                           const Loc &at) {
+    std::map<std::string, Affine> sizes;
+    auto meet = [&](const kernel::Param &param, const Affine &dim, int64_t size,
+                    const Region &region) {
+        if (dim.terms().size() == 1 && dim == Affine::variable(dim.terms().begin()->first)) {
+            auto [it, added] = sizes.try_emplace(dim.terms().begin()->first, size);
+            if (added || it->second == Affine(size)) {
+                return;
+            }
+        } else if (size <= dim.substitute(sizes).as_constant().value_or(INT64_MAX)) {
+            return;
+        }
+        throw TypeCheckError(at,
+                             fmt::format("{}: '{}' is {}, the region {} is larger or of another "
+                                         "size",
+                                         program.name, param.name, param.type.user_str(),
+                                         region.str()),
+                             {{param.at, "declared here"}});
+    };
+    for (size_t a = 0; a < task.arguments.size(); ++a) {
+        const auto *region = std::get_if<Region>(&task.arguments[a].value);
+        if (region != nullptr) {
+            lower::RegionTile tile = lower::region_tile(*region);
+            meet(program.params[a], program.params[a].type.rows, tile.rows, *region);
+            meet(program.params[a], program.params[a].type.columns, tile.columns, *region);
+        }
+    }
+    return sizes;
+}
+
+}  // namespace
+
+std::map<const TaskNode *, std::string> Program::Impl::choose_code() {
+    std::map<const TaskNode *, std::string> symbols;
+    std::map<std::string, std::string> known;
+    codes.clear();
+    workload::for_each_task(*workload.root, [&](const TaskNode &task,
+                                                const workload::LoopPath &path,
+                                                const workload::Node &node) {
+        auto supplied = implementations.find(task.kernel);
+        std::shared_ptr<const kernel::TileProgram> program =
+            supplied == implementations.end() ? task.kernel->program : supplied->second;
+        std::map<std::string, Affine> sizes = region_sizes(task, *program, node.at);
+        KernelRequest request;
+        request.program = sizes.empty() ? program : kernel::substitute_dims(*program, sizes);
+        for (size_t a = 0; a < task.arguments.size(); ++a) {
+            const auto *region = std::get_if<Region>(&task.arguments[a].value);
+            request.layouts.push_back(region != nullptr
+                                          ? region_layout(*region, request.program->params[a].type)
+                                          : lower::ParamLayout{});
+        }
+        for (auto [i, j] : workload::overlapping_arguments(task, path)) {
+            copy_overlapping(*request.program, request.layouts, static_cast<size_t>(i),
+                             static_cast<size_t>(j), node.at);
+        }
+        request.blocks = {options.block_m, options.block_n, options.block_k};
+        auto schedule = options.kernels.find(task.kernel);
+        if (schedule != options.kernels.end()) {
+            request.schedule = schedule->second;
+        }
+        std::string key = request.key();
+        auto [it, added] = known.try_emplace(key, "");
+        if (added) {
+            it->second = kernel_symbol(content_hash(key));
+            codes.push_back({request, it->second, task.kernel->name});
+        }
+        symbols[&task] = it->second;
+    });
+    return symbols;
+}
+
+lower::TaskLoops
+Program::Impl::task_loops(const std::map<const TaskNode *, std::string> &symbols) const {
+    lower::TaskLoops loops;
+    loops.summary = &summary;
+    loops.symbols = symbols;
+    for (size_t t = 0; t < tensors.size(); ++t) {
+        loops.bindings[tensors[t].get()] = static_cast<int>(t);
+    }
+    loops.workers_binding = static_cast<int>(tensors.size());
+    return loops;
+}
+
+lower::Module
+Program::Impl::lower_all(const std::map<const TaskNode *, std::string> &symbols) const {
+    lower::Module module = lower::make_module(workload.name, target);
+    for (const Code &code : codes) {
+        lower::append_kernel(module, prepare(code.request, target, nullptr), code.symbol, target);
+    }
+    lower::append_task_loops(module, task_loops(symbols));
+    return module;
+}
+
+std::string Program::Impl::key(const std::map<const TaskNode *, std::string> &symbols) const {
+    std::string text = fmt::format("program\n{}\n{}\n{}\n", target.text,
+                                   backend::cpu::engine_build(), workload.str());
+    workload::for_each_task(*workload.root,
+                            [&](const TaskNode &task, const workload::LoopPath &,
+                                const workload::Node &) { text += symbols.at(&task) + "\n"; });
+    for (const workload::TensorPtr &tensor : tensors) {
+        text += fmt::format("{} {} {} {}\n", tensor->name, info(tensor->view.dtype).name,
+                            shape_text(tensor->view.shape), shape_text(tensor->view.strides));
+    }
+    for (const Code &code : codes) {
+        text += code.request.key() + "\n";
+    }
+    return text + summary.str();
+}
+
+std::shared_ptr<const runtime::Plan>
+Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols) const {
+    if (const auto *phases = std::get_if<std::vector<workload::StaticPhase>>(&summary.plan)) {
+        std::vector<runtime::Phase> result;
+        int number = 0;
+        for (const workload::StaticPhase &phase : *phases) {
+            runtime::Phase loops;
+            for (const workload::StaticNest &nest : phase) {
+                void *address = object->address(lower::loop_symbol(number++));
+                loops.push_back({reinterpret_cast<abi::LoopFn>(address), nest.iterations,
+                                 nest.tasks_per_iteration, workload.name, nest.at});
+            }
+            result.push_back(std::move(loops));
+        }
+        return std::make_shared<runtime::Plan>(std::move(result));
+    }
+    const auto &tracked = std::get<workload::TrackedPlan>(summary.plan);
+    runtime::DynamicGraph graph;
+    graph.expand = reinterpret_cast<abi::ExpandFn>(object->address(lower::expand_symbol));
+    graph.frame_words = lower::frame_words(tracked);
+    for (const workload::CellGrid &grid : tracked.grids) {
+        graph.grids.push_back(grid.cells);
+    }
+    for (const workload::TrackedSite &site : tracked.sites) {
+        runtime::TaskSite place;
+        place.name = site.name;
+        place.at = site.at;
+        if (site.task != nullptr) {
+            place.function =
+                reinterpret_cast<abi::KernelFn>(object->address(symbols.at(site.task) + ".packed"));
+            place.slot_count = lower::slot_count(*site.task);
+        }
+        for (const workload::CellAccess &access : site.accesses) {
+            runtime::Access to{access.grid, access.reads, access.writes, {}};
+            for (const workload::CellAccess::Extent &extent : access.box) {
+                to.box.push_back({extent.count, extent.stride});
+            }
+            place.accesses.push_back(std::move(to));
+        }
+        graph.sites.push_back(std::move(place));
+    }
+    return std::make_shared<runtime::Plan>(std::move(graph));
+}
+
+void Program::Impl::build() {
+    auto start = std::chrono::steady_clock::now();
+    std::map<const TaskNode *, std::string> symbols = choose_code();
+    bool hit = false;
+    Hash128 hash = content_hash(key(symbols));
+    object = backend::cpu::load_cached(
+        hash, [&] { return lower_all(symbols); }, workload.name, &hit);
+    cache_reasons = {
+        {"cache", hit,
+         hit ? "the program's object was there" : "the program's object had to be generated", at}};
+    plan = make_plan(symbols);
+    stats.cache_hits += hit ? 1 : 0;
+    stats.cache_misses += hit ? 0 : 1;
+    stats.compile_time_ms +=
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+void check_implementation(const workload::Kernel &declaration,
+                          const kernel::TileProgram &implementation, const Loc &at) {
+    auto fail = [&](const std::string &text) {
+        throw TypeCheckError(
+            at, fmt::format("register_kernel: '{}' {}", declaration.name, text),
+            {{declaration.at, "declared here"}, {implementation.at, "implemented here"}});
+    };
+    if (declaration.params.size() != implementation.params.size()) {
+        fail(fmt::format("takes {} arguments, its implementation {}", declaration.params.size(),
+                         implementation.params.size()));
+    }
+    for (size_t p = 0; p < declaration.params.size(); ++p) {
+        const kernel::Param &declared = declaration.params[p];
+        const kernel::Param &given = implementation.params[p];
+        if (declared.kind != given.kind || declared.direction != given.direction) {
+            fail(fmt::format("declares '{}' as {} {}, its implementation as {} {}", declared.name,
+                             kernel::name(declared.direction),
+                             declared.kind == kernel::Param::Kind::Tile ? "tile" : "scalar",
+                             kernel::name(given.direction),
+                             given.kind == kernel::Param::Kind::Tile ? "tile" : "scalar"));
+        }
+        bool open = !declared.type.rows.is_constant() || !declared.type.columns.is_constant();
+        if (!open && !(declared.type == given.type)) {
+            fail(fmt::format("declares '{}' as {}, its implementation as {}", declared.name,
+                             declared.type.user_str(), given.type.user_str()));
+        }
+    }
+}
+
+Program compile(const workload::Workload &workload, const CompileOptions &options, const Loc &at) {
+    auto start = std::chrono::steady_clock::now();
+    if (options.target != "cpu" && options.target != "cpu_sim") {
+        throw CompileError(at, fmt::format("unknown target '{}'", options.target), {},
+                           "targets: cpu, cpu_sim");
+    }
+    auto impl = std::make_shared<Program::Impl>();
+    impl->workload = workload;
+    impl->options = options;
+    impl->target = lower::host_target();
+    impl->at = at;
+    schedule::check_task_schedule(options.tasks, workload, at);
+    impl->summary = workload::analyse_dependence(workload, schedule::lane_rules(options.tasks, at));
+    impl->tensors = workload.tensors();
+    impl->kernels = workload.kernels();
+    for (const workload::TensorPtr &tensor : impl->tensors) {
+        impl->views.push_back(tensor->view);
+    }
+    impl->stats.task_count = workload.task_count();
+    impl->stats.total_cycles_note = "not modelled yet";
+    impl->stats.compile_time_ms =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    if (impl->missing_kernel() == nullptr) {
+        impl->build();
+    }
+    return Program(impl);
+}
+
+}  // namespace pto::wsp

@@ -1,0 +1,195 @@
+#include "pto/wsp/program/program.h"
+
+#include <algorithm>
+#include <bit>
+#include <mutex>
+
+#include <fmt/format.h>
+
+#include "program_impl.h"
+#include "pto/wsp/support/error.h"
+#include "pto/wsp/support/text.h"
+
+namespace pto::wsp {
+
+using workload::KernelPtr;
+
+void Program::execute() {
+    std::scoped_lock lock(impl_->mutex);
+    impl_->require_kernels();
+    if (impl_->run != nullptr) {
+        impl_->run->wait(std::nullopt);
+    }
+    if (impl_->plan == nullptr) {
+        impl_->build();
+    }
+    std::vector<int64_t> bindings;
+    for (const TensorView &view : impl_->views) {
+        bindings.push_back(std::bit_cast<int64_t>(view.data));
+    }
+    runtime::Executor &executor = runtime::Executor::shared();
+    bindings.push_back(executor.workers());
+    impl_->in_use = impl_->views;
+    impl_->run = executor.start(impl_->plan, std::move(bindings));
+}
+
+bool Program::synchronize(std::optional<std::chrono::nanoseconds> timeout) {
+    std::shared_ptr<runtime::Execution> run;
+    {
+        std::scoped_lock lock(impl_->mutex);
+        run = impl_->run;
+    }
+    if (run == nullptr) {
+        return true;
+    }
+    if (!run->wait(timeout)) {
+        return false;
+    }
+    run->rethrow();
+    return true;
+}
+
+bool Program::is_complete() const {
+    std::scoped_lock lock(impl_->mutex);
+    return impl_->run == nullptr || impl_->run->is_complete();
+}
+
+namespace {
+
+void check_bound(const std::string &name, const TensorView &old, const TensorView &view,
+                 const Loc &at) {
+    if (old.dtype != view.dtype) {
+        throw TypeCheckError(at,
+                             fmt::format("bind: '{}' is {}, not {}", name,
+                                         info(old.dtype).user_name, info(view.dtype).user_name));
+    }
+    if (old.shape != view.shape) {
+        throw TypeCheckError(at, fmt::format("bind: '{}' is {}, not {}", name,
+                                             shape_text(old.shape), shape_text(view.shape)));
+    }
+    if (old.strides != view.strides) {
+        throw TypeCheckError(at,
+                             fmt::format("bind: '{}' has strides {}, not {}", name,
+                                         shape_text(old.strides), shape_text(view.strides)),
+                             {}, "copy it to the layout that the program was compiled for");
+    }
+}
+
+}  // namespace
+
+void Program::bind(const std::map<std::string, TensorView> &tensors, const Loc &at) {
+    std::scoped_lock lock(impl_->mutex);
+    std::vector<TensorView> views = impl_->views;
+    for (const auto &[name, view] : tensors) {
+        std::vector<std::string> names;
+        bool found = false;
+        for (size_t t = 0; t < views.size(); ++t) {
+            names.push_back(impl_->tensors[t]->name);
+            if (impl_->tensors[t]->name == name) {
+                check_bound(name, impl_->tensors[t]->view, view, at);
+                views[t] = view;
+                found = true;
+            }
+        }
+        if (!found) {
+            throw TypeCheckError(at, fmt::format("bind: the program has no tensor '{}'", name), {},
+                                 "tensors: " + join(names));
+        }
+    }
+    workload::check_binding(impl_->summary, views, at);
+    if (impl_->run != nullptr) {
+        impl_->run->wait(std::nullopt);
+    }
+    impl_->views = std::move(views);
+}
+
+void Program::register_kernel(const std::string &name,
+                              std::shared_ptr<const kernel::TileProgram> implementation,
+                              const Loc &at) {
+    KernelPtr found;
+    std::vector<std::string> names;
+    for (const KernelPtr &kernel : impl_->kernels) {
+        if (kernel->program != nullptr) {
+            continue;
+        }
+        names.push_back(kernel->name);
+        if (kernel->name != name) {
+            continue;
+        }
+        if (found != nullptr) {
+            throw ScheduleError(at,
+                                fmt::format("register_kernel: two kernels are called '{}'", name),
+                                {{found->at, "one"}, {kernel->at, "the other"}},
+                                "pass the kernel itself instead of its name");
+        }
+        found = kernel;
+    }
+    if (found == nullptr) {
+        throw ScheduleError(at, fmt::format("register_kernel: no kernel '{}' is declared", name),
+                            {},
+                            names.empty() ? "every kernel has a body" : "declared: " + join(names));
+    }
+    register_kernel(found, std::move(implementation), at);
+}
+
+void Program::register_kernel(const KernelPtr &declaration,
+                              std::shared_ptr<const kernel::TileProgram> implementation,
+                              const Loc &at) {
+    std::scoped_lock lock(impl_->mutex);
+    if (std::find(impl_->kernels.begin(), impl_->kernels.end(), declaration) ==
+        impl_->kernels.end()) {
+        throw ScheduleError(at, fmt::format("register_kernel: the program does not call this '{}'",
+                                            declaration->name));
+    }
+    check_implementation(*declaration, *implementation, at);
+    if (impl_->run != nullptr) {
+        impl_->run->wait(std::nullopt);
+    }
+    impl_->implementations[declaration] = std::move(implementation);
+    impl_->plan = nullptr;
+    if (impl_->missing_kernel() == nullptr) {
+        impl_->build();
+    }
+}
+
+ProgramStats Program::stats() const {
+    std::scoped_lock lock(impl_->mutex);
+    ProgramStats stats = impl_->stats;
+    if (impl_->run != nullptr && impl_->run->is_complete()) {
+        runtime::RunStats run = impl_->run->stats();
+        stats.execute_time_ms = run.execute_ms;
+        stats.parallel_tasks = run.parallel_tasks;
+    }
+    return stats;
+}
+
+Reasons Program::explain() const {
+    std::scoped_lock lock(impl_->mutex);
+    Reasons reasons = impl_->summary.reasons;
+    for (const Code &code : impl_->codes) {
+        prepare(code.request, impl_->target, &reasons);
+    }
+    reasons.insert(reasons.end(), impl_->cache_reasons.begin(), impl_->cache_reasons.end());
+    return reasons;
+}
+
+const std::string &Program::target() const {
+    return impl_->options.target;
+}
+
+const workload::Workload &Program::workload() const {
+    return impl_->workload;
+}
+
+std::string Program::loop_nests() const {
+    std::scoped_lock lock(impl_->mutex);
+    std::string text;
+    for (const Code &code : impl_->codes) {
+        lower::KernelVariant variant = prepare(code.request, impl_->target, nullptr);
+        text += fmt::format("kernel {}:\n{}\n", variant.program->name,
+                            lower::loop_nest(variant, impl_->target));
+    }
+    return text + impl_->summary.str();
+}
+
+}  // namespace pto::wsp

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "kernel_code.h"
+#include "pto/wsp/backend/cpu/loader.h"
+#include "pto/wsp/lower/expand.h"
+#include "pto/wsp/program/program.h"
+#include "pto/wsp/runtime/executor.h"
+
+namespace pto::wsp {
+
+/// One kernel as some of the tasks call it: same program, same layouts.
+struct Code {
+    KernelRequest request;
+    std::string symbol;
+    std::string name;
+};
+
+struct Program::Impl {
+    workload::Workload workload;
+    CompileOptions options;
+    lower::Target target;
+    Loc at;
+
+    std::vector<workload::TensorPtr> tensors;
+    std::vector<workload::KernelPtr> kernels;
+    workload::DependenceSummary summary;
+
+    mutable std::mutex mutex;
+    std::map<workload::KernelPtr, std::shared_ptr<const kernel::TileProgram>> implementations;
+    std::vector<Code> codes;
+    std::shared_ptr<backend::cpu::LoadedObject> object;
+    std::shared_ptr<const runtime::Plan> plan;
+    std::vector<TensorView> views;   ///< what the next run is bound to
+    std::vector<TensorView> in_use;  ///< kept alive for the run in flight
+    std::shared_ptr<runtime::Execution> run;
+    ProgramStats stats;
+    Reasons cache_reasons;
+
+    /// The first kernel that nobody has supplied, or null.
+    workload::KernelPtr missing_kernel() const;
+    /// ExecutionError naming it.
+    void require_kernels() const;
+    /// Finds or generates the code and makes the plan.
+    void build();
+
+private:
+    /// Fills `codes` and returns the symbol of each task.
+    std::map<const workload::TaskNode *, std::string> choose_code();
+    lower::Module lower_all(const std::map<const workload::TaskNode *, std::string> &symbols) const;
+    lower::TaskLoops
+    task_loops(const std::map<const workload::TaskNode *, std::string> &symbols) const;
+    std::string key(const std::map<const workload::TaskNode *, std::string> &symbols) const;
+    std::shared_ptr<const runtime::Plan>
+    make_plan(const std::map<const workload::TaskNode *, std::string> &symbols) const;
+};
+
+/// TypeCheckError unless `implementation` has the parameters of `declaration`: number, directions,
+/// dtypes, and shapes where both are known.
+void check_implementation(const workload::Kernel &declaration,
+                          const kernel::TileProgram &implementation, const Loc &at);
+
+}  // namespace pto::wsp
