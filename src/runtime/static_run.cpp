@@ -65,7 +65,7 @@ void StaticRun::take_part(Worker &me) {
         if (!begin_phase(0, me)) {
             return;
         }
-        phase = current_.load(std::memory_order_relaxed);
+        phase = current_.load(std::memory_order_acquire);
     }
     while (phase < phases_.size()) {
         Progress &progress = progress_[phase];
@@ -79,7 +79,7 @@ void StaticRun::take_part(Worker &me) {
         if (!last || !begin_phase(phase + 1, me)) {
             return;
         }
-        phase = current_.load(std::memory_order_relaxed);
+        phase = current_.load(std::memory_order_acquire);
     }
 }
 
