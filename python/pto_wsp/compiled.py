@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pto_wsp._pto_wsp as native
@@ -33,24 +33,24 @@ class CompiledKernel:
         self._kernel = kernel
         self._constants = constants
         self._tiles = tiles
-        self._symbols = dict(symbols)
         self._made: dict[Any, native.CompiledKernel] = {}
-        self._options = native_kernel_options(target, schedule, blocks)
+        self._options = native.KernelOptions(
+            target=target,
+            schedule=None if schedule is None else kernel_schedule(schedule),
+            block_m=blocks.get("BLOCK_M", 0),
+            block_n=blocks.get("BLOCK_N", 0),
+            block_k=blocks.get("BLOCK_K", 0),
+            symbols=symbols,
+        )
         self._last: native.CompiledKernel | None = None
         if kernel.is_declaration:
             raise error(
                 CompileError,
                 f"kernel '{kernel.name}' has an empty body: there is nothing to compile",
             )
-        open_tiles = [
-            name
-            for name in kernel.signature.runtime
-            if isinstance(spec := kernel.signature[name].spec, DirectedSpec)
-            and spec.tile is None
-            and name not in tiles
-        ]
-        if not open_tiles and set(self._symbols) >= set(kernel._symbols()):
-            self._compile(tiles, self._symbols)
+        self._signature = kernel.signature.without_constants()
+        if all(name in tiles for name in self._signature if self._signature[name].takes_any_tile):
+            self._compile(tiles)
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         """Runs it on the calling thread.
@@ -60,28 +60,13 @@ class CompiledKernel:
         TypeCheckError
             A missing or extra argument, or an array of another shape or type than the parameter.
         """
-        signature = self._kernel.signature
-        fixed = {
-            name: self._constants[name]
-            for name in signature.constexprs
-            if name in self._constants and name not in kwargs
-        }
-        bound = signature.bind(args, {**kwargs, **fixed})
-        for name in signature.constexprs:
-            if bound[name] != self._kernel._with_defaults(self._constants)[name]:
-                raise error(
-                    TypeCheckError,
-                    f"kernel '{self._kernel.name}': '{name}' was compiled as "
-                    f"{self._kernel._with_defaults(self._constants)[name]!r}, got {bound[name]!r}",
-                    hint=f"compile it again: {self._kernel.name}.compile({name}={bound[name]!r})",
-                )
-        values = [run_argument(self._kernel, name, bound[name]) for name in signature.runtime]
+        bound = self._signature.bind(args, kwargs)
+        values = [run_argument(self._kernel, name, value) for name, value in bound.items()]
         tiles = dict(self._tiles)
-        for name, value in zip(signature.runtime, values):
-            spec = signature[name].spec
-            if isinstance(spec, DirectedSpec) and spec.tile is None and name not in self._tiles:
+        for (name, parameter), value in zip(self._signature.items(), values):
+            if name not in tiles and parameter.takes_any_tile:
                 tiles[name] = tile_of_shape(value.shape, value.dtype)
-        self._compile(tiles, self._symbols_of(values))(values)
+        self._compile(tiles)(values)
 
     @property
     def code(self) -> str:
@@ -113,55 +98,21 @@ class CompiledKernel:
                 "the tile types",
                 hint="give the types to compile: "
                 + ", ".join(
-                    f"{name}=Tile[rows, cols, dtype]" for name in self._kernel.signature.runtime
+                    f"{name}=Tile[rows, cols, dtype]"
+                    for name, parameter in self._signature.items()
+                    if parameter.takes_any_tile
                 ),
             )
         return self._last
 
-    def _compile(
-        self, tiles: Mapping[str, TileSpec], symbols: Mapping[str, int]
-    ) -> native.CompiledKernel:
-        key = (tuple(tiles.items()), tuple(symbols.items()))
+    def _compile(self, tiles: Mapping[str, TileSpec]) -> native.CompiledKernel:
+        key = tuple(tiles.items())
         if key not in self._made:
             program = self._kernel.specialise(self._constants, tiles).program
             assert program is not None
-            self._made[key] = native.compile_kernel(program, self._options(symbols))
+            self._made[key] = native.compile_kernel(program, self._options)
         self._last = self._made[key]
         return self._last
-
-    def _symbols_of(self, values: Sequence[Any]) -> dict[str, int]:
-        """The Symbols that were given, and those that are a dim by themselves, from the arrays."""
-        found = dict(self._symbols)
-        for name, value in zip(self._kernel.signature.runtime, values):
-            spec = self._kernel.signature[name].spec
-            if not isinstance(spec, DirectedSpec) or spec.tile is None:
-                continue
-            shape = [1, *value.shape][-2:]
-            for dim, size in zip((spec.tile.rows, spec.tile.cols), shape):
-                if dim.constant == 0 and list(dim.terms.values()) == [1]:
-                    symbol = next(iter(dim.terms))
-                    if symbol not in self._kernel.signature.constexprs:
-                        found.setdefault(symbol, size)
-        return {name: found[name] for name in sorted(found)}
-
-
-def native_kernel_options(
-    target: str, schedule: Any, blocks: Mapping[str, int]
-) -> Callable[[Mapping[str, int]], native.KernelOptions]:
-    """The options of a kernel's compilation, but for its Symbols."""
-    steps = None if schedule is None else kernel_schedule(schedule)
-
-    def options(symbols: Mapping[str, int]) -> native.KernelOptions:
-        return native.KernelOptions(
-            target=target,
-            schedule=steps,
-            block_m=blocks.get("BLOCK_M", 0),
-            block_n=blocks.get("BLOCK_N", 0),
-            block_k=blocks.get("BLOCK_K", 0),
-            symbols=dict(symbols),
-        )
-
-    return options
 
 
 def run_argument(kernel: KernelRef, name: str, value: Any) -> Any:
@@ -189,7 +140,25 @@ def run_argument(kernel: KernelRef, name: str, value: Any) -> Any:
             TypeCheckError,
             f"kernel '{kernel.name}': '{name}: {spec!r}' is written but its array is read-only",
         )
+    while tensor.ndim > 2 and tensor.shape[0] == 1:
+        tensor = tensor[0]
+    if spec.tile is not None and not tensor.is_partial:
+        _check_shape(kernel, name, spec.tile, tensor.shape)
     return tensor.view
+
+
+def _check_shape(kernel: KernelRef, name: str, tile: TileSpec, shape: tuple[int, ...]) -> None:
+    """Refuses what is smaller than declared without saying so; the rest is checked natively."""
+    wanted = [tile.rows.as_constant(), tile.cols.as_constant()]
+    given = [1, *shape]
+    if len(given) >= 2 and any(
+        size is not None and size > got for size, got in zip(wanted, given[-2:])
+    ):
+        raise error(
+            TypeCheckError,
+            f"kernel '{kernel.name}': '{name}' is {list(shape)}, expected {tile!r}",
+            hint="a partial tile is declared: Tensor(array).valid(rows=..., cols=...)",
+        )
 
 
 def _wrap(kernel: KernelRef, name: str, spec: DirectedSpec, value: Any) -> Tensor:

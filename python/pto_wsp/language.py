@@ -22,7 +22,14 @@ _dims = ("rows", "columns")
 _empty = inspect.Parameter.empty
 
 
-def load(src: Any, offset: Any = (0, 0), shape: Any = None, mask: Any = None) -> Value:
+class _Whole(tuple[int, int]):
+    """The offset of a call that gives none: the whole tile, not a window of it."""
+
+
+_whole = _Whole((0, 0))
+
+
+def load(src: Any, offset: Any = _whole, shape: Any = None, mask: Any = None) -> Value:
     """Reads a tile parameter, or the window of `shape` at `offset`.
 
     Parameters
@@ -40,7 +47,7 @@ def load(src: Any, offset: Any = (0, 0), shape: Any = None, mask: Any = None) ->
     trace = current_trace("pto.load")
     param = _tile_param(trace, src, "pto.load")
     _no_mask(mask, "pto.load")
-    if shape is None and _is_origin(offset):
+    if shape is None and offset is _whole:
         return trace.wrap(trace.builder.load(param.index))
     row, column = _offsets(trace, offset, "pto.load")
     rows, columns = _pair(shape or param.shape, "pto.load: shape")
@@ -49,7 +56,7 @@ def load(src: Any, offset: Any = (0, 0), shape: Any = None, mask: Any = None) ->
     )
 
 
-def store(dst: Any, src: Any, offset: Any = (0, 0), mask: Any = None) -> None:
+def store(dst: Any, src: Any, offset: Any = _whole, mask: Any = None) -> None:
     """Writes `src` to a tile parameter, at `offset`; rounds to its element type.
 
     Parameters
@@ -68,7 +75,7 @@ def store(dst: Any, src: Any, offset: Any = (0, 0), mask: Any = None) -> None:
     param = _tile_param(trace, dst, "pto.store")
     _no_mask(mask, "pto.store")
     value = trace.operand(src, "pto.store")
-    if _is_origin(offset):
+    if offset is _whole:
         trace.builder.store(param.index, value)
         return
     row, column = _offsets(trace, offset, "pto.store")
@@ -158,14 +165,6 @@ def _no_mask(mask: Any, primitive: str) -> None:
             f"{primitive}: mask= is not supported yet",
             hint="choose elements with pto.where(condition, a, b)",
         )
-
-
-def _is_origin(offset: Any) -> bool:
-    return (
-        isinstance(offset, tuple)
-        and all(isinstance(part, int) and part == 0 for part in offset)
-        and len(offset) == 2
-    )
 
 
 def _pair(what: Any, text: str) -> tuple[Any, Any]:

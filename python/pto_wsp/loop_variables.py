@@ -53,7 +53,7 @@ class AxisVar:
             return NotImplemented
         if isinstance(other, AxisVar):
             self._not_affine(f"({self}) * ({other})")
-        if not _is_integer(other):
+        if not is_integer(other):
             self._not_affine(f"({self}) * {other!r}")
         return AxisVar(self.affine * int(other))
 
@@ -62,7 +62,7 @@ class AxisVar:
     def _affine(self, sign: str, other: Any, combine: Any) -> Any:
         if isinstance(other, ScalarExpr):
             return NotImplemented
-        if not isinstance(other, AxisVar) and not _is_integer(other):
+        if not isinstance(other, AxisVar) and not is_integer(other):
             self._not_affine(f"({self}) {sign} {other!r}")
         return AxisVar(combine(index_affine(other)))
 
@@ -146,7 +146,8 @@ class AxisVar:
         return f"AxisVar({str(self)!r})"
 
 
-def _is_integer(what: Any) -> bool:
+def is_integer(what: Any) -> bool:
+    """True for Python and NumPy integers, not for booleans."""
     return isinstance(what, (int, np.integer)) and not isinstance(what, bool)
 
 
@@ -160,7 +161,7 @@ def index_affine(what: Any) -> native.Affine:
     """
     if isinstance(what, AxisVar):
         return what.affine
-    if _is_integer(what):
+    if is_integer(what):
         return native.Affine(int(what))
     if isinstance(what, ScalarExpr):
         raise error(

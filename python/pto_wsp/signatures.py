@@ -32,6 +32,11 @@ class Parameter:
         """True when a call may leave it out."""
         return self.default is not inspect.Parameter.empty
 
+    @property
+    def takes_any_tile(self) -> bool:
+        """True for a direction of `Tensor`: the tile is that of what is bound."""
+        return isinstance(self.spec, DirectedSpec) and self.spec.tile is None
+
 
 class Signature(Mapping[str, Parameter]):
     """The parameters of a kernel by name, in order."""
@@ -73,6 +78,10 @@ class Signature(Mapping[str, Parameter]):
     def runtime(self) -> list[str]:
         """Names of the tiles and scalars, which exist at run time."""
         return [name for name in self if not isinstance(self[name].spec, ConstexprSpec)]
+
+    def without_constants(self) -> Signature:
+        """The parameters that exist at run time."""
+        return Signature(self._kernel, [self[name] for name in self.runtime])
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The value of every parameter, defaults filled in, in order.

@@ -13,7 +13,7 @@ from pto_wsp import context
 from pto_wsp.dtypes import DType, Location, dtype_of
 from pto_wsp.errors import TypeCheckError, error
 from pto_wsp.layout import TensorLayout
-from pto_wsp.loop_variables import index_affine
+from pto_wsp.loop_variables import index_affine, is_integer
 from pto_wsp.scalar_expr import native_expr
 
 
@@ -88,10 +88,11 @@ class Tensor:
     that move with the loop. ``np.asarray(t)`` shares memory.
     """
 
-    __slots__ = ("_layout", "_location", "_region", "_storage", "_view", "base")
+    __slots__ = ("_layout", "_location", "_region", "_storage", "_view", "base", "is_partial")
     __array_priority__ = 100
 
     base: Tensor
+    is_partial: bool
 
     def __init__(
         self,
@@ -130,6 +131,7 @@ class Tensor:
         self._region: native.Region | None = None
         self._view: native.TensorView | None = None
         self.base = self
+        self.is_partial = False
 
     @staticmethod
     def accepts(data: Any) -> bool:
@@ -252,8 +254,19 @@ class Tensor:
         rows, cols : int, loop variable or ScalarExpr, optional
             At most the view's extents.
         """
+        extents = [1, *self.shape][-2:]
+        for limit, extent in zip((rows, cols), extents):
+            if is_integer(limit) and not 0 <= limit <= extent:
+                raise error(
+                    TypeCheckError,
+                    f"valid: {limit} of a view of {_text(self.shape)} is out of range",
+                )
         limits = [None if limit is None else native_expr(limit) for limit in (rows, cols)]
-        return self._derived(self.region().valid(*limits), None, self._layout)
+        made = self._derived(self.region().valid(*limits), None, self._layout)
+        made.is_partial = True
+        if self._has_place() and all(limit is None or is_integer(limit) for limit in (rows, cols)):
+            made._view = self._part(rows, cols)
+        return made
 
     def __getitem__(self, key: Any) -> Tensor:
         keys = key if isinstance(key, tuple) else (key,)
@@ -311,6 +324,7 @@ class Tensor:
         made._region = region
         made._view = view
         made.base = self.base
+        made.is_partial = False
         if region is None:
             made.base = made
         return made
@@ -339,6 +353,13 @@ class Tensor:
         begin = 0 if part.start is None else part.start
         end = self.shape[0] if part.stop is None else part.stop
         return self._slice(begin, end)
+
+    def _part(self, rows: Any, cols: Any) -> native.TensorView:
+        """The view of the first rows and columns; a view of one dimension is a row."""
+        array = self.view.array()
+        if array.ndim > 1:
+            array = array[..., :rows, :]
+        return native.TensorView.from_array(array[..., :cols], self.dtype)
 
     def _slice(self, begin: Any, end: Any) -> Tensor:
         first, last = index_affine(begin), index_affine(end)
