@@ -75,34 +75,28 @@ private:
     Application try_rule(const Rule &rule, NodeId node) {
         Application found;
         std::string why_not;
-        Match match;
-        for (int i = 0; i < rule.pattern.alternatives(); ++i) {
-            if (!rule.pattern.match(graph_, node, i, match)) {
-                continue;
-            }
+        rule.pattern.match(graph_, node, [&](const Match &match) {
             auto failed = std::find_if(
                 rule.conditions.begin(), rule.conditions.end(),
                 [&](const Rule::Condition &condition) { return !condition.holds(graph_, match); });
-            if (failed != rule.conditions.end()) {
-                if (explains_ && why_not.empty()) {
-                    why_not = filled(failed->reason, graph_, match);
-                }
-                continue;
+            double saving = 0.0;
+            if (failed == rule.conditions.end() && rule.saving.amount) {
+                saving = rule.saving.amount(graph_, match);
             }
-            double saving = rule.saving.amount ? rule.saving.amount(graph_, match) : 0.0;
-            if (rule.saving.amount && !(saving > 0.0)) {
-                if (explains_ && why_not.empty()) {
-                    why_not = fmt::format("it would not pay: {} {} more", number_text(-saving),
-                                          rule.saving.unit);
-                }
-                continue;
+            bool pays = !rule.saving.amount || saving > 0.0;
+            if (failed == rule.conditions.end() && pays) {
+                found = {&rule, match, saving};
+                return true;
             }
-            found.rule = &rule;
-            found.match = match;
-            found.saving = saving;
-            return found;
-        }
-        if (!why_not.empty()) {
+            if (explains_ && why_not.empty()) {
+                why_not = failed != rule.conditions.end()
+                              ? filled(failed->reason, graph_, match)
+                              : fmt::format("it would not pay: {} {} more", number_text(-saving),
+                                            rule.saving.unit);
+            }
+            return false;
+        });
+        if (found.rule == nullptr && !why_not.empty()) {
             near_miss({rule.name, false, why_not, graph_.where(node)});
         }
         return found;
@@ -121,12 +115,12 @@ private:
     /// Plans `application` unless it shares an operation with an earlier one: then it is found
     /// again in the next round.
     void take(const Application &application) {
-        std::vector<NodeId> inner = PatternCode::inner(application.match);
+        std::span<const NodeId> operations = application.match.operations();
         auto is_taken = [&](NodeId node) { return taken_[static_cast<size_t>(node)]; };
-        if (std::any_of(inner.begin(), inner.end(), is_taken)) {
+        if (std::any_of(operations.begin(), operations.end(), is_taken)) {
             return;
         }
-        for (NodeId node : inner) {
+        for (NodeId node : operations) {
             taken_[static_cast<size_t>(node)] = true;
         }
         applications_.push_back(application);

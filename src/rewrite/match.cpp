@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 #include "pto/wsp/rewrite/graph.h"
 #include "pto/wsp/support/error.h"
@@ -9,97 +10,59 @@ namespace pto::wsp::rewrite {
 
 namespace {
 
-constexpr size_t max_alternatives = 1024;
+constexpr size_t max_operands = 8;
 
 [[noreturn]] void bad_pattern(const std::string &text, const Pattern &pattern) {
     throw InternalError("rewrite pattern", text + ": " + pattern.str());
 }
 
-[[noreturn]] void too_many(const Pattern &pattern) {
-    bad_pattern("more than " + std::to_string(max_alternatives) + " alternatives", pattern);
+bool contains(const std::vector<std::string> &names, const std::string &name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-using Patterns = std::vector<Pattern>;
-
-/// `pattern` without either, maybe and commutative: one pattern for each way to read it.
-Patterns alternatives_of(const Pattern &pattern) {
-    if (pattern.kind == Pattern::Kind::Either) {
-        Patterns all;
-        for (const Pattern &each : pattern.operands) {
-            for (Pattern &alternative : alternatives_of(each)) {
-                all.push_back(std::move(alternative));
-            }
-        }
-        return all;
+/// What `pattern` captures; alternatives may capture the same names.
+std::vector<std::string> captures_of(const Pattern &pattern) {
+    if (pattern.kind == Pattern::Kind::Hole) {
+        bad_pattern("it() outside of optional", pattern);
     }
-    if (pattern.kind != Pattern::Kind::Op) {
-        return {pattern};
-    }
-    Patterns partial(1, pattern);
-    partial[0].operands.clear();
-    partial[0].any_order = false;
-    for (const Pattern &operand : pattern.operands) {
-        Patterns next;
-        Patterns choices = alternatives_of(operand);
-        if (operand.kind == Pattern::Kind::MaybeAbsent) {
-            next = partial;
-            choices = {any(operand.name)};
-        }
-        for (const Pattern &begun : partial) {
-            for (const Pattern &choice : choices) {
-                next.push_back(begun);
-                next.back().operands.push_back(choice);
-            }
-        }
-        if (next.size() > max_alternatives) {
-            bad_pattern("more than " + std::to_string(max_alternatives) + " alternatives", pattern);
-        }
-        partial = std::move(next);
-    }
-    if (pattern.any_order) {
-        size_t count = partial.size();
-        if (2 * count > max_alternatives) {
-            too_many(pattern);
-        }
-        for (size_t i = 0; i < count; ++i) {
-            if (partial[i].operands.size() != 2) {
-                bad_pattern("commutative needs two operands", pattern);
-            }
-            partial.push_back(partial[i]);
-            std::swap(partial.back().operands[0], partial.back().operands[1]);
-        }
-    }
-    return partial;
-}
-
-/// Each name is captured once, and `same` names only captures.
-void check_captures(const Pattern &pattern) {
     std::vector<std::string> captured;
-    std::vector<std::string> wanted;
-    std::vector<const Pattern *> todo{&pattern};
-    while (!todo.empty()) {
-        const Pattern &each = *todo.back();
-        todo.pop_back();
-        if (each.kind == Pattern::Kind::Hole) {
-            bad_pattern("it() outside of optional", pattern);
-        }
-        if (each.kind == Pattern::Kind::Same) {
-            wanted.push_back(each.name);
-        } else if (!each.name.empty()) {
-            if (std::find(captured.begin(), captured.end(), each.name) != captured.end()) {
-                bad_pattern(each.name + " is captured twice", pattern);
+    if (!pattern.name.empty() && pattern.kind != Pattern::Kind::Same) {
+        captured.push_back(pattern.name);
+    }
+    for (const Pattern &operand : pattern.operands) {
+        for (const std::string &name : captures_of(operand)) {
+            if (!contains(captured, name)) {
+                captured.push_back(name);
+            } else if (pattern.kind != Pattern::Kind::Either) {
+                bad_pattern(name + " is captured twice", pattern);
             }
-            captured.push_back(each.name);
-        }
-        for (const Pattern &operand : each.operands) {
-            todo.push_back(&operand);
         }
     }
-    for (const std::string &name : wanted) {
-        if (std::find(captured.begin(), captured.end(), name) == captured.end()) {
-            bad_pattern("nothing is captured as " + name, pattern);
+    return captured;
+}
+
+OpId root_of(const Pattern &pattern) {
+    if (pattern.kind == Pattern::Kind::Either && !pattern.operands.empty()) {
+        OpId op = root_of(pattern.operands[0]);
+        for (const Pattern &each : pattern.operands) {
+            if (root_of(each) != op) {
+                bad_pattern("the root is one of several operations", pattern);
+            }
         }
+        return op;
     }
+    if (pattern.kind != Pattern::Kind::Op || pattern.op < 0) {
+        bad_pattern("the root is no operation", pattern);
+    }
+    return pattern.op;
+}
+
+int operation_count(const Pattern &pattern) {
+    int count = pattern.kind == Pattern::Kind::Op ? 1 : 0;
+    for (const Pattern &operand : pattern.operands) {
+        count += operation_count(operand);
+    }
+    return count;
 }
 
 bool equal(double value, double wanted) {
@@ -109,107 +72,139 @@ bool equal(double value, double wanted) {
 
 }  // namespace
 
-PatternCode::PatternCode(const Pattern &pattern) {
-    for (const Pattern &alternative : alternatives_of(pattern)) {
-        if (alternative.kind != Pattern::Kind::Op || alternative.op < 0) {
-            bad_pattern("the root is no operation", pattern);
-        }
-        if (root_op_ >= 0 && alternative.op != root_op_) {
-            bad_pattern("the root is one of several operations", pattern);
-        }
-        check_captures(alternative);
-        root_op_ = alternative.op;
-        alternatives_.push_back(compile(alternative));
-    }
-    if (alternatives_.empty()) {
-        bad_pattern("no alternatives", pattern);
-    }
+/// That `step` fits at `node`, and then what follows. Goals live on the stack of the search.
+struct Matcher::Goal {
+    int step;
+    NodeId node;
+    const Goal *next;
+};
+
+struct Matcher::Search {
+    const Graph &graph;
+    const std::function<bool(const Match &)> &accept;
+    Match match;
+};
+
+Matcher::Matcher(const Pattern &pattern)
+    : root_op_(root_of(pattern)), names_(captures_of(pattern)) {
     if (names_.size() > Match::max_captures) {
         bad_pattern(std::to_string(names_.size()) + " captures", pattern);
     }
+    if (operation_count(pattern) > Match::max_operations) {
+        bad_pattern(std::to_string(operation_count(pattern)) + " operations", pattern);
+    }
+    compile(pattern);
 }
 
-int PatternCode::capture_index(const std::string &name) const {
-    auto found = std::find(names_.begin(), names_.end(), name);
-    return found == names_.end() ? -1 : static_cast<int>(found - names_.begin());
+int Matcher::compile(const Pattern &pattern) {
+    auto capture = std::find(names_.begin(), names_.end(), pattern.name);
+    if (!pattern.name.empty() && capture == names_.end()) {
+        bad_pattern("nothing is captured as " + pattern.name, pattern);
+    }
+    if (pattern.any_order && pattern.operands.size() != 2) {
+        bad_pattern("commutative needs two operands", pattern);
+    }
+    if (pattern.kind == Pattern::Kind::Op && pattern.operands.size() > max_operands) {
+        bad_pattern(std::to_string(pattern.operands.size()) + " operands", pattern);
+    }
+    auto index = static_cast<int>(steps_.size());
+    steps_.push_back({pattern.kind,
+                      pattern.any_order,
+                      pattern.op,
+                      pattern.name.empty() ? -1 : static_cast<int>(capture - names_.begin()),
+                      pattern.value,
+                      {}});
+    std::vector<int> operands;
+    for (const Pattern &operand : pattern.operands) {
+        operands.push_back(compile(operand));
+    }
+    steps_[static_cast<size_t>(index)].operands = std::move(operands);
+    return index;
 }
 
-PatternCode::Steps PatternCode::compile(const Pattern &pattern) {
-    struct Todo {
-        const Pattern *pattern;
-        int parent;
-        int operand;
+bool Matcher::match(const Graph &graph, NodeId node,
+                    const std::function<bool(const Match &)> &accept) const {
+    Search search{graph, accept, {}};
+    search.match.names_ = &names_;
+    search.match.root_ = node;
+    std::fill_n(search.match.captures_, names_.size(), no_node);
+    Goal goal{0, node, nullptr};
+    return solve(search, &goal);
+}
+
+bool Matcher::solve(Search &search, const Goal *goals) const {
+    if (goals == nullptr) {
+        return search.accept(search.match);
+    }
+    const Goal &goal = *goals;
+    const Step &step = steps_[static_cast<size_t>(goal.step)];
+    switch (step.kind) {
+    case Pattern::Kind::Either:
+        return std::any_of(step.operands.begin(), step.operands.end(), [&](int alternative) {
+            Goal chosen{alternative, goal.node, goal.next};
+            return solve(search, &chosen);
+        });
+    case Pattern::Kind::Constant: {
+        std::optional<double> value = search.graph.constant(goal.node);
+        return value && (!step.value || equal(*value, *step.value)) && bind(search, step, goal);
+    }
+    case Pattern::Kind::Op:
+        return search.graph.op(goal.node) == step.op && bind(search, step, goal);
+    default:
+        return bind(search, step, goal);
+    }
+}
+
+/// A name that two steps have must mean one node, whichever of them comes first.
+bool Matcher::bind(Search &search, const Step &step, const Goal &goal) const {
+    bool operation = step.kind == Pattern::Kind::Op;
+    auto proceed = [&] {
+        return operation ? solve_operation(search, step, goal) : solve(search, goal.next);
     };
-    Steps steps;
-    std::vector<std::string> seen{""};
-    std::vector<Todo> todo{{&pattern, -1, 0}};
-    while (!todo.empty()) {
-        Todo next = todo.back();
-        todo.pop_back();
-        const Pattern &each = *next.pattern;
-        if (!each.name.empty() && capture_index(each.name) < 0) {
-            names_.push_back(each.name);
-        }
-        bool again = std::find(seen.begin(), seen.end(), each.name) != seen.end();
-        seen.push_back(each.name);
-        steps.push_back({each.kind, next.parent, next.operand, each.op,
-                         static_cast<int>(each.operands.size()),
-                         each.name.empty() ? -1 : capture_index(each.name), again, each.value});
-        for (size_t i = each.operands.size(); i-- > 0;) {
-            todo.push_back(
-                {&each.operands[i], static_cast<int>(steps.size()) - 1, static_cast<int>(i)});
-        }
+    if (step.capture < 0) {
+        return proceed();
     }
-    if (steps.size() > Match::max_inner) {
-        bad_pattern(std::to_string(steps.size()) + " nodes", pattern);
+    NodeId &capture = search.match.captures_[step.capture];
+    if (capture != no_node) {
+        return capture == goal.node && proceed();
     }
-    return steps;
+    capture = goal.node;
+    bool solved = proceed();
+    capture = no_node;
+    return solved;
 }
 
-bool PatternCode::match(const Graph &graph, NodeId node, int index, Match &match) const {
-    const Steps &steps = alternatives_[static_cast<size_t>(index)];
-    NodeId nodes[Match::max_inner];
-    std::fill_n(match.captures_, names_.size(), no_node);
-    match.inner_count_ = 0;
-    for (size_t i = 0; i < steps.size(); ++i) {
-        const Step &step = steps[i];
-        NodeId here = step.parent < 0
-                          ? node
-                          : graph.operands(nodes[step.parent])[static_cast<size_t>(step.operand)];
-        nodes[i] = here;
-        NodeId *capture = step.capture < 0 ? nullptr : &match.captures_[step.capture];
-        switch (step.kind) {
-        case Pattern::Kind::Op:
-            if (graph.op(here) != step.op ||
-                graph.operands(here).size() != static_cast<size_t>(step.arity)) {
-                return false;
-            }
-            match.inner_[match.inner_count_++] = here;
-            break;
-        case Pattern::Kind::Constant: {
-            std::optional<double> value = graph.constant(here);
-            if (!value || (step.value && !equal(*value, *step.value))) {
-                return false;
-            }
-            break;
-        }
-        default:
-            break;
-        }
-        if (capture != nullptr) {
-            if (step.again && *capture != here) {
-                return false;
-            }
-            *capture = here;
-        }
+bool Matcher::solve_operation(Search &search, const Step &step, const Goal &goal) const {
+    std::span<const NodeId> operands = search.graph.operands(goal.node);
+    size_t most = step.operands.size();
+    size_t least = most;
+    while (least > 0 && steps_[static_cast<size_t>(step.operands[least - 1])].kind ==
+                            Pattern::Kind::MaybeAbsent) {
+        least -= 1;
     }
-    match.names_ = &names_;
-    match.root_ = node;
-    return true;
-}
-
-std::vector<NodeId> PatternCode::inner(const Match &match) {
-    return {match.inner_, match.inner_ + match.inner_count_};
+    if (operands.size() < least || operands.size() > most) {
+        return false;
+    }
+    Match &match = search.match;
+    match.operations_[match.operation_count_++] = goal.node;
+    bool solved = false;
+    if (step.any_order) {
+        for (size_t first : {size_t{0}, size_t{1}}) {
+            Goal right{step.operands[1], operands[1 - first], goal.next};
+            Goal left{step.operands[0], operands[first], &right};
+            solved = solved || solve(search, &left);
+        }
+    } else {
+        Goal goals[max_operands];
+        const Goal *next = goal.next;
+        for (size_t i = operands.size(); i-- > 0;) {
+            goals[i] = {step.operands[i], operands[i], next};
+            next = &goals[i];
+        }
+        solved = solve(search, next);
+    }
+    match.operation_count_ -= 1;
+    return solved;
 }
 
 NodeId Match::find(std::string_view name) const {

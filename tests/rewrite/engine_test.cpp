@@ -213,9 +213,9 @@ TEST(Engine, KeepsTheValueOfRandomGraphs) {
     EXPECT_TRUE(rc::check([&] {
         auto graph = graph_of([](ToyGraph &g) { return random_expression(g, 6); });
         auto after = std::static_pointer_cast<const ToyGraph>(apply_rules(table, graph));
-        std::vector<double> vars;
-        for (int i = 0; i < 3; ++i) {
-            vars.push_back(*rc::gen::inRange(-9, 10));
+        std::vector<double> vars(3);
+        for (double &var : vars) {
+            var = *rc::gen::inRange(-9, 10);
         }
         RC_ASSERT(after->value(after->result(), vars) == graph->value(graph->result(), vars));
         RC_ASSERT(apply_rules(table, after) == after);

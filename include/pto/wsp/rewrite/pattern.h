@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -66,7 +68,7 @@ Pattern optional(const Pattern &wrapper, const Pattern &inner);
 class Match {
 public:
     static constexpr int max_captures = 16;
-    static constexpr int max_inner = 24;
+    static constexpr int max_operations = 24;
 
     /// The node in the place of the whole pattern: what the replacement replaces.
     NodeId root() const { return root_; }
@@ -74,57 +76,61 @@ public:
     /// optional part that has it is absent.
     NodeId operator[](std::string_view name) const;
     bool has(std::string_view name) const { return find(name) != no_node; }
+    /// The nodes of the pattern's operations, the root first.
+    std::span<const NodeId> operations() const {
+        return {operations_, static_cast<size_t>(operation_count_)};
+    }
 
 private:
-    friend class PatternCode;
+    friend class Matcher;
 
     NodeId find(std::string_view name) const;
 
     const std::vector<std::string> *names_ = nullptr;
     NodeId root_ = no_node;
     NodeId captures_[max_captures] = {};
-    NodeId inner_[max_inner] = {};
-    int inner_count_ = 0;
+    NodeId operations_[max_operations] = {};
+    int operation_count_ = 0;
 };
 
 class Graph;
 
-/// A pattern ready to be matched: its alternatives written out, each a list of checks without
-/// backtracking.
-class PatternCode {
+/// A pattern ready to be matched.
+class Matcher {
 public:
     /// InternalError for a pattern that cannot be matched: its root is not one operation, a name is
-    /// captured twice or by nothing but `same`, more than 1024 alternatives.
-    explicit PatternCode(const Pattern &pattern);
+    /// captured twice or by nothing but `same`, more than 16 captures, 24 operations, or 8 operands
+    /// of one.
+    explicit Matcher(const Pattern &pattern);
 
     /// Operation of the root.
     OpId root_op() const { return root_op_; }
-    int alternatives() const { return static_cast<int>(alternatives_.size()); }
-    /// Whether alternative `index` fits at `node`; fills `match`.
-    bool match(const Graph &graph, NodeId node, int index, Match &match) const;
-    const std::vector<std::string> &captures() const { return names_; }
-    /// The operation nodes that `match` went through, the root first.
-    static std::vector<NodeId> inner(const Match &match);
+    /// Tries the ways in which the pattern fits at `node`, in order, until `accept` takes one.
+    bool match(const Graph &graph, NodeId node,
+               const std::function<bool(const Match &)> &accept) const;
 
 private:
+    /// A pattern with its capture's index, in `steps_`.
     struct Step {
         Pattern::Kind kind;
-        int parent;  ///< step whose operand this is; -1: the root
-        int operand;
+        bool any_order;
         OpId op;
-        int arity;
         int capture;  ///< -1: none
-        bool again;   ///< captured by an earlier step too: must be the same node
         std::optional<double> value;
+        std::vector<int> operands;
     };
-    using Steps = std::vector<Step>;
+    struct Goal;
+    struct Search;
 
-    Steps compile(const Pattern &pattern);
-    int capture_index(const std::string &name) const;
+    int compile(const Pattern &pattern);
+    /// Whether the goals can be met; each choice goes on with the rest of them.
+    bool solve(Search &search, const Goal *goals) const;
+    bool solve_operation(Search &search, const Step &step, const Goal &goal) const;
+    bool bind(Search &search, const Step &step, const Goal &goal) const;
 
     OpId root_op_ = -1;
     std::vector<std::string> names_;
-    std::vector<Steps> alternatives_;
+    std::vector<Step> steps_;
 };
 
 }  // namespace pto::wsp::rewrite

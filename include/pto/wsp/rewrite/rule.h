@@ -25,7 +25,7 @@ struct Rule {
     };
 
     std::string name;
-    PatternCode pattern;
+    Matcher pattern;
     std::vector<Condition> conditions;
     Saving saving;
     std::function<NodeId(Rebuild &, const Match &)> replacement;
@@ -66,7 +66,7 @@ public:
     using Replacement = std::function<NodeId(typename G::Rebuild &, const Match &)>;
 
     RuleFor(std::string name, const Pattern &pattern, Loc at = Loc::here())
-        : rule_{std::move(name), PatternCode(pattern), {}, {}, {}, std::move(at)} {}
+        : rule_{std::move(name), Matcher(pattern), {}, {}, {}, std::move(at)} {}
 
     /// A condition and the reason to give when it does not hold. Conditions are tried in order.
     RuleFor when(std::string reason, Predicate holds) && {

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "pto/wsp/kernel/builder.h"
+#include "pto/wsp/kernel/program.h"
+#include "pto/wsp/rewrite/rule.h"
+
+namespace pto::wsp::kernel {
+
+/// A tile program as the rewrite engine sees it: its nodes are the program's values, and what no
+/// store needs has no uses.
+class TileGraph final : public rewrite::Graph {
+public:
+    class Rebuild;
+
+    explicit TileGraph(std::shared_ptr<const TileProgram> program);
+
+    const std::shared_ptr<const TileProgram> &program() const { return program_; }
+    const TileType &type(rewrite::NodeId value) const { return program_->type(value); }
+    /// Of the node that makes `value`; empty for arguments.
+    const Attributes &attributes(rewrite::NodeId value) const;
+    /// A boolean attribute, false when absent.
+    bool flag(rewrite::NodeId value, const char *name) const;
+    /// The operations that use `value`, one a use; `fori_loop` for what its body yields.
+    std::vector<Op> users(rewrite::NodeId value) const;
+    /// Whether some node computes what no store needs.
+    bool has_dead_nodes() const;
+
+    rewrite::NodeId size() const override;
+    rewrite::OpId op(rewrite::NodeId value) const override;
+    std::span<const rewrite::NodeId> operands(rewrite::NodeId value) const override;
+    int uses(rewrite::NodeId value) const override;
+    std::optional<double> constant(rewrite::NodeId value) const override;
+    Loc where(rewrite::NodeId value) const override;
+    std::string text(rewrite::NodeId value) const override;
+    std::shared_ptr<const rewrite::Graph> rebuild(const Replace &replace) const override;
+
+private:
+    const Node *node_of(rewrite::NodeId value) const;
+    void mark_live();
+
+    std::shared_ptr<const TileProgram> program_;
+    std::vector<int> uses_;
+    std::vector<bool> live_;  ///< a node
+};
+
+/// Copies a tile program through a Builder, so that equal nodes become one.
+class TileGraph::Rebuild final : public rewrite::Rebuild {
+public:
+    Rebuild(const TileGraph &old, const Replace &replace);
+
+    std::shared_ptr<const TileProgram> run();
+
+    /// The graph that is being replaced.
+    const TileGraph &old() const { return old_; }
+
+    Value operator()(Value old) override { return map_[static_cast<size_t>(old)]; }
+    /// An operation at the location of the node that is replaced.
+    Value op(Op op, std::vector<Value> operands, Attributes attributes = {});
+    /// Integers must be whole and in range of `dtype`.
+    Value constant(double value, DType dtype);
+    /// The new operation that `old` is, on other operands.
+    Value like(Value old, std::vector<Value> operands);
+
+private:
+    void copy_block(int block);
+    void copy_node(const Node &node);
+    void copy_loop(const Node &node);
+    Value replaced(const Node &node);
+
+    const TileGraph &old_;
+    const Replace &replace_;
+    Builder builder_;
+    std::vector<Value> map_;
+    Loc at_;
+};
+
+using TileRule = rewrite::RuleFor<TileGraph>;
+using TileRebuild = TileGraph::Rebuild;
+
+/// The tables, in the order in which they are applied.
+const rewrite::Table &fold_rules();
+const rewrite::Table &mask_rules();
+const rewrite::Table &softmax_rules();
+const rewrite::Table &scale_rules();
+
+}  // namespace pto::wsp::kernel

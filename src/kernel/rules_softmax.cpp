@@ -1,0 +1,125 @@
+#include "rules_patterns.h"
+
+/// Softmax. With `m = rowmax(x)`, `e = exp(x - m)`, `l = rowsum(e)` it is `e / l`. The division
+/// moves behind a product: `(e / l) @ v = (e @ v) / l`, as each row has one l. Invariant that makes
+/// it safe: 0 <= e <= 1 and 1 <= l <= columns, so that e @ v overflows only where the sum of v
+/// does. Rows of -inf, and rows with +inf or NaN, are NaN both ways: l is NaN in them.
+namespace pto::wsp::kernel {
+
+using namespace pattern;
+
+namespace {
+
+/// softmax(x) --> exp(x - rowmax(x)) / rowsum(exp(x - rowmax(x))), in f32 for the narrow floats.
+Value expand(TileRebuild &to, const Match &m) {
+    DType dtype = to.old().type(m["x"]).dtype;
+    bool narrow = dtype == DType::F16 || dtype == DType::BF16;
+    Value x = to(m["x"]);
+    if (narrow) {
+        x = to.op(Op::Cast, {x}, {{"dtype", name(DType::F32)}});
+    }
+    Value e = to.op(Op::Exp, {to.op(Op::Sub, {x, to.op(Op::Rowmax, {x})})});
+    Value p = to.op(Op::Div, {e, to.op(Op::Rowsum, {e})});
+    return narrow ? to.op(Op::Cast, {p}, {{"dtype", name(dtype)}}) : p;
+}
+
+/// e of a softmax: exp(x - rowmax(x)), or anything else, captured without `x`.
+Pattern exponents() {
+    return either({exp(sub(any("x"), rowmax(same("x")))).as("e"), any("e")});
+}
+
+Value like_product(TileRebuild &to, const Match &m) {
+    return to.like(m["product"], {to(m["e"]), to(m["v"])});
+}
+
+TileRule normalise(const Pattern &p) {
+    return TileRule("normalise-after-product",
+                    of(Op::Matmul, {p, any("v"), maybe("acc")}).as("product"))
+        .when("{e} is not exp(x - rowmax(x)): its product could overflow before it is divided",
+              [](const TileGraph &, const Match &m) { return m.has("x"); })
+        .when("{product} adds to an accumulator, which must not be divided", is_absent("acc"))
+        .when("{p} is transposed", is_unset("product", "trans_a"))
+        .when("only f32 is normalised after the product", are_f32({"p", "v", "product"}))
+        .single_use("p");
+}
+
+/// Where an exponential below 2^-126 may as well be 0: in sums and products.
+bool is_only_summed(const TileGraph &graph, const Match &m) {
+    const std::vector<Op> users = graph.users(m["e"]);
+    return std::all_of(users.begin(), users.end(), [](Op user) {
+        return user == Op::Rowsum || user == Op::Matmul || user == Op::Mul || user == Op::Div ||
+               user == Op::Cast;
+    });
+}
+
+/// What is never positive: `x - maximum of x and others`.
+Pattern nonpositive() {
+    Pattern maximum_of_x = either({rowmax(same("x")), maximum(rowmax(same("x")), any("old")),
+                                   maximum(same("x"), any("new"))});
+    return sub(any("x"), maximum_of_x);
+}
+
+/// The maximum of a softmax may pass over NaN: the sum of the row is NaN all the same.
+Value pass_over_nan(TileRebuild &to, const Match &m) {
+    Attributes ignoring = to.old().attributes(m["m"]);
+    ignoring["ignore_nan"] = true;
+    Value m_new = to.op(Op::Rowmax, {to(m["x"])}, ignoring);
+    Value e = to.like(m["e"], {to.like(m["d"], {to(m["x"]), m_new})});
+    Value numerator = m.has("product") ? to.like(m["product"], {e, to(m["v"])}) : e;
+    return to.op(Op::Div, {numerator, to.like(m["l"], {e})});
+}
+
+Pattern whole_softmax() {
+    Pattern e = exp(sub(any("x"), rowmax(same("x")).as("m")).as("d")).as("e");
+    Pattern l = rowsum(same("e")).as("l");
+    return div(either({e, of(Op::Matmul, {e, any("v")}).as("product")}), l);
+}
+
+rewrite::Table make_table() {
+    std::vector<rewrite::Rule> rules;
+    rules.push_back(TileRule("expand-softmax", of(Op::Softmax, {any("x")}))
+                        .when("{x} has no columns",
+                              [](const TileGraph &graph, const Match &m) {
+                                  return !(graph.type(m["x"]).columns == Affine(0));
+                              })
+                        .to(expand));
+    rules.push_back(normalise(div(exponents(), rowsum(same("e")).as("l")).as("p"))
+                        .to([](TileRebuild &to, const Match &m) {
+                            return to.op(Op::Div, {like_product(to, m), to(m["l"])});
+                        }));
+    rules.push_back(
+        normalise(mul(exponents(), div(constant(1.0), rowsum(same("e"))).as("l")).as("p"))
+            .to([](TileRebuild &to, const Match &m) {
+                return to.op(Op::Mul, {like_product(to, m), to(m["l"])});
+            }));
+    rules.push_back(TileRule("nonpositive-exponent", exp(nonpositive()).as("e"))
+                        .when("", is_unset("e", "nonpositive"))
+                        .when("{e} is seen by more than sums and products, which could tell a "
+                              "number below 2^-126 from 0",
+                              is_only_summed)
+                        .to([](TileRebuild &to, const Match &m) {
+                            Attributes attributes = to.old().attributes(m["e"]);
+                            attributes["nonpositive"] = true;
+                            return to.op(Op::Exp, {to(to.old().operands(m["e"])[0])}, attributes);
+                        }));
+    rules.push_back(
+        TileRule("maximum-of-softmax", whole_softmax())
+            .when("", is_unset("m", "ignore_nan"))
+            .when("only {e} and its sum may see the maximum: {m} has {m.uses} uses",
+                  [](const TileGraph &graph, const Match &m) {
+                      return graph.uses(m["m"]) == 1 && graph.uses(m["d"]) == 1;
+                  })
+            .when("{e} has {e.uses} uses, and not only its quotient's",
+                  [](const TileGraph &graph, const Match &m) { return graph.uses(m["e"]) == 2; })
+            .to(pass_over_nan));
+    return {"softmax", std::move(rules)};
+}
+
+}  // namespace
+
+const rewrite::Table &softmax_rules() {
+    static const rewrite::Table table = make_table();
+    return table;
+}
+
+}  // namespace pto::wsp::kernel
