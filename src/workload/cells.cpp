@@ -58,7 +58,7 @@ CellMap::CellMap(const std::vector<std::pair<const Site *, const DataAccess *>> 
     }
     while (cells() > max_cells || longest_box() > max_box) {
         Dimension &largest = *std::ranges::max_element(dims_, {}, &Dimension::cells);
-        largest.cell *= 2;
+        largest.coarsen();
     }
 }
 
@@ -78,10 +78,10 @@ void CellMap::Dimension::add(const Site &site, const Affine &offset, int64_t ext
 void CellMap::Dimension::limit_box() {
     const int64_t limit = units > longest ? max_partial_box : max_whole_box;
     if (longest > limit && step > 1 && units > longest) {
-        cell = step;
+        cell = std::min(step, units);
     }
     while (count(longest) > limit) {
-        cell *= 2;
+        coarsen();
     }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <vector>
@@ -36,8 +37,11 @@ private:
 
         void add(const Site &site, const Affine &offset, int64_t extent);
         /// Cells that an access of `extent` units touches at most, wherever it starts.
-        Wide count(Wide extent) const { return floor_div(extent + cell - 2, cell) + 1; }
+        Wide count(Wide extent) const {
+            return cell >= units ? 1 : floor_div(extent + cell - 2, cell) + 1;
+        }
         Wide cells() const { return count(units); }
+        void coarsen() { cell = std::min(cell * 2, units); }
         /// Chooses the length of a cell.
         void limit_box();
     };

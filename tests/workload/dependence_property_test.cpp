@@ -91,7 +91,9 @@ private:
             add("O", 1, {24}, {2});
             add("B", 60, {4, 6}, {0, 1});
         }
-        tensors_.push_back(tensor("Z", {number(6, 30), 5}));
+        // Long accesses to the second make long cells.
+        tensors_.push_back(number(0, 2) != 0 ? tensor("Z", {number(6, 30), 5})
+                                             : tensor("G", {number(200, 400)}));
     }
 
     void statement(Builder &builder, int depth, int64_t tasks) {
@@ -139,7 +141,7 @@ private:
         region.keep.clear();
         for (size_t d = 0; d < region.offsets.size(); ++d) {
             const int64_t size = tensor->view.shape[d];
-            region.extents[d] = number(0, 3) == 0 ? size : number(1, 3);
+            region.extents[d] = number(0, 3) == 0 ? size : number(1, size > 100 ? 40 : 3);
             region.offsets[d] = 0;
             if (region.extents[d] < size) {
                 region.offsets[d] = offset(size, region.extents[d]);

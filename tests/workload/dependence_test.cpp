@@ -153,6 +153,15 @@ TEST(Dependence, PartsOfOneArrayAreTellApart) {
                      .is_static());
 }
 
+TEST(Dependence, DistinctPartsOfAWholeShareItsStorage) {
+    const auto summary = analyse("tensor X: f32[8, 64] tensor A: f32[64] at X + 0\n"
+                                 "tensor B: f32[64] at X + 1024\n",
+                                 "task copy(in X[0:8, 0:64], out A[0:64])\n"
+                                 "task fill(out B[0:64])");
+    EXPECT_EQ(std::get<0>(summary.plan).size(), 2U);
+    EXPECT_EQ(summary.memory[2].storage, 0);
+}
+
 TEST(Dependence, UnknownOverlapIsOneCell) {
     const auto summary = analyse("tensor X: f32[8, 64] tensor F: f32[100] at X + 0\n",
                                  "parallel i in Dense[8] {\n"
@@ -177,6 +186,26 @@ TEST(Dependence, LongHaloBoxesGetLongerCells) {
                                  "task copy(in G[64*j:64*j + 66], out F[64*j + 1:64*j + 65]) } }");
     EXPECT_THAT(summary.str(), AllOf(HasSubstr("grid #0 F: 66 cells"),
                                      HasSubstr("reads F#0 from i, 2 cells 1 apart")));
+}
+
+TEST(Dependence, GridsOfManyDimensionsAreBounded) {
+    std::string shape = "3";
+    std::string place = "i";
+    for (int d = 1; d < 20; ++d) {
+        shape += ", 3";
+        place += ", j";
+    }
+    const auto summary =
+        analyse("tensor A: f32[" + shape + ", 3, 3]\n",
+                "parallel i in Dense[3] { parallel j in Dense[3] {\n"
+                "task fill(out A[" +
+                    place + ", 0:1, 0:1]) task fill(out A[" + place +
+                    ", 0:2, 0:1]) } }\n"
+                    "parallel i in Dense[3] { seq j in Dense[3] { parallel k in Dense[2] {\n"
+                    "task fill(out A[" +
+                    place + ", k:k + 1, 0:3]) } } }");
+    ASSERT_FALSE(summary.is_static());
+    EXPECT_LE(std::get<TrackedPlan>(summary.plan).grids[0].cells, int64_t{1} << 22);
 }
 
 TEST(Lanes, RoundRobinAndKeys) {
