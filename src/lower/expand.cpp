@@ -376,6 +376,8 @@ private:
 
 LoweredFunc LoopWriter::expander(const workload::TrackedPlan &plan) const {
     Places places(plan);
+    // 32 bits wide, because Halide makes a switch of these comparisons and its cases are of 32 bits.
+    Expr place_number = Variable::make(Int(32), "place");
     Stmt step;
     for (size_t p = places.places().size(); p-- > 0;) {
         const Places::Place &place = places.places()[p];
@@ -386,13 +388,12 @@ LoweredFunc LoopWriter::expander(const workload::TrackedPlan &plan) const {
                 here = LetStmt::make(loop->id, word("frame", counter->second), here);
             }
         }
-        Expr at = variable("place") == i64(static_cast<int64_t>(p));
-        step = IfThenElse::make(at, here, step);
+        step = IfThenElse::make(place_number == static_cast<int>(p), here, step);
     }
     if (!step.defined()) {
         step = set_word("frame", 0, i64(-1));
     }
-    step = LetStmt::make("place", word("frame", 0), step);
+    step = LetStmt::make("place", Halide::cast<int32_t>(word("frame", 0)), step);
     Stmt body = For::make("submitted", 0, Variable::make(Int(32), "budget"), ForType::Serial,
                           Halide::Partition::Never, Halide::DeviceAPI::None, step);
     return function(
