@@ -412,7 +412,7 @@ std::vector<Value> Builder::Impl::close_loop(const Loop &loop, Node node,
 std::vector<Value>
 Builder::fori_loop(Value lo, Value hi, std::vector<Value> carries,
                    const std::function<std::vector<Value>(Value, const std::vector<Value> &)> &body,
-                   Loc at) {
+                   Loc at, const std::string &symbol) {
     Impl &impl = *impl_;
     TileProgram &program = *impl.program;
     impl.check_open(at);
@@ -427,6 +427,9 @@ Builder::fori_loop(Value lo, Value hi, std::vector<Value> carries,
               {},
               -1,
               at};
+    if (!symbol.empty()) {
+        node.attributes["symbol"] = symbol;
+    }
     check_index(program, "fori_loop: lo", node.operands[0], at);
     check_index(program, "fori_loop: hi", node.operands[1], at);
     for (Value &carry : carries) {

@@ -119,6 +119,9 @@ private:
             visit_loop(node);
             break;
         default:
+            if (node.op == Op::Slice) {
+                break;
+            }
             if (node.op == Op::Transpose) {
                 meet(slot(node.operands[0]), slot(node.results[0]) + 1);
                 meet(slot(node.operands[0]) + 1, slot(node.results[0]));

@@ -175,6 +175,9 @@ private:
         }
         for (int64_t i = lo; i < hi; ++i) {
             value(body.arguments[0]) = scalar(DType::I32, static_cast<double>(i));
+            if (std::string symbol = loop_symbol(node); !symbol.empty()) {
+                symbols_[symbol] = i;
+            }
             for (size_t c = 0; c < carries.size(); ++c) {
                 value(body.arguments[c + 1]) = carries[c];
             }
@@ -190,7 +193,7 @@ private:
 
     const TileProgram &program_;
     const std::vector<Argument> &arguments_;
-    const std::map<std::string, int64_t> &symbols_;
+    std::map<std::string, int64_t> symbols_;
     std::vector<RefTile> values_;
     std::map<int, RefTile> inputs_;
 };

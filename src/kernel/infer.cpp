@@ -255,6 +255,19 @@ PTO_WSP_INFER(infer_broadcast) {
     return result;
 }
 
+PTO_WSP_INFER(infer_slice) {
+    TileType result{operands[0].dtype, dim_attribute(info, attributes, "rows", at),
+                    dim_attribute(info, attributes, "columns", at)};
+    auto fits = [](const Affine &part, const Affine &whole) {
+        return (whole - part).as_constant().value_or(0) >= 0;
+    };
+    if (!fits(result.rows, operands[0].rows) || !fits(result.columns, operands[0].columns)) {
+        fail(info, at, fmt::format("{} does not fit in {}", result.shape_str(),
+                                   operands[0].shape_str()));
+    }
+    return result;
+}
+
 PTO_WSP_INFER(infer_index) {
     (void)operands;
     return {DType::I32, dim_attribute(info, attributes, "rows", at),

@@ -30,6 +30,7 @@ PTO_WSP_INFER(infer_row_extreme);
 PTO_WSP_INFER(infer_matmul);
 PTO_WSP_INFER(infer_transpose);
 PTO_WSP_INFER(infer_broadcast);
+PTO_WSP_INFER(infer_slice);
 PTO_WSP_INFER(infer_index);
 
 }  // namespace pto::wsp::kernel

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::array<OpInfo, op_count> table = {{
 #define PTO_WSP_TILE_OP(op, name, kind, operands, attributes, promises, doc, infer, reference)     \
-    {Op::op, name, OpKind::kind, operands, attributes, promises, doc, infer, reference},
+    {Op::op, #name, OpKind::kind, operands, attributes, promises, doc, infer, reference},
 #include "pto/wsp/kernel/ops.def"
 #undef PTO_WSP_TILE_OP
 }};

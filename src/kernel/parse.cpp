@@ -255,6 +255,9 @@ private:
                                         "operands than results",
                                         node.operands.size(), results.size()));
         }
+        if (reader_.accept("as")) {
+            node.attributes["symbol"] = reader_.identifier();
+        }
         reader_.expect("do");
         auto body = static_cast<int>(program_->blocks.size());
         node.block = body;

@@ -96,8 +96,10 @@ private:
         for (Value argument : body.arguments) {
             arguments.push_back(number(argument));
         }
-        text_ += fmt::format("{}{}{}fori_loop {} do ({}) {{\n", indent, join(results),
-                             results.empty() ? "" : " = ", operands, join(arguments));
+        std::string symbol = loop_symbol(node);
+        text_ += fmt::format("{}{}{}fori_loop {}{} do ({}) {{\n", indent, join(results),
+                             results.empty() ? "" : " = ", operands,
+                             symbol.empty() ? "" : " as " + symbol, join(arguments));
         block(node.block, indent + "  ");
         std::string yields = join(all(body.yields));
         text_ +=

@@ -50,6 +50,13 @@ int param_of(const Node &node) {
     return static_cast<int>(std::get<int64_t>(node.attributes.at("param")));
 }
 
+std::string loop_symbol(const Node &node) {
+    auto it = node.attributes.find("symbol");
+    const auto *symbol = it == node.attributes.end() ? nullptr
+                                                     : std::get_if<std::string>(&it->second);
+    return symbol == nullptr ? "" : *symbol;
+}
+
 bool has_flag(const Attributes &attributes, const char *name) {
     auto it = attributes.find(name);
     return it != attributes.end() && std::get<bool>(it->second);
@@ -78,6 +85,9 @@ std::vector<std::string> TileProgram::symbols() const {
     for (const ValueInfo &value : values) {
         add(value.type.rows);
         add(value.type.columns);
+    }
+    for (const Node &node : nodes) {
+        names.erase(loop_symbol(node));
     }
     return {names.begin(), names.end()};
 }

@@ -5,6 +5,10 @@
 #include <functional>
 #include <limits>
 
+#include <fmt/format.h>
+
+#include "pto/wsp/support/error.h"
+
 #include "memory.h"
 #include "pto/wsp/kernel/program.h"
 
@@ -360,6 +364,27 @@ PTO_WSP_REFERENCE(ref_transpose) {
     (void)attributes;
     (void)result;
     return transposed(operands[0]);
+}
+
+PTO_WSP_REFERENCE(ref_slice) {
+    (void)attributes;
+    int64_t row = operands[1].integer(0, 0);
+    int64_t column = operands[2].integer(0, 0);
+    int64_t rows = result.rows.evaluate({});
+    int64_t columns = result.columns.evaluate({});
+    const RefTile &x = operands[0];
+    if (row < 0 || column < 0 || row + rows > x.rows() || column + columns > x.columns()) {
+        throw KernelError({}, fmt::format("slice: a window [{}, {}] at ({}, {}) leaves [{}, {}]",
+                                          rows, columns, row, column, x.rows(), x.columns()));
+    }
+    RefTile tile;
+    tile.dtype = x.dtype;
+    if (is_integer(x.dtype)) {
+        tile.integer = x.integer.block(row, column, rows, columns);
+    } else {
+        tile.real = x.real.block(row, column, rows, columns);
+    }
+    return tile;
 }
 
 PTO_WSP_REFERENCE(ref_broadcast) {

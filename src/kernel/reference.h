@@ -43,6 +43,7 @@ PTO_WSP_REFERENCE(ref_rowmax);
 PTO_WSP_REFERENCE(ref_rowmin);
 PTO_WSP_REFERENCE(ref_matmul);
 PTO_WSP_REFERENCE(ref_transpose);
+PTO_WSP_REFERENCE(ref_slice);
 PTO_WSP_REFERENCE(ref_broadcast);
 PTO_WSP_REFERENCE(ref_row_index);
 PTO_WSP_REFERENCE(ref_column_index);

@@ -17,7 +17,7 @@ std::shared_ptr<const TileProgram> rewrite_tile_program(const TileProgram &progr
         graph =
             graph->rebuild([](rewrite::NodeId, rewrite::Rebuild &) { return rewrite::no_node; });
     }
-    return static_cast<const TileGraph &>(*graph).program();
+    return bound_causal_rows(static_cast<const TileGraph &>(*graph).program(), reasons);
 }
 
 }  // namespace pto::wsp::kernel

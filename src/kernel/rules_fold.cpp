@@ -12,7 +12,15 @@ using namespace pattern;
 
 namespace {
 
-constexpr const char *operand_names[] = {"a", "b", "c"};
+/// `leaf` for each of `arity` operands, captured as a, b, c.
+std::vector<Pattern> operands_of(int arity, Pattern (*leaf)(std::string)) {
+    std::vector<Pattern> operands(static_cast<size_t>(arity));
+    char name = 'a';
+    for (Pattern &operand : operands) {
+        operand = leaf(std::string(1, name++));
+    }
+    return operands;
+}
 
 RefTile scalar_tile(double value, DType dtype) {
     RefTile tile;
@@ -52,10 +60,7 @@ void add_constant_folding(std::vector<rewrite::Rule> &rules) {
             continue;
         }
         for (int arity = row.min_arity(); arity <= row.max_arity(); ++arity) {
-            std::vector<Pattern> operands;
-            for (int i = 0; i < arity; ++i) {
-                operands.push_back(constant(operand_names[i]));
-            }
+            std::vector<Pattern> operands = operands_of(arity, constant);
             rules.push_back(TileRule("fold-constants",
                                      rewrite::op(static_cast<rewrite::OpId>(row.op), operands))
                                 .when("", can_be_constant)
@@ -140,10 +145,7 @@ void add_spreading(std::vector<rewrite::Rule> &rules) {
             continue;
         }
         for (int place = 0; place < row.min_arity(); ++place) {
-            std::vector<Pattern> operands;
-            for (int i = 0; i < row.min_arity(); ++i) {
-                operands.push_back(any(operand_names[i]));
-            }
+            std::vector<Pattern> operands = operands_of(row.min_arity(), any);
             operands[static_cast<size_t>(place)] = of(Op::Broadcast, {any("x")}).as("spread");
             rules.push_back(TileRule("spread-operand",
                                      rewrite::op(static_cast<rewrite::OpId>(row.op), operands))

@@ -7,6 +7,7 @@
 #include "pto/wsp/kernel/builder.h"
 #include "pto/wsp/kernel/program.h"
 #include "pto/wsp/rewrite/rule.h"
+#include "pto/wsp/support/reason.h"
 
 namespace pto::wsp::kernel {
 
@@ -80,6 +81,10 @@ private:
 
 using TileRule = rewrite::RuleFor<TileGraph>;
 using TileRebuild = TileGraph::Rebuild;
+
+/// Splits the rows of causal kernels into blocks, see rules_causal.cpp.
+std::shared_ptr<const TileProgram> bound_causal_rows(std::shared_ptr<const TileProgram> program,
+                                                     Reasons *reasons);
 
 /// The tables, in the order in which they are applied.
 const rewrite::Table &fold_rules();

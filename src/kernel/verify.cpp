@@ -176,8 +176,9 @@ private:
     }
 
     void loop(const Node &node) {
-        if (node.operands.size() < 2 || !node.attributes.empty()) {
-            fail(node.at, "fori_loop has no bounds, or attributes");
+        if (node.operands.size() < 2 ||
+            node.attributes.size() != (loop_symbol(node).empty() ? 0U : 1U)) {
+            fail(node.at, "fori_loop has no bounds, or attributes other than its symbol");
         }
         check_index(program_, "fori_loop: lo", node.operands[0], node.at);
         check_index(program_, "fori_loop: hi", node.operands[1], node.at);

@@ -376,7 +376,8 @@ private:
 
 LoweredFunc LoopWriter::expander(const workload::TrackedPlan &plan) const {
     Places places(plan);
-    // 32 bits wide, because Halide makes a switch of these comparisons and its cases are of 32 bits.
+    // 32 bits wide, because Halide makes a switch of these comparisons and its cases are of 32
+    // bits.
     Expr place_number = Variable::make(Int(32), "place");
     Stmt step;
     for (size_t p = places.places().size(); p-- > 0;) {

@@ -239,6 +239,15 @@ template <> struct Lowering<Op::Transpose> {
     }
 };
 
+template <> struct Lowering<Op::Slice> {
+    static void define(Definition &d) {
+        Expr row = d.operands[1].at(0, 0);
+        Expr column = d.operands[2].at(0, 0);
+        d.result.func = d.make();
+        d.result.func(d.column, d.row) = d.operands[0].at(d.row + row, d.column + column);
+    }
+};
+
 template <> struct Lowering<Op::Matmul> {
     static void define(Definition &d) {
         bool trans_a = d.flag("trans_a");

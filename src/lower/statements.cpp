@@ -94,6 +94,22 @@ private:
     const std::map<std::string, BufferLayout> &layouts_;
 };
 
+/// Replaces calls of Funcs by expressions.
+class ReplaceCalls : public IRMutator {
+public:
+    explicit ReplaceCalls(const std::map<std::string, Expr> &values) : values_(values) {}
+
+private:
+    using IRMutator::visit;
+
+    Expr visit(const Call *op) override {
+        auto it = values_.find(op->name);
+        return it == values_.end() ? IRMutator::visit(op) : it->second;
+    }
+
+    const std::map<std::string, Expr> &values_;
+};
+
 class StatementBuilder {
 public:
     StatementBuilder(const KernelVariant &variant, const schedule::Outline &outline,
@@ -170,6 +186,7 @@ private:
         for (const auto &[name, buffer] : funcs.buffers) {
             layouts[name] = layout(buffer, checks);
         }
+        check_slices(region, checks);
         Stmt body = BindBuffers(layouts).mutate(lowered.body);
         checks.push_back(body);
         return Block::make(checks);
@@ -203,6 +220,22 @@ private:
                 simplify(Halide::cast<int32_t>(column_stride)), Halide::cast<int32_t>(row_stride)};
     }
 
+    void check_slices(const schedule::Region &region, std::vector<Stmt> &checks) {
+        for (const schedule::FuncOutline &func : outline_.funcs) {
+            if (func.region != region.index || func.role != schedule::FuncRole::Pure) {
+                continue;
+            }
+            const Node &node = program_.nodes[static_cast<size_t>(func.node)];
+            if (node.op == kernel::Op::Slice) {
+                Param whole;
+                whole.name = outline_.names[static_cast<size_t>(func.node)];
+                whole.type = program_.type(node.operands[0]);
+                check_window(whole, program_.type(node.results[0]), scalar(node.operands[1]),
+                             scalar(node.operands[2]), "slice", checks);
+            }
+        }
+    }
+
     Expr window_offset(const Node &node, size_t operand) {
         return node.operands.size() > operand ? scalar(node.operands[operand]) : Expr(0);
     }
@@ -218,9 +251,8 @@ private:
         }
         std::string text = fmt::format("{}: a window {} leaves '{}', which is {}", op,
                                        window.shape_str(), param.name, param.type.shape_str());
-        Expr error = Call::make(Int(32), "halide_error",
-                                {reinterpret(Handle(), Expr(uint64_t(0))), StringImm::make(text)},
-                                Call::Extern);
+        // Halide itself adds the user context in front.
+        Expr error = Call::make(Int(32), "halide_error", {StringImm::make(text)}, Call::Extern);
         checks.push_back(IfThenElse::make(!inside, Evaluate::make(error)));
     }
 
@@ -245,21 +277,15 @@ private:
         Definition definition{node, info.type, {}, {}, symbols, "scalar", funcs, {}};
         std::map<std::string, Expr> operands;
         for (Value operand : node.operands) {
-            std::string name = "operand" + std::to_string(operands.size());
-            operands[name] = scalar(operand);
-            Halide::Func func(name);
-            func(definition.column, definition.row) = Halide::Param<int32_t>(name);
             TileFunc tile;
-            tile.func = func;
+            tile.func = Halide::Func("operand" + std::to_string(operands.size()));
+            tile.func(definition.column, definition.row) = Expr(0);
+            operands[tile.func.name()] = scalar(operand);
             definition.operands.push_back(tile);
             definition.operand_types.push_back(program_.type(operand));
         }
         define(definition);
-        Expr expression = definition.result.func.value();
-        for (const TileFunc &operand : definition.operands) {
-            expression = inline_function(expression, operand.func.function());
-        }
-        return simplify(substitute(operands, expression));
+        return simplify(ReplaceCalls(operands).mutate(definition.result.func.value()));
     }
 
     static std::string index_name(Value value) {
@@ -273,6 +299,9 @@ private:
         Expr high = scalar(node.operands[1]);
         std::string index = index_name(block.arguments[0]);
         Stmt body = statements(loop.body);
+        if (std::string symbol = kernel::loop_symbol(node); !symbol.empty()) {
+            body = LetStmt::make(symbol, variable(Int(32), index), body);
+        }
         Expr odd = ((variable(Int(32), index) - low) & 1) == 1;
         for (const schedule::Carry &carry : loop.carries) {
             body = LetStmt::make(name(carry.next), choose(odd, carry.first, carry.second), body);

@@ -59,7 +59,7 @@ private:
         }
         switch (reader.role) {
         case FuncRole::Pure:
-            return node(reader).op != Op::Transpose;
+            return node(reader).op != Op::Transpose && node(reader).op != Op::Slice;
         case FuncRole::Sum:
             return !flag(reader, "trans_a");
         case FuncRole::Operand:
@@ -156,7 +156,9 @@ private:
             operand(func);
             return;
         }
-        bool inlined = func.role == FuncRole::Pure && reader_count(func) == 1;
+        bool cheap = func.rows == Affine(1) && func.columns == Affine(1);
+        bool inlined =
+            func.role == FuncRole::Pure && (reader_count(func) == 1 || cheap || is_leaf(func));
         if (inlined) {
             for (const std::string &name : func.reads) {
                 outside(get(name));
@@ -167,19 +169,41 @@ private:
         nest(func);
     }
 
+    bool is_leaf(const FuncOutline &func) const {
+        return kernel::info(node(func).op).kind == kernel::OpKind::Leaf;
+    }
+
+    /// What `func` reads first, through windows; null for scratch memory.
+    const FuncOutline *source(const FuncOutline &func) const {
+        for (const FuncOutline *from = &func;;) {
+            bool window = from->role == FuncRole::Pure && node(*from).op == Op::Slice;
+            if (from->reads.empty() || (window && !reads_memory(*from))) {
+                return nullptr;
+            }
+            from = &get(from->reads[0]);
+            if (from->role != FuncRole::Pure || node(*from).op != Op::Slice) {
+                return from;
+            }
+        }
+    }
+
+    /// Whether the first operand of a window is a Func: a value in scratch memory is none.
+    bool reads_memory(const FuncOutline &window) const {
+        return !window.reads.empty() &&
+               get(window.reads[0]).node ==
+                   program_.values[static_cast<size_t>(node(window).operands[0])].node;
+    }
+
     /// The right operand of a product: packed, unless its rows are vectors already.
     void operand(const FuncOutline &func) {
-        const FuncOutline *source = func.reads.empty() ? nullptr : &get(func.reads[0]);
+        const FuncOutline *from = source(func);
+        bool in_memory = from == nullptr || from->role == FuncRole::Load;
         int64_t columns = size(func.columns, 0);
-        bool plain = source != nullptr && source->role == FuncRole::Load &&
-                     !flag(func, "trans_b") && columns > 0 && columns % strip(columns) == 0 &&
-                     size(func.rows, unpacked_depth + 1) <= unpacked_depth;
+        bool plain = in_memory && !flag(func, "trans_b") && columns > 0 &&
+                     columns % strip(columns) == 0 && size(func.rows, 0) <= unpacked_depth;
         if (!plain && columns != 1) {
-            schedule_ = schedule_.compute_root(func.name)
-                            .split(func.name, "columns", machine_.lanes, "panel", "column")
-                            .reorder(func.name, {"panel", "rows", "column"})
-                            .vectorize(func.name, "column")
-                            .unroll(func.name, "rows", 4);
+            schedule_ = schedule_.compute_root(func.name);
+            panels(func);
         }
         for (const std::string &name : func.reads) {
             outside(get(name));
@@ -218,7 +242,7 @@ private:
         int64_t row_bytes = 0;
         for (const FuncOutline *func : block) {
             if (func->role == FuncRole::Product || worth_memory(*func)) {
-                row_bytes += 4 * size(func->columns, 1024);
+                row_bytes += 4 * size(func->columns, 512);
             }
         }
         int64_t rows = largest_block;
@@ -248,7 +272,7 @@ private:
                             .unroll(top.name, "column")
                             .unroll(top.name, "row.t");
         } else {
-            schedule_ = vector_columns(top, "row");
+            vector_columns(top);
         }
         place(top, block, "block", fused);
     }
@@ -328,7 +352,7 @@ private:
             case FuncRole::Pure:
                 if (worth_memory(*func)) {
                     at(*func);
-                    schedule_ = vector_columns(*func, "rows");
+                    vector_columns(*func);
                 }
                 break;
             default:
@@ -347,12 +371,6 @@ private:
                         .vectorize(func.name, "column", machine_.lanes)
                         .unroll(func.name, "column")
                         .unroll(func.name, "row");
-        for (const std::string &name : func.reads) {
-            const FuncOutline &read = get(name);
-            if (read.role == FuncRole::Sum && at_root_.count(func.name) > 0) {
-                (void)read;
-            }
-        }
     }
 
     void sum_loops(const FuncOutline &func) {
@@ -377,18 +395,26 @@ private:
                         .vectorize(func.name, "k.i");
     }
 
-    KernelSchedule vector_columns(const FuncOutline &func, const std::string &row) const {
-        (void)row;
+    /// Vectors along the rows; a transpose goes by panels, so that what it gathers stays in cache.
+    void vector_columns(const FuncOutline &func) {
         int64_t columns = size(func.columns, machine_.lanes);
-        if (columns >= machine_.lanes) {
-            return schedule_.vectorize(func.name, "columns", machine_.lanes);
+        if (func.node >= 0 && node(func).op == Op::Transpose && columns >= machine_.lanes) {
+            panels(func);
+        } else if (columns >= machine_.lanes) {
+            schedule_ = schedule_.vectorize(func.name, "columns", machine_.lanes);
         }
-        return schedule_;
+    }
+
+    void panels(const FuncOutline &func) {
+        schedule_ = schedule_.split(func.name, "columns", machine_.lanes, "panel", "column")
+                        .reorder(func.name, {"panel", "rows", "column"})
+                        .vectorize(func.name, "column")
+                        .unroll(func.name, "rows", 4);
     }
 
     /// Row by row: a row's reductions and shared inputs are computed just before it.
     void row_nest(const FuncOutline &top, const Funcs &block) {
-        schedule_ = vector_columns(top, "rows");
+        vector_columns(top);
         if (top.has_reduction()) {
             return;
         }

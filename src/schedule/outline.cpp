@@ -320,6 +320,9 @@ private:
         for (Value operand : node(n).operands) {
             demand(operand, region);
         }
+        if (node(n).op == Op::Slice) {
+            demand_offsets(node(n), 1);
+        }
     }
 
     /// Makes `value`'s home region leave it in scratch memory.

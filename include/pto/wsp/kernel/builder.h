@@ -74,11 +74,12 @@ public:
 
     /// One loop node: for i in [lo, hi): carries = body(i, carries). Types of the carries must not
     /// change. lo and hi are scalars of i32 (Values). When `body` throws, nothing of it remains.
+    /// Dims in the body may name the index by `symbol`, when one is given.
     std::vector<Value> fori_loop(
         Value lo, Value hi, std::vector<Value> carries,
         const std::function<std::vector<Value>(Value index, const std::vector<Value> &carries)>
             &body,
-        Loc at = Loc::here());
+        Loc at = Loc::here(), const std::string &symbol = "");
 
     /// Type of a value of this builder; of a weak constant, the one it has alone.
     const TileType &type(Value value) const;

@@ -28,6 +28,8 @@ struct Node {
 
 /// Index of the tile parameter of a `load` or `store`.
 int param_of(const Node &node);
+/// The Symbol by which dims in the body of a `fori_loop` name its index; empty when there is none.
+std::string loop_symbol(const Node &node);
 /// Whether the attribute `name` is set and true.
 bool has_flag(const Attributes &attributes, const char *name);
 
@@ -72,7 +74,7 @@ struct TileProgram {
     const TileType &type(Value value) const { return values[static_cast<size_t>(value)].type; }
     /// Index of the parameter called `name`, or -1.
     int param_index(std::string_view name) const;
-    /// The Symbols that its dims use, sorted.
+    /// The Symbols that its dims use, sorted; those of loops are not among them.
     std::vector<std::string> symbols() const;
 
     /// Text that `parse_tile_program` reads back to a program with the same hash. Locations are not
