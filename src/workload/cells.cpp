@@ -41,6 +41,7 @@ CellMap::CellMap(const std::vector<std::pair<const Site *, const DataAccess *>> 
     for (size_t d = 0; d < dims_.size(); ++d) {
         Dimension &dim = dims_[d];
         std::vector<Range> ranges;
+        ranges.reserve(accesses.size());
         for (const auto &[site, access] : accesses) {
             ranges.push_back(range_of(access->offsets[d], sizes_of(site->path)));
         }

@@ -122,20 +122,20 @@ std::vector<const Argument *> TaskCheck::match(const std::vector<Argument> &argu
 
 void TaskCheck::check_scope(const std::set<std::string> &variables, const std::string &text,
                             const Loc &at) const {
-    for (const std::string &name : variables) {
-        if (!sizes_.contains(name)) {
-            std::vector<std::string> known;
-            for (const LoopVar *variable : path_) {
-                known.push_back(variable->id);
-            }
-            throw TypeCheckError(place(at),
-                                 kernel_.name + ": " + text + " uses " + name +
-                                     ", which is no variable of a loop around this task",
-                                 {},
-                                 known.empty() ? "no loop is around this task"
-                                               : "loops around it: " + join(known));
-        }
+    const auto unknown = std::ranges::find_if(
+        variables, [&](const std::string &name) { return !sizes_.contains(name); });
+    if (unknown == variables.end()) {
+        return;
     }
+    std::vector<std::string> known;
+    for (const LoopVar *variable : path_) {
+        known.push_back(variable->id);
+    }
+    throw TypeCheckError(
+        place(at),
+        kernel_.name + ": " + text + " uses " + *unknown +
+            ", which is no variable of a loop around this task",
+        {}, known.empty() ? "no loop is around this task" : "loops around it: " + join(known));
 }
 
 TaskArgument TaskCheck::check(const Param &param, const Argument &argument) const {

@@ -65,6 +65,7 @@ std::string plan_text(const TrackedPlan &plan) {
 
 std::string lanes_text(const std::vector<LaneRule> &lanes) {
     std::vector<std::string> parts;
+    parts.reserve(lanes.size());
     for (const LaneRule &rule : lanes) {
         parts.push_back(rule.name + " by " + (rule.key ? rule.key->str() : "number of the task"));
     }

@@ -8,8 +8,8 @@
 namespace pto::wsp::workload {
 
 const LoopVar *find_variable(const std::string &name, const LoopPath &path) {
-    for (auto it = path.rbegin(); it != path.rend(); ++it) {
-        const LoopVar &variable = **it;
+    for (size_t i = path.size(); i-- > 0;) {
+        const LoopVar &variable = *path[i];
         if (variable.id == name ||
             std::ranges::find(variable.names, name) != variable.names.end()) {
             return &variable;
