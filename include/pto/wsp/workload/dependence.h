@@ -109,6 +109,7 @@ struct TensorMemory {
     bool exact = false;  ///< the elements it shares with others of its storage are known
 };
 
+/// How the tasks of a workload are ordered, and why.
 struct DependenceSummary {
     NodePtr root;  ///< keeps what the plan points to
     /// Phases one after another, or tracked.
