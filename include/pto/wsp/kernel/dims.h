@@ -25,6 +25,7 @@ struct DimClass {
     std::vector<int> columns_of;
 };
 
+/// A program whose partial parameters have sizes known at run time only.
 struct PartialProgram {
     std::shared_ptr<const TileProgram> program;
     std::vector<DimClass> classes;  ///< those of more than one dim of a partial parameter

@@ -25,10 +25,10 @@
 /// tile that they meet. Errors name the caller's line.
 namespace pto::wsp::tile {
 
-using kernel::Builder;
-using kernel::Op;
-using kernel::TileType;
-using kernel::Value;
+using kernel::Builder;   ///< what tiles are made in
+using kernel::Op;        ///< a row of the table of operations
+using kernel::TileType;  ///< dtype and shape of a tile
+using kernel::Value;     ///< a tile's number in its kernel
 
 /// What an operation can read of a kernel under construction: a tile or a tile parameter. Valid
 /// while its builder lives.
@@ -104,8 +104,10 @@ private:
 Tile apply(Op op, const std::vector<Operand> &operands, kernel::Attributes attributes = {},
            const Loc &at = Loc::here());
 
+/// A tile parameter that is only read.
 Param input(Builder &builder, const std::string &name, const TileType &type,
             const Loc &at = Loc::here());
+/// A tile parameter that is only written.
 Param output(Builder &builder, const std::string &name, const TileType &type,
              const Loc &at = Loc::here());
 /// Read and written.
