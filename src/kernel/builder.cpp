@@ -168,17 +168,17 @@ struct Builder::Impl {
     }
 
     /// The type that weak operands take: that of the others, as NumPy promotes them.
-    std::optional<DType> met_by_weak(const std::vector<Value> &operands) const {
+    std::optional<DType> met_by_weak(const OpInfo &row, const std::vector<Value> &operands) const {
         std::optional<DType> met;
-        for (Value operand : operands) {
-            DType dtype = operand < 0 ? DType::Mask : program->type(operand).dtype;
-            if (dtype != DType::Mask) {
+        bool any_float = false;
+        for (size_t i = 0; i < operands.size(); ++i) {
+            const Weak *constant = weak_of(operands[i]);
+            any_float = any_float || (constant != nullptr && !constant->value.is_integer());
+            DType dtype = constant != nullptr ? DType::Mask : program->type(operands[i]).dtype;
+            if (dtype != DType::Mask && !is_index_operand(row, i)) {
                 met = met ? promote(*met, dtype) : dtype;
             }
         }
-        bool any_float = std::any_of(operands.begin(), operands.end(), [&](Value operand) {
-            return operand < 0 && !weak_of(operand)->value.is_integer();
-        });
         return !met && any_float ? DType::F32 : met;
     }
 
@@ -186,12 +186,10 @@ struct Builder::Impl {
         if (std::none_of(operands.begin(), operands.end(), [](Value v) { return v < 0; })) {
             return;
         }
-        if (row.op == Op::CausalMask && operands.size() > 1) {
-            operands[1] = settled_index(operands[1], row.name, at);
-        }
-        std::optional<DType> met = met_by_weak(operands);
-        for (Value &operand : operands) {
-            operand = settled(operand, met, row.name, at);
+        std::optional<DType> met = met_by_weak(row, operands);
+        for (size_t i = 0; i < operands.size(); ++i) {
+            operands[i] = is_index_operand(row, i) ? settled_index(operands[i], row.name, at)
+                                                   : settled(operands[i], met, row.name, at);
         }
     }
 
@@ -279,21 +277,13 @@ Value Builder::Impl::store_value(const Param &param, Value value, bool window, c
 Value Builder::Impl::add_op(const OpInfo &row, std::vector<Value> operands, Attributes attributes,
                             const Loc &at) {
     if (row.op == Op::Store && !operands.empty()) {
-        for (size_t i = 1; i < operands.size(); ++i) {
-            operands[i] = settled_index(operands[i], row.name, at);
-        }
         auto param = std::get<int64_t>(attributes.at("param"));
         if (param >= 0 && param < static_cast<int64_t>(program->params.size())) {
             operands[0] = store_value(program->params[static_cast<size_t>(param)], operands[0],
                                       operands.size() > 1, at);
         }
-    } else if (row.op == Op::Load) {
-        for (Value &operand : operands) {
-            operand = settled_index(operand, row.name, at);
-        }
-    } else {
-        settle(row, operands, at);
     }
+    settle(row, operands, at);
     Node node{row.op, std::move(operands), std::move(attributes), {}, -1, at};
     if (row.op != Op::Store) {
         return intern(std::move(node));

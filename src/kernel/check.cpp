@@ -74,31 +74,35 @@ bool may_fit(std::optional<int64_t> offset, const Affine &size, const Affine &wh
     return !rest || *rest >= 0;
 }
 
-/// The offsets of a window are operands `first` and `first + 1`.
-void check_window(const TileProgram &program, const Node &node, const Param &param,
-                  const TileType &window, size_t first) {
+/// `window` at operands `first` and `first + 1` must not surely leave `whole`, which is `name`.
+void check_window(const TileProgram &program, const Node &node, const TileType &whole,
+                  const TileType &window, size_t first, const std::string &name) {
     if (node.operands.size() != first + 2) {
-        throw TypeCheckError(
-            node.at, fmt::format("{}: a window has a row and a column offset", name(node.op)));
+        throw TypeCheckError(node.at, fmt::format("{}: a window has a row and a column offset",
+                                                  kernel::name(node.op)));
     }
-    Value row = node.operands[first];
-    Value column = node.operands[first + 1];
-    check_index(program, fmt::format("{}: the row offset", name(node.op)), row, node.at);
-    check_index(program, fmt::format("{}: the column offset", name(node.op)), column, node.at);
-    std::optional<int64_t> r = constant_of(program, row);
-    std::optional<int64_t> c = constant_of(program, column);
-    if (may_fit(r, window.rows, param.type.rows) &&
-        may_fit(c, window.columns, param.type.columns)) {
+    std::optional<int64_t> row = constant_of(program, node.operands[first]);
+    std::optional<int64_t> column = constant_of(program, node.operands[first + 1]);
+    if (may_fit(row, window.rows, whole.rows) && may_fit(column, window.columns, whole.columns)) {
         return;
     }
     auto shown = [](std::optional<int64_t> offset) {
         return offset ? std::to_string(*offset) : std::string("?");
     };
     throw TypeCheckError(node.at,
-                         fmt::format("{}: the window {} at ({}, {}) leaves '{}', which is {}",
-                                     name(node.op), window.shape_str(), shown(r), shown(c),
-                                     param.name, param.type.shape_str()),
-                         {{param.at, fmt::format("'{}' is declared here", param.name)}});
+                         fmt::format("{}: the window {} at ({}, {}) leaves {}, which is {}",
+                                     kernel::name(node.op), window.shape_str(), shown(row),
+                                     shown(column), name, whole.shape_str()));
+}
+
+void check_window(const TileProgram &program, const Node &node, const Param &param,
+                  const TileType &window, size_t first) {
+    try {
+        check_window(program, node, param.type, window, first, fmt::format("'{}'", param.name));
+    } catch (const TypeCheckError &error) {
+        throw TypeCheckError(node.at, error.text(),
+                             {{param.at, fmt::format("'{}' is declared here", param.name)}});
+    }
 }
 
 TileType load_type(const TileProgram &program, const Node &node) {
@@ -156,6 +160,12 @@ TileType result_type(const TileProgram &program, const Node &node) {
     const OpInfo &row = info(node.op);
     check_arity(row, node.operands.size(), node.at);
     check_attributes(row, node.attributes, node.at);
+    for (size_t i = 0; i < node.operands.size(); ++i) {
+        if (is_index_operand(row, i)) {
+            check_index(program, fmt::format("{}: {}", row.name, operand_name(row, i)),
+                        node.operands[i], node.at);
+        }
+    }
     if (node.op == Op::Load) {
         return load_type(program, node);
     }
@@ -167,11 +177,19 @@ TileType result_type(const TileProgram &program, const Node &node) {
         types.push_back(program.type(operand));
     }
     TileType type = row.infer(row, types, node.attributes, node.at);
+    if (node.op == Op::Slice) {
+        check_window(program, node, types[0], type, 1, "the tile");
+    }
     check_computes(row.name, type.dtype, node.at);
     return type;
 }
 
 }  // namespace
+
+bool is_index_operand(const OpInfo &row, size_t index) {
+    std::string name = operand_name(row, index);
+    return name == "row" || name == "column" || name == "offset" || name == "lo" || name == "hi";
+}
 
 bool fits_integer(DType dtype, int64_t value) {
     int bits = 8 * size_bytes(dtype);

@@ -23,6 +23,9 @@ void check_param(const std::string &kernel, const Param &param);
 /// attributes, types or a window do not fit. Not for `fori_loop`.
 TileType check_node(const TileProgram &program, const Node &node);
 
+/// Whether operand `index` of the row is a place or a bound: an i32 scalar.
+bool is_index_operand(const OpInfo &row, size_t index);
+
 /// TypeCheckError at `at` unless `value` is an i32 scalar; `what` is `fori_loop: lo`.
 void check_index(const TileProgram &program, const std::string &what, Value value, const Loc &at);
 

@@ -209,6 +209,15 @@ PartialProgram with_valid_sizes(const TileProgram &program, const std::vector<bo
         replace(result->values[v].type.rows, classes.rows(static_cast<Value>(v)));
         replace(result->values[v].type.columns, classes.columns(static_cast<Value>(v)));
     }
+    for (const Node &node : result->nodes) {
+        if (node.op == Op::Slice &&
+            !(result->type(node.operands[0]) == program.type(node.operands[0]))) {
+            throw TypeCheckError(node.at,
+                                 "slice: a window of a tile cannot be taken when views that the "
+                                 "tile is of are partial",
+                                 {}, "give the task the window itself as its view");
+        }
+    }
     // Operations that name their size as an attribute have that of their result.
     for (Node &node : result->nodes) {
         for (auto &[name, attribute] : node.attributes) {

@@ -95,13 +95,22 @@ private:
         }
     }
 
+    static RefTile reference(const Node &node, const std::vector<RefTile> &operands,
+                             const TileType &type) {
+        try {
+            return info(node.op).reference(operands, node.attributes, type);
+        } catch (const KernelError &error) {
+            throw KernelError(node.at, error.text());
+        }
+    }
+
     RefTile operation(const Node &node) {
         std::vector<RefTile> operands;
         for (Value operand : node.operands) {
             operands.push_back(value(operand));
         }
         TileType type = concrete(node.results[0]);
-        RefTile made = info(node.op).reference(operands, node.attributes, type);
+        RefTile made = reference(node, operands, type);
         made.dtype = type.dtype;
         round(made);
         if (!(type.rows == Affine(made.rows()) && type.columns == Affine(made.columns()))) {

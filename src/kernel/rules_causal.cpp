@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -35,8 +36,18 @@ struct NotBounded {
 class CausalRows {
 public:
     CausalRows(const TileProgram &program, const Node &mask)
-        : p_(program), mask_(mask), builder_(program.name, program.at),
-          outside_(program.values.size(), -1) {}
+        : p_(program), mask_(mask), symbols_(program.symbols()), builder_(program.name, program.at),
+          outside_(program.values.size(), -1), masked_(program.values.size(), false),
+          prepared_(program.values.size(), false) {
+        for (const Node &node : p_.nodes) {
+            bool masked =
+                &node == &mask_ || std::any_of(node.operands.begin(), node.operands.end(),
+                                               [&](Value operand) { return masked_[at(operand)]; });
+            for (Value result : node.results) {
+                masked_[at(result)] = masked;
+            }
+        }
+    }
 
     std::shared_ptr<const TileProgram> run() {
         check_shape();
@@ -106,21 +117,7 @@ private:
 
     bool below_mask(Value value) const { return !reaches_mask(value); }
 
-    bool reaches_mask(Value value) const {
-        const Node *node = node_of(value);
-        if (node == nullptr) {
-            return false;
-        }
-        if (node == &mask_) {
-            return true;
-        }
-        for (Value operand : node->operands) {
-            if (reaches_mask(operand)) {
-                return true;
-            }
-        }
-        return false;
-    }
+    bool reaches_mask(Value value) const { return masked_[at(value)]; }
 
     /// What hidden elements of `value` hold, when its columns are those of the mask.
     std::optional<double> fill(Value value) const {
@@ -184,7 +181,10 @@ private:
         if (begin == end) {
             return;
         }
-        std::string symbol = fmt::format("block{}", loops_++);
+        std::string symbol;
+        do {
+            symbol = fmt::format("block{}", loops_++);
+        } while (std::ranges::count(symbols_, symbol) > 0);
         builder_.fori_loop(
             i32(begin), i32(end), {},
             [&](Value index, const std::vector<Value> &) -> std::vector<Value> {
@@ -207,9 +207,10 @@ private:
     /// Makes before the loop what all blocks share: transposed right operands below the mask.
     void prepare(Value value) {
         const Node *node = node_of(value);
-        if (node == nullptr) {
+        if (node == nullptr || prepared_[at(value)]) {
             return;
         }
+        prepared_[at(value)] = true;
         if (node->op == Op::Matmul && below_mask(value) && has_flag(node->attributes, "trans_b")) {
             builder_.op(Op::Transpose, {outside(node->operands[1])}, {}, node->at);
         }
@@ -340,8 +341,11 @@ private:
 
     const TileProgram &p_;
     const Node &mask_;
+    std::vector<std::string> symbols_;
     Builder builder_;
     std::vector<Value> outside_;
+    std::vector<bool> masked_;    ///< of a value: made from the mask
+    std::vector<bool> prepared_;  ///< of a value: `prepare` was there
     int64_t rows_ = 0;
     int64_t columns_ = 0;
     int64_t offset_ = 0;

@@ -1,3 +1,4 @@
+#include <map>
 #include <set>
 
 #include <fmt/format.h>
@@ -5,6 +6,7 @@
 #include "check.h"
 #include "pto/wsp/kernel/program.h"
 #include "pto/wsp/support/error.h"
+#include "pto/wsp/support/text.h"
 
 namespace pto::wsp::kernel {
 
@@ -20,6 +22,7 @@ public:
 
     void run() {
         check_params();
+        check_loop_symbols();
         for (size_t v = 0; v < program_.values.size(); ++v) {
             check_value(v);
         }
@@ -40,12 +43,28 @@ private:
         throw TypeCheckError(at, fmt::format("kernel '{}': {}", program_.name, text));
     }
 
-    void check_params() const {
+    void check_params() {
         std::set<std::string> names;
         for (const Param &param : program_.params) {
             check_param(program_.name, param);
             if (!names.insert(param.name).second) {
                 fail(param.at, fmt::format("there are two parameters '{}'", param.name));
+            }
+            for (const Affine &dim : {param.type.rows, param.type.columns}) {
+                for (const auto &[name, coefficient] : dim.terms()) {
+                    param_symbols_.insert(name);
+                }
+            }
+        }
+    }
+
+    void check_loop_symbols() {
+        for (const Node &node : program_.nodes) {
+            std::string symbol = loop_symbol(node);
+            if (!symbol.empty() && (!is_identifier(symbol) || param_symbols_.count(symbol) > 0 ||
+                                    !loop_symbols_.emplace(symbol, false).second)) {
+                fail(node.at, fmt::format("{} cannot name the index of a loop, or names two",
+                                          quoted(symbol)));
             }
         }
     }
@@ -143,9 +162,21 @@ private:
         }
         if (results == 1) {
             require_type(node.results[0], type, name(node.op), node.at);
+            check_symbols(type.rows, node.at);
+            check_symbols(type.columns, node.at);
         }
         if (info(node.op).kind == OpKind::Memory) {
             order(node);
+        }
+    }
+
+    /// A dim names the indices of loops around it only.
+    void check_symbols(const Affine &dim, const Loc &at) const {
+        for (const auto &[name, coefficient] : dim.terms()) {
+            auto loop = loop_symbols_.find(name);
+            if (loop != loop_symbols_.end() && !loop->second) {
+                fail(at, fmt::format("{} names the index of a loop outside of it", dim.str()));
+            }
         }
     }
 
@@ -176,14 +207,20 @@ private:
     }
 
     void loop(const Node &node) {
-        if (node.operands.size() < 2 ||
-            node.attributes.size() != (loop_symbol(node).empty() ? 0U : 1U)) {
+        std::string symbol = loop_symbol(node);
+        if (node.operands.size() < 2 || node.attributes.size() != (symbol.empty() ? 0U : 1U)) {
             fail(node.at, "fori_loop has no bounds, or attributes other than its symbol");
         }
         check_index(program_, "fori_loop: lo", node.operands[0], node.at);
         check_index(program_, "fori_loop: hi", node.operands[1], node.at);
         size_t carries = node.operands.size() - 2;
+        if (!symbol.empty()) {
+            loop_symbols_[symbol] = true;
+        }
         enter(node.block, node.at);
+        if (!symbol.empty()) {
+            loop_symbols_[symbol] = false;
+        }
         const Block &body = program_.blocks[static_cast<size_t>(node.block)];
         if (node.results.size() != carries || body.yields.size() != carries ||
             body.arguments.size() != carries + 1) {
@@ -207,6 +244,8 @@ private:
     std::vector<bool> entered_;
     std::vector<bool> visited_;
     std::vector<bool> stored_;
+    std::set<std::string> param_symbols_;
+    std::map<std::string, bool> loop_symbols_;  ///< and whether we are in that loop
     int depth_ = 0;
 };
 
