@@ -27,10 +27,10 @@ using ArgumentValue = std::variant<Region, ScalarExpr, double>;
 
 void bind_region(py::module_ &module) {
     py::class_<Tensor, TensorHandle>(module, "TensorHandle")
-        .def(py::init([](std::string name, const TensorView &view) {
-                 return std::make_shared<Tensor>(Tensor{std::move(name), view, user_loc()});
+        .def(py::init([](std::string name, const TensorView &view, const Loc &at) {
+                 return std::make_shared<Tensor>(Tensor{std::move(name), view, at});
              }),
-             py::arg("name"), py::arg("view"))
+             py::arg("name"), py::arg("view"), py::arg("at"))
         .def_readwrite("name", &Tensor::name)
         .def_readonly("view", &Tensor::view);
     py::class_<Region>(module, "Region")

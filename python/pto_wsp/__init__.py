@@ -184,6 +184,7 @@ __all__ = [
     "WindowMode",
     "Workload",
     "combine",
+    "hardware",
     "jit_kernel",
     "kernel",
     "layout_join",
@@ -194,6 +195,11 @@ __all__ = [
     "tl",
     "workload",
 ]
+
+
+def hardware() -> str:
+    """This machine in words: features, caches, cores."""
+    return _native.host_fingerprint()
 
 
 def __getattr__(name: str) -> object:

@@ -11,7 +11,7 @@ import numpy as np
 import pto_wsp._pto_wsp as native
 from pto_wsp import context
 from pto_wsp.dtypes import DType, Location, dtype_of
-from pto_wsp.errors import TypeCheckError, error
+from pto_wsp.errors import TypeCheckError, error, user_place
 from pto_wsp.layout import TensorLayout
 from pto_wsp.loop_variables import index_affine, is_integer
 from pto_wsp.scalar_expr import native_expr
@@ -27,6 +27,7 @@ class _Storage:
         self.shape = shape
         self.dtype = dtype
         self.name = name
+        self.at = user_place()
         self._view: native.TensorView | None = None
         self._handle: native.TensorHandle | None = None
 
@@ -48,7 +49,7 @@ class _Storage:
     def handle(self) -> native.TensorHandle:
         """What workloads hold."""
         if self._handle is None:
-            self._handle = native.TensorHandle(self.name, self.view)
+            self._handle = native.TensorHandle(self.name, self.view, self.at)
         return self._handle
 
     def set_name(self, name: str) -> None:

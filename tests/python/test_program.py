@@ -132,7 +132,7 @@ def test_cycles_are_not_modelled_yet(fails, x: np.ndarray, y: np.ndarray) -> Non
     def action() -> None:
         program.stats.total_cycles  # noqa: B018
 
-    with pytest.raises(ExecutionError, match="total_cycles: .*not modelled yet") as caught:
+    with pytest.raises(ExecutionError, match=r"total_cycles: .*not modelled yet") as caught:
         action()
     assert caught.value.at == (__file__, action.__code__.co_firstlineno + 1)
 
