@@ -233,8 +233,9 @@ void TileGraph::Rebuild::copy_loop(const Node &node) {
         }
         return yields;
     };
-    std::vector<Value> results = builder_.fori_loop(
-        (*this)(node.operands[0]), (*this)(node.operands[1]), std::move(carries), body, node.at);
+    std::vector<Value> results =
+        builder_.fori_loop((*this)(node.operands[0]), (*this)(node.operands[1]), std::move(carries),
+                           body, node.at, loop_symbol(node));
     for (size_t i = 0; i < results.size(); ++i) {
         map_[at(node.results[i])] = results[i];
     }

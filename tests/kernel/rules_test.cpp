@@ -17,7 +17,6 @@ namespace pto::wsp::kernel {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 constexpr float nan = std::numeric_limits<float>::quiet_NaN();
@@ -107,9 +106,9 @@ std::vector<float> run(const TileProgram &program, const std::vector<Argument> &
     std::vector<TensorView> outputs;
     for (size_t p = inputs.size(); p < program.params.size(); ++p) {
         const TileType &type = program.params[p].type;
-        outputs.push_back(allocate_tensor(
+        outputs.emplace_back(allocate_tensor(
             {type.rows.evaluate(symbols), type.columns.evaluate(symbols)}, type.dtype));
-        arguments.push_back(outputs.back());
+        arguments.emplace_back(outputs.back());
     }
     evaluate(program, arguments, symbols);
     for (const TensorView &output : outputs) {
@@ -126,15 +125,23 @@ bool is_near(float a, float b, float tolerance) {
     return a == b || std::abs(a - b) <= tolerance * (1.0F + std::abs(b));
 }
 
-void expect_equal(const Rewritten &r, const std::vector<Argument> &inputs, float tolerance) {
+/// The first element that the rules changed, or nothing.
+std::string difference(const Rewritten &r, const std::vector<Argument> &inputs, float tolerance) {
     std::vector<float> before = run(*r.before, inputs);
     std::vector<float> after = run(*r.after, inputs);
-    RC_ASSERT(before.size() == after.size());
     for (size_t i = 0; i < before.size(); ++i) {
-        if (!is_near(after[i], before[i], tolerance)) {
-            RC_FAIL("element " + std::to_string(i) + ": " + std::to_string(after[i]) +
-                    ", expected " + std::to_string(before[i]) + "\n" + r.text());
+        if (!is_near(after.at(i), before[i], tolerance)) {
+            return "element " + std::to_string(i) + ": " + std::to_string(after[i]) +
+                   ", expected " + std::to_string(before[i]) + "\n" + r.text();
         }
+    }
+    return "";
+}
+
+void expect_equal(const Rewritten &r, const std::vector<Argument> &inputs, float tolerance) {
+    std::string found = difference(r, inputs, tolerance);
+    if (!found.empty()) {
+        RC_FAIL(found);
     }
 }
 
@@ -492,6 +499,38 @@ TEST(SoftmaxRules, KeepsAMaximumThatOthersSee) {
     EXPECT_TRUE(rc::check([&] { expect_equal(r, {random_tensor(3, 5, awkward_number)}, 1e-6F); }));
 }
 
+TEST(SoftmaxRules, KeepsExponentsThatOthersSee) {
+    Kernel k;
+    Value e = 0;
+    Value p = k.softmax_by_hand(k.in("x", 3, 5), &e);
+    k.out(p);
+    k.out(e, "e");
+    Rewritten r(k);
+    EXPECT_FALSE(r.fired("maximum-of-softmax"));
+    EXPECT_EQ(r.count(Op::Exp), 1) << r.text();
+    EXPECT_THAT(r.why(), HasSubstr("user.py:9: maximum-of-softmax: not applied: exp [3, 5] has 3 "
+                                   "uses, and not only its quotient's\n"));
+    EXPECT_TRUE(rc::check([&] { expect_equal(r, {random_tensor(3, 5, awkward_number)}, 1e-6F); }));
+}
+
+TEST(SoftmaxRules, WritesSoftmaxOfNarrowFloatsOutInF32) {
+    Kernel k;
+    Value x = k.op(Op::Cast, {k.in("x", 3, 5)}, {{"dtype", std::string("f16")}});
+    k.out(k.op(Op::Cast, {k.op(Op::Softmax, {x})}, {{"dtype", std::string("f32")}}));
+    Rewritten r(k);
+    EXPECT_TRUE(r.fired("expand-softmax"));
+    EXPECT_EQ(r.count(Op::Cast), 4) << r.text();
+    EXPECT_TRUE(rc::check([&] { expect_equal(r, {random_tensor(3, 5, awkward_number)}, 1e-3F); }));
+}
+
+TEST(SoftmaxRules, LeavesASoftmaxOfNothing) {
+    Kernel k;
+    k.out(k.op(Op::Softmax, {k.in("x", 3, 0)}));
+    Rewritten r(k);
+    EXPECT_EQ(r.count(Op::Softmax), 1);
+    EXPECT_THAT(r.why(), HasSubstr("expand-softmax: not applied: load [3, 0] has no columns\n"));
+}
+
 TEST(SoftmaxRules, KnowsTheExponentsOfOnlineSoftmax) {
     Kernel k;
     Value x = k.in("x", 3, 5);
@@ -622,6 +661,36 @@ TEST(Rules, TurnCausalAttentionIntoItsBestForm) {
         expect_equal(r, {random_tensor(8, 4), random_tensor(12, 4), random_tensor(12, 4), q0},
                      1e-5F);
     }));
+}
+
+TEST(Rules, BoundTheRowsOfCausalAttention) {
+    Kernel k;
+    Value q = k.in("q", 160, 4);
+    Value v = k.in("v", 150, 4);
+    Value s = k.op(Op::Matmul, {q, k.op(Op::Transpose, {k.in("k", 150, 4)})});
+    s = masked(k, mask_forms[0], s, k.row_index(160), k.column_index(150), -infinity);
+    k.out(k.op(Op::Matmul, {k.op(Op::Softmax, {s}), v}));
+    Rewritten r(k);
+    EXPECT_TRUE(r.fired("bound-causal-rows")) << r.why();
+    EXPECT_EQ(r.count(Op::ForiLoop), 1) << r.text();
+    auto wave = [](int64_t i) { return std::sin(static_cast<float>(i * i)); };
+    EXPECT_EQ(
+        difference(r, {tensor(160, 4, wave), tensor(150, 4, wave), tensor(150, 4, wave)}, 1e-5F),
+        "");
+}
+
+TEST(Rules, TakeSharedValuesOnce) {
+    Kernel k;
+    Value x = k.in("x", 128, 128);
+    for (int i = 0; i < 64; ++i) {
+        x = k.op(Op::Add, {x, x});
+    }
+    x = masked(k, mask_forms[0], x, k.row_index(128), k.column_index(128), -infinity);
+    for (int i = 0; i < 64; ++i) {
+        x = k.op(Op::Add, {x, k.op(Op::Rowmax, {x})});
+    }
+    k.out(k.op(Op::Softmax, {x}));
+    EXPECT_THAT(Rewritten(k).why(), HasSubstr("bound-causal-rows"));
 }
 
 TEST(Rules, AMaskedScoreNeverCounts) {
