@@ -14,7 +14,13 @@ namespace pto::wsp::runtime {
 class Cells {
 public:
     /// std::bad_alloc when there is no memory.
-    explicit Cells(int64_t count) : memory_(static_cast<size_t>(count) * sizeof(Cell)) {}
+    explicit Cells(int64_t count)
+        : count_(count), memory_(static_cast<size_t>(count), sizeof(Cell)) {}
+
+    int64_t count() const { return count_; }
+    size_t bytes() const {
+        return static_cast<size_t>(count_) * sizeof(Cell) + chunks_.capacity() * sizeof(Chunk);
+    }
 
     /// Task `number` reads cell `index`: calls `after(writer)` for what it must wait for.
     template <typename After>
@@ -78,6 +84,7 @@ private:
     int32_t take_chunk();
     void free_ring(Cell &cell);
 
+    int64_t count_;
     Zeroed memory_;
     std::vector<Chunk> chunks_ = std::vector<Chunk>(1);  ///< number 0 is never used
     int32_t free_ = 0;

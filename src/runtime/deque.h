@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 namespace pto::wsp::runtime {
@@ -33,16 +34,23 @@ public:
     Deque &operator=(const Deque &) = delete;
 
     /// Owner only.
-    void push(T *item) {
+    void push(T *item) { push_all({&item, 1}); }
+
+    /// Owner only: pushes the items from the last to the first, so that pop begins with the first.
+    void push_all(std::span<T *const> items) {
         int64_t bottom = bottom_.load(std::memory_order_relaxed);
         int64_t top = top_.load(std::memory_order_acquire);
+        auto count = static_cast<int64_t>(items.size());
         Ring *ring = ring_.load(std::memory_order_relaxed);
-        if (bottom - top >= ring->capacity()) {
+        while (bottom - top + count > ring->capacity()) {
             ring = grow(top, bottom);
         }
-        ring->at(bottom).store(item, std::memory_order_relaxed);
+        for (int64_t i = 0; i < count; i++) {
+            ring->at(bottom + i)
+                .store(items[static_cast<size_t>(count - 1 - i)], std::memory_order_relaxed);
+        }
         // Sequentially consistent so that the pusher's next look for sleepers comes after it.
-        bottom_.store(bottom + 1, std::memory_order_seq_cst);
+        bottom_.store(bottom + count, std::memory_order_seq_cst);
     }
 
     /// Owner only. The item pushed last, or null.

@@ -1,12 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <vector>
 
-#include "runtime/cells.h"
+#include "runtime/prepared_graph.h"
 #include "runtime/run.h"
-#include "runtime/window.h"
+#include "runtime/tracking.h"
 
 namespace pto::wsp::runtime {
 
@@ -18,7 +18,7 @@ namespace pto::wsp::runtime {
 class DynamicRun final : public Run {
 public:
     /// InternalError when the graph is not consistent.
-    DynamicRun(Scheduler &scheduler, std::shared_ptr<const Plan> plan,
+    DynamicRun(Scheduler &scheduler, TrackingPool &pool, std::shared_ptr<const Plan> plan,
                std::vector<int64_t> bindings);
 
     void run_job(Job &job, Worker &me) override;
@@ -27,43 +27,22 @@ public:
     void submit(int32_t site, const int64_t *slots, const int64_t *cells, int32_t worker);
 
 private:
-    /// An access of a site, prepared: its box as extents, and the first cells for which the box
-    /// lies inside the grid.
-    struct PreparedAccess {
-        const Access *access;
-        int64_t grid_begin;
-        int64_t lowest;
-        int64_t highest;
-        bool empty;
-    };
-    struct PreparedSite {
-        abi::KernelFn function;
-        int slot_count;
-        std::vector<PreparedAccess> accesses;
-    };
-    /// What is allocated when the run begins.
-    struct State {
-        Window window;
-        Cells cells;
-        std::vector<int64_t> frame;
-    };
     struct Chain;
     struct Step;
 
     Job &first_job() override { return start_; }
-    void prepare();
-    PreparedAccess prepare(const Access &access, const TaskSite &site) const;
 
     void expand(Worker &me);
     bool allocate();
+    void finish();
     int32_t room();
     bool step(int32_t budget, Worker &me);
+    void publish(Worker &me);
     bool wait_for_room();
     bool wait_for_all();
 
-    void track(Task &task, const PreparedSite &site, const int64_t *cells, uint32_t &links);
-    void touch(Task &task, const PreparedAccess &access, int64_t first, uint32_t &links);
-    void order_after(int64_t number, Task &task, uint32_t &links);
+    void track(Submission &submission, const PreparedSite &site, const int64_t *cells);
+    void refuse_cell(const Task &task, int64_t number, int64_t cell);
 
     void run_chain(Task &task, Worker &me);
     static int chain(void *closure);
@@ -71,18 +50,16 @@ private:
     void make_ready(Task &task, Worker &me);
 
     const DynamicGraph &graph_;
-    std::vector<PreparedSite> sites_;
-    int64_t cell_count_ = 0;
-    int most_slots_ = 0;
+    TrackingPool &pool_;
+    const PreparedGraph prepared_;
     Job start_;  ///< the expander's first job; later ones are the window's submitter
 
     // Used by the expander alone, which runs on one thread at a time.
-    std::optional<State> state_;
-    int64_t next_ = 1;    ///< number of the next task
-    int64_t oldest_ = 1;  ///< all tasks before have ended
+    std::unique_ptr<Tracking> tracking_;  ///< while the run lasts
+    std::vector<int64_t> frame_;
     int32_t budget_ = 0;
     bool expanded_ = false;
-    Worker *expanding_ = nullptr;
+    std::vector<Job *> ready_;  ///< used by publish
 };
 
 }  // namespace pto::wsp::runtime

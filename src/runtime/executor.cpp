@@ -42,6 +42,7 @@ int checked_workers(int workers) {
 struct Executor::Impl {
     explicit Impl(int workers) : scheduler(workers) {}
 
+    TrackingPool pool;  ///< outlives the scheduler's runs
     Scheduler scheduler;
     int generation = process_generation.load(std::memory_order_relaxed);
 };
@@ -71,7 +72,8 @@ std::shared_ptr<Execution> Executor::start(std::shared_ptr<const Plan> plan,
     }
     std::shared_ptr<Run> run;
     if (std::holds_alternative<DynamicGraph>(*plan)) {
-        run = std::make_shared<DynamicRun>(impl_->scheduler, std::move(plan), std::move(bindings));
+        run = std::make_shared<DynamicRun>(impl_->scheduler, impl_->pool, std::move(plan),
+                                           std::move(bindings));
     } else {
         run = std::make_shared<StaticRun>(impl_->scheduler, std::move(plan), std::move(bindings));
     }

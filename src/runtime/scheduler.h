@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -48,6 +49,13 @@ public:
     void push(Worker &me, Job &job) {
         me.deque.push(&job);
         wake_one();
+    }
+    /// The same for several jobs, the first of which `me` itself takes first.
+    void push_all(Worker &me, std::span<Job *const> jobs) {
+        if (!jobs.empty()) {
+            me.deque.push_all(jobs);
+            wake(static_cast<int>(jobs.size()));
+        }
     }
     /// Queues a job that any worker takes once its own deque is empty. From any thread.
     void inject(Job &job);

@@ -6,6 +6,10 @@ namespace pto::wsp::runtime {
 
 namespace {
 
+int64_t capacity_of(int64_t size) {
+    return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(size)));
+}
+
 size_t stride_of(int argument_count) {
     size_t arguments = static_cast<size_t>(argument_count) * sizeof(int64_t);
     return sizeof(Task) + (arguments + sizeof(Task) - 1) / sizeof(Task) * sizeof(Task);
@@ -14,22 +18,20 @@ size_t stride_of(int argument_count) {
 }  // namespace
 
 Window::Window(int64_t size, int argument_count)
-    : mask_(static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(size))) - 1),
-      stride_bytes_(stride_of(argument_count)),
-      memory_(static_cast<size_t>(capacity() + 1) * stride_bytes_) {}
+    : mask_(capacity_of(size) - 1), stride_bytes_(stride_of(argument_count)),
+      memory_(static_cast<size_t>(capacity()) + 1, stride_bytes_) {}
 
-void Window::open(Task &task) {
-    auto offset = reinterpret_cast<char *>(&task) - memory_.data();
-    task.index = static_cast<uint32_t>(static_cast<size_t>(offset) / stride_bytes_);
+bool Window::fits(int64_t size, int argument_count) const {
+    return capacity() == capacity_of(size) && stride_bytes_ == stride_of(argument_count);
+}
+
+void Window::free_extra(Task &task) {
     while (task.extra_links != 0) {
         uint32_t number = task.extra_links;
         task.extra_links = extra(number).sibling;
         extra(number).sibling = free_extra_;
         free_extra_ = number;
     }
-    task.mark = 0;
-    task.pending.store(submitter_share, std::memory_order_relaxed);
-    task.successors.store(list_end, std::memory_order_relaxed);
 }
 
 uint32_t Window::take_extra(Task &after) {
@@ -51,32 +53,6 @@ uint32_t Window::take_extra(Task &after) {
     extra(number).sibling = after.extra_links;
     after.extra_links = number;
     return number;
-}
-
-void Window::link(Task &before, Task &after, uint32_t &links) {
-    uint32_t head = before.successors.load(std::memory_order_acquire);
-    if (head == closed) {
-        return;
-    }
-    uint32_t id = 0;
-    uint32_t *next = nullptr;
-    if (links < Task::link_count) {
-        id = first_link + (after.index << links_per_slot_log2) + links;
-        next = &after.links[links];
-    } else {
-        uint32_t number = take_extra(after);
-        id = number | extra_bit;
-        next = &extra(number).next;
-    }
-    do {
-        if (head == closed) {
-            // An extra link taken for nothing stays with its task until the slot is used again.
-            return;
-        }
-        *next = head;
-    } while (!before.successors.compare_exchange_weak(head, id, std::memory_order_release,
-                                                      std::memory_order_acquire));
-    links++;
 }
 
 }  // namespace pto::wsp::runtime

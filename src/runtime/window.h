@@ -44,27 +44,66 @@ static_assert(sizeof(Task) == 64);
 /// - `pending` starts at the submitter's share, which is larger than any number of links; when all
 ///   links are made the submitter replaces its share by their number. Whoever takes it to zero
 ///   makes the task ready. One who finds it at 1 holds the last count and need not write it.
+/// - The tasks of one step of the submitter stay private until its end: a task that waits only for
+///   tasks of the same step is linked by plain stores. They are published with the tasks that lead
+///   to them, whose shares (release) or places in queues come last.
 class Window {
 public:
     /// std::bad_alloc when there is no memory. Takes it from the system only when first touched.
     Window(int64_t size, int argument_count);
 
     int64_t capacity() const { return mask_ + 1; }
+    size_t bytes() const { return static_cast<size_t>(capacity()) * stride_bytes_; }
+    /// Whether a window made with these arguments would have the same shape.
+    bool fits(int64_t size, int argument_count) const;
     Task &task(int64_t number) { return slot(static_cast<uint32_t>(number & mask_)); }
     Task &submitter() { return slot(static_cast<uint32_t>(capacity())); }
 
     static bool ended(const Task &task) {
         return task.successors.load(std::memory_order_acquire) == closed;
     }
-    /// True while nothing waits for a task that has not ended.
+    /// True while nothing waits for a task that has not ended; acquires the effects of one that
+    /// has.
     static bool is_last(const Task &task) {
-        return task.successors.load(std::memory_order_relaxed) == list_end;
+        return task.successors.load(std::memory_order_acquire) == list_end;
     }
 
-    /// Makes a slot ready for a new task with no links. Submitter only, as the next two.
-    void open(Task &task);
+    /// Makes the slot of task `number` ready for it, with no links. Submitter only, as the next
+    /// two.
+    Task &open(int64_t number) {
+        fetch(static_cast<uint32_t>((number + fetch_distance) & mask_));
+        return open_slot(static_cast<uint32_t>(number & mask_));
+    }
+    Task &open_submitter() { return open_slot(static_cast<uint32_t>(capacity())); }
     /// Makes `after` wait for `before`, unless that has ended. `links` counts the links of `after`.
-    void link(Task &before, Task &after, uint32_t &links);
+    void link(Task &before, Task &after, uint32_t &links) {
+        uint32_t head = before.successors.load(std::memory_order_acquire);
+        if (head == closed) {
+            return;
+        }
+        uint32_t id = 0;
+        uint32_t &next = new_link(after, links, id);
+        do {
+            if (head == closed) {
+                // An extra link taken for nothing stays with its task until the slot's next use.
+                return;
+            }
+            next = head;
+        } while (!before.successors.compare_exchange_weak(head, id, std::memory_order_release,
+                                                          std::memory_order_acquire));
+        links++;
+    }
+    /// The same when no other thread can reach `before` yet.
+    void link_private(Task &before, Task &after, uint32_t &links) {
+        uint32_t id = 0;
+        new_link(after, links, id) = before.successors.load(std::memory_order_relaxed);
+        before.successors.store(id, std::memory_order_relaxed);
+        links++;
+    }
+    /// Gives up the submitter's share of a task that no other thread can reach yet.
+    static void release_private(Task &task, uint32_t links) {
+        task.pending.store(static_cast<int32_t>(links), std::memory_order_relaxed);
+    }
     /// Gives up the submitter's share; true when `task` waits for nothing any more.
     static bool release(Task &task, uint32_t links) {
         auto share = static_cast<int32_t>(links) - submitter_share;
@@ -93,6 +132,7 @@ private:
     static constexpr uint32_t links_per_slot_log2 = 3;
     static constexpr int32_t submitter_share = int32_t(1) << 30;
     static constexpr uint32_t first_chunk_log2 = 10;
+    static constexpr int64_t fetch_distance = 8;
 
     /// A link of a task that has more than Task::link_count.
     struct ExtraLink {
@@ -113,6 +153,32 @@ private:
         uint32_t first = ((uint32_t(1) << chunk) - 1) << first_chunk_log2;
         return extra_[chunk][number - first];
     }
+    /// Where link number `links` of `after` keeps what follows it; `id` becomes its name.
+    uint32_t &new_link(Task &after, uint32_t links, uint32_t &id) {
+        if (links < Task::link_count) {
+            id = first_link + (after.index << links_per_slot_log2) + links;
+            return after.links[links];
+        }
+        uint32_t number = take_extra(after);
+        id = number | extra_bit;
+        return extra(number).next;
+    }
+    /// Slots are used in order, and the cores that used this one last may be others.
+    void fetch(uint32_t index) {
+        char *address = memory_.data() + size_t(index) * stride_bytes_;
+        __builtin_prefetch(address, 1);
+        __builtin_prefetch(address + sizeof(Task), 1);
+    }
+    Task &open_slot(uint32_t index) {
+        Task &task = slot(index);
+        if (task.extra_links != 0) {
+            free_extra(task);
+        }
+        task.index = index;
+        task.pending.store(submitter_share, std::memory_order_relaxed);
+        task.successors.store(list_end, std::memory_order_relaxed);
+        return task;
+    }
     Link follow(uint32_t id) {
         if ((id & extra_bit) != 0) {
             ExtraLink &link = extra(id & ~extra_bit);
@@ -123,6 +189,7 @@ private:
         return {&after, after.links[place & ((1U << links_per_slot_log2) - 1)]};
     }
     uint32_t take_extra(Task &after);
+    void free_extra(Task &task);
 
     int64_t mask_;
     size_t stride_bytes_;

@@ -1,37 +1,36 @@
 #pragma once
 
+#include <sys/mman.h>
+
 #include <cstddef>
-#include <cstdint>
-#include <cstdlib>
-#include <memory>
 #include <new>
 
 namespace pto::wsp::runtime {
 
-/// Memory of zeros, 64-byte aligned. Large sizes come from the system page by page as they are
-/// touched. For types of which all zeros is a valid value and which need no destructor.
+/// Memory of zeros, aligned to a page. The system supplies pages as they are touched. For types of
+/// which all zeros is a valid value and which need no destructor.
 class Zeroed {
 public:
-    /// std::bad_alloc when there is not enough.
-    explicit Zeroed(size_t bytes) : memory_(std::calloc(bytes + alignment, 1)) {
-        if (memory_ == nullptr) {
+    /// `count` elements of `size` bytes; std::bad_alloc when there is not enough memory.
+    Zeroed(size_t count, size_t size) {
+        // One more byte, because nothing cannot be mapped.
+        if (__builtin_mul_overflow(count, size, &bytes_) || ++bytes_ == 0) {
             throw std::bad_alloc();
         }
-        auto address = reinterpret_cast<uintptr_t>(memory_.get());
-        size_t skip = (alignment - address % alignment) % alignment;
-        data_ = static_cast<char *>(memory_.get()) + skip;
+        data_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (data_ == MAP_FAILED) {
+            throw std::bad_alloc();
+        }
     }
+    ~Zeroed() { munmap(data_, bytes_); }
+    Zeroed(const Zeroed &) = delete;
+    Zeroed &operator=(const Zeroed &) = delete;
 
-    char *data() const { return data_; }
+    char *data() const { return static_cast<char *>(data_); }
 
 private:
-    static constexpr size_t alignment = 64;
-    struct Free {
-        void operator()(void *memory) const { std::free(memory); }
-    };
-
-    std::unique_ptr<void, Free> memory_;
-    char *data_;
+    size_t bytes_ = 0;
+    void *data_ = nullptr;
 };
 
 }  // namespace pto::wsp::runtime

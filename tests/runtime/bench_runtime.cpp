@@ -1,12 +1,14 @@
 /// Times of the task runtime, per task: `bench_runtime [workers]`. Prints medians.
 
+#include <sched.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "pto/wsp/runtime/executor.h"
@@ -103,8 +105,34 @@ Access on_grid(int grid, bool writes) {
     return {grid, !writes, writes, {}};
 }
 
+abi::Status bind_to_core(const int64_t *slots) {
+    cpu_set_t cores;
+    CPU_ZERO(&cores);
+    CPU_SET(static_cast<size_t>(slots[0]), &cores);
+    return sched_setaffinity(0, sizeof cores, &cores);
+}
+
+abi::Status expand_bindings(int64_t *frame, void *graph, const int64_t *bindings, int32_t budget) {
+    for (; budget > 0 && frame[0] < bindings[0]; budget--, frame[0]++) {
+        pto_wsp_submit(graph, 0, frame, nullptr, static_cast<int32_t>(frame[0]));
+    }
+    frame[0] = frame[0] == bindings[0] ? -1 : frame[0];
+    return 0;
+}
+
+/// Else the system moves workers around, and figures do not repeat on a busy machine.
+void bind_workers(Executor &executor) {
+    DynamicGraph graph;
+    graph.expand = &expand_bindings;
+    graph.sites.push_back({"bind", &bind_to_core, 1, {}, {}});
+    executor.start(std::make_shared<const Plan>(graph), {executor.workers()})->wait({});
+}
+
 void bench(int workers) {
     Executor executor(workers);
+    if (workers <= static_cast<int>(std::thread::hardware_concurrency())) {
+        bind_workers(executor);
+    }
     std::printf("%s, %d worker%s\n%-34s %9s %9s\n", cpu_name().c_str(), workers,
                 workers == 1 ? "" : "s", "", "median", "least");
 

@@ -32,24 +32,28 @@ using ExpandFn = Status (*)(int64_t *frame, void *graph, const int64_t *bindings
 
 }  // namespace pto::wsp::abi
 
+/// Generated code finds these by name, also when they are inside a shared library.
+#define PTO_WSP_ABI [[gnu::visibility("default")]]
+
 extern "C" {
 
 /// Submits the next task in program order: `site` is its index in `runtime::DynamicGraph::sites`,
 /// `slots` its arguments (copied), `cells` for each access of the site the linear index of the
 /// first cell in the access's grid (copied), `worker` the worker it is pinned to (taken modulo the
 /// number of workers) or -1.
-void pto_wsp_submit(void *graph, int32_t site, const int64_t *slots, const int64_t *cells,
-                    int32_t worker);
+PTO_WSP_ABI void pto_wsp_submit(void *graph, int32_t site, const int64_t *slots,
+                                const int64_t *cells, int32_t worker);
 
 /// Scratch memory of a kernel, 64-byte aligned, from the calling thread's arena. Under Halide's
 /// names, because its generated code calls them; `user_context` is ignored. Never returns null:
-/// when memory is exhausted the task ends with an error.
-void *halide_malloc(void *user_context, size_t bytes);
-void halide_free(void *user_context, void *memory);
+/// when memory is exhausted the task ends with an error, and outside of a task the process.
+PTO_WSP_ABI void *halide_malloc(void *user_context, size_t bytes);
+PTO_WSP_ABI void halide_free(void *user_context, void *memory);
 /// Copies a tile of elements of `element_bytes`, whose strides are in elements, to rows without
 /// gaps. A call that optimisers cannot see into, so that what follows never reads the original.
-void pto_wsp_copy_tile(void *to, const void *from, int64_t rows, int64_t columns,
-                       int64_t row_stride, int64_t column_stride, int64_t element_bytes);
+PTO_WSP_ABI void pto_wsp_copy_tile(void *to, const void *from, int64_t rows, int64_t columns,
+                                   int64_t row_stride, int64_t column_stride,
+                                   int64_t element_bytes);
 /// Ends the task with an error text.
-void halide_error(void *user_context, const char *text);
+PTO_WSP_ABI void halide_error(void *user_context, const char *text);
 }

@@ -66,10 +66,13 @@ using Plan = std::variant<std::vector<Phase>, DynamicGraph>;
 
 /// What one run of a program did.
 struct RunStats {
-    int64_t tasks = 0;           ///< kernels run (joins do not count)
-    int64_t parallel_tasks = 0;  ///< of these, run while at least one other task was running
-    double execute_ms = 0;       ///< from start to the end of the last task
-    int64_t steals = 0;
+    int64_t tasks = 0;  ///< kernels run (joins do not count)
+    /// Of these, run while at least one other task was running, of this run or another. Counted
+    /// without cost per task: a chunk of a static loop counts as a whole, and a worker that goes
+    /// from one task at once to the next counts as running in between.
+    int64_t parallel_tasks = 0;
+    double execute_ms = 0;  ///< from start to the end of the last task
+    int64_t steals = 0;     ///< times that a worker took work from another's deque
 };
 
 /// One run of a plan.
@@ -84,15 +87,18 @@ public:
     /// Tasks that had not started when a task failed do not run.
     virtual void rethrow() const = 0;
     virtual RunStats stats() const = 0;
-    /// Asks tasks that have not started not to start.
+    /// Asks tasks that have not started not to start. Not an error by itself.
     virtual void cancel() = 0;
 };
 
 /// Workers with work-stealing deques (Chase and Lev 2005; memory orders after Le et al. 2013).
-/// Threads belong to it alone; kernels are serial inside a task.
+/// Threads belong to it alone; kernels are serial inside a task. They block signals, which are for
+/// the user's threads. Threads do not survive a fork: in the child `shared()` is a new executor,
+/// and `start` of one that was made before is an ExecutionError.
 class Executor {
 public:
-    /// Starts `workers` threads; 0 takes `env::workers()`.
+    /// Starts `workers` threads, 1...1024; 0 takes `env::workers()`. ExecutionError for another
+    /// number or when a thread cannot be started.
     explicit Executor(int workers = 0);
     /// Finishes what was started, then ends the threads.
     ~Executor();
@@ -100,12 +106,14 @@ public:
     Executor &operator=(const Executor &) = delete;
 
     int workers() const;
-    /// Returns at once. `plan` and `bindings` are kept alive until the end of the run; several runs
-    /// may be in flight.
+    /// Returns at once; from any thread. `plan` and `bindings` are kept alive until the end of the
+    /// run, and the last reference to the plan may be dropped by a worker; several runs may be in
+    /// flight. InternalError when a dynamic graph is not consistent.
     std::shared_ptr<Execution> start(std::shared_ptr<const Plan> plan,
                                      std::vector<int64_t> bindings);
 
-    /// The process's executor, started at first use.
+    /// The process's executor, started at first use. Never destroyed: threads may still be in a
+    /// task when the process ends.
     static Executor &shared();
 
 private:

@@ -1,0 +1,84 @@
+#include "runtime/prepared_graph.h"
+
+#include <algorithm>
+#include <string>
+
+namespace pto::wsp::runtime {
+
+namespace {
+
+constexpr int largest_window = 1 << 24;
+
+InternalError inconsistent(const std::string &text) {
+    return {"task graph", text};
+}
+
+void check(const DynamicGraph &graph) {
+    if (graph.expand == nullptr) {
+        throw inconsistent("the graph has no expander");
+    }
+    if (graph.frame_words < 1) {
+        throw inconsistent("the expander's frame has " + std::to_string(graph.frame_words) +
+                           " words, expected at least 1");
+    }
+    if (graph.window < 1 || graph.window > largest_window) {
+        throw inconsistent("the window holds " + std::to_string(graph.window) +
+                           " tasks, expected 1..." + std::to_string(largest_window));
+    }
+    for (int64_t cells : graph.grids) {
+        if (cells < 0) {
+            throw inconsistent("a grid has " + std::to_string(cells) +
+                               " cells, expected at least 0");
+        }
+    }
+    auto grids = static_cast<int>(graph.grids.size());
+    for (const TaskSite &site : graph.sites) {
+        for (const Access &access : site.accesses) {
+            if (access.grid < 0 || access.grid >= grids) {
+                throw inconsistent("an access of kernel " + site.name + " is in grid " +
+                                   std::to_string(access.grid) + " of " + std::to_string(grids));
+            }
+        }
+    }
+}
+
+PreparedAccess prepare(const Access &access, int64_t grid_begin, int64_t grid_cells) {
+    PreparedAccess prepared{};
+    prepared.grid_begin = grid_begin;
+    prepared.highest = grid_cells - 1;
+    prepared.box = &access.box;
+    prepared.writes = access.writes;
+    prepared.single = access.box.empty();
+    prepared.empty = !access.reads && !access.writes;
+    for (const Access::Extent &extent : access.box) {
+        int64_t reach = (extent.count - 1) * extent.stride;
+        prepared.lowest -= std::min<int64_t>(reach, 0);
+        prepared.highest -= std::max<int64_t>(reach, 0);
+        prepared.empty = prepared.empty || extent.count <= 0;
+    }
+    return prepared;
+}
+
+}  // namespace
+
+PreparedGraph::PreparedGraph(const DynamicGraph &graph) {
+    check(graph);
+    std::vector<int64_t> grid_begins;
+    for (int64_t cells : graph.grids) {
+        grid_begins.push_back(cell_count);
+        cell_count += cells;
+    }
+    for (const TaskSite &site : graph.sites) {
+        PreparedSite prepared{site.function, site.slot_count,
+                              static_cast<uint32_t>(accesses.size()), 0};
+        for (const Access &access : site.accesses) {
+            auto grid = static_cast<size_t>(access.grid);
+            accesses.push_back(prepare(access, grid_begins[grid], graph.grids[grid]));
+        }
+        prepared.last_access = static_cast<uint32_t>(accesses.size());
+        sites.push_back(prepared);
+        most_slots = std::max(most_slots, site.slot_count);
+    }
+}
+
+}  // namespace pto::wsp::runtime

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "runtime/cells.h"
+#include "runtime/window.h"
+
+namespace pto::wsp::runtime {
+
+/// The memory by which tasks of a dynamic graph are tracked. Task numbers go on from run to run, so
+/// that what an earlier run left in windows and cells counts as ended and nothing is cleared.
+struct Tracking {
+    Tracking(int64_t window_size, int argument_count, int64_t cell_count)
+        : window(window_size, argument_count), cells(cell_count) {}
+
+    /// A task of the current step that becomes visible at its end.
+    struct Held {
+        Task *task;
+        uint32_t links;  ///< to tasks that it waits for; 0: it is ready
+    };
+
+    Window window;
+    Cells cells;
+    std::vector<Held> held;  ///< those of the step that do not wait for the step's own tasks alone
+    int64_t next = 1;        ///< number of the next task
+    int64_t step_begin = 1;  ///< number of the first task of the current step
+    int64_t oldest = 1;      ///< all tasks before have ended
+};
+
+/// The next task of a run while it is being submitted.
+class Submission {
+public:
+    explicit Submission(Tracking &tracking)
+        : tracking_(tracking), number_(tracking.next), oldest_(tracking.oldest),
+          task_(tracking.window.open(number_)) {
+        // Of no task that is linked later, and never that of this one as a successor.
+        task_.mark = static_cast<uint32_t>(number_);
+    }
+
+    Task &task() const { return task_; }
+
+    /// The task reads or writes `cell`: it waits for whom it has to. std::bad_alloc.
+    void touch(int64_t cell, bool writes) {
+        auto after = [this](int64_t before) {
+            // Neither what has ended nor the task itself.
+            if (static_cast<uint64_t>(before - oldest_) <
+                static_cast<uint64_t>(number_ - oldest_)) {
+                wait_for(before);
+            }
+        };
+        if (writes) {
+            tracking_.cells.write(cell, number_, after);
+        } else {
+            tracking_.cells.read(cell, number_, oldest_ - 1, after);
+        }
+    }
+
+    /// The task is complete; it becomes visible to others at the end of the step.
+    void finish() {
+        tracking_.next++;
+        if (outside_ || links_ == 0) {
+            tracking_.held.push_back({&task_, links_});
+        } else {
+            Window::release_private(task_, links_);
+        }
+    }
+
+private:
+    void wait_for(int64_t before);
+
+    Tracking &tracking_;
+    int64_t number_;
+    int64_t oldest_;
+    Task &task_;
+    uint32_t links_ = 0;
+    bool outside_ = false;  ///< waits for a task of an earlier step
+};
+
+/// Keeps the memory of a few ended runs for the next ones, which spares them its page faults.
+class TrackingPool {
+public:
+    /// std::bad_alloc when there is no memory.
+    std::unique_ptr<Tracking> take(int64_t window_size, int argument_count, int64_t cell_count);
+    /// Takes back the memory of a run all tasks of which have ended.
+    void put(std::unique_ptr<Tracking> tracking);
+
+private:
+    std::mutex mutex_;
+    std::vector<std::unique_ptr<Tracking>> kept_;  ///< the one used last at the end
+};
+
+}  // namespace pto::wsp::runtime
