@@ -419,7 +419,9 @@ void Partitioner::list_funcs(const Region &region) {
                                                         : FuncRole::Pure;
             main = add(name, role, static_cast<int>(n), type);
             if (role == FuncRole::Reduction) {
-                result_.funcs[main].reduction = program_.type(each.operands[0]).columns;
+                // One column is no loop.
+                const Affine &columns = program_.type(each.operands[0]).columns;
+                result_.funcs[main].reduction = columns == Affine(1) ? Affine(0) : columns;
                 if (looks_for_nan(each)) {
                     size_t probe = add(name + ".nan", FuncRole::Probe, static_cast<int>(n), type);
                     result_.funcs[probe].reduction = result_.funcs[main].reduction;
