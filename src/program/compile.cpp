@@ -253,6 +253,9 @@ Program compile(const workload::Workload &workload, const CompileOptions &option
         throw CompileError(at, fmt::format("unknown target '{}'", options.target), {},
                            "targets: cpu, cpu_sim");
     }
+    if (!workload.type_errors.empty()) {
+        throw TypeCheckError(workload.type_errors.front());
+    }
     auto impl = std::make_shared<Program::Impl>();
     impl->workload = workload;
     impl->options = options;

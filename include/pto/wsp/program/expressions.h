@@ -1,0 +1,80 @@
+#pragma once
+
+#include <concepts>
+#include <string>
+#include <type_traits>
+
+#include "pto/wsp/core/affine.h"
+#include "pto/wsp/core/scalar_expr.h"
+
+namespace pto::wsp {
+
+/// A loop variable, or an affine expression of some: `b`, `i + 1`, `2 * i`.
+using AxisVar = Affine;
+
+/// A size that is known when the program runs; dims of tiles are affine expressions of Symbols.
+class Symbol : public Affine {
+public:
+    explicit Symbol(const std::string &name) : Affine(Affine::variable(name)) {}
+};
+
+/// An integer that is no truth value.
+template <class T>
+concept IntegerLike = std::integral<T> && !std::same_as<T, bool>;
+/// What scalar expressions are made of beside integers.
+template <class T>
+concept ExpressionLike = std::derived_from<T, Affine> || std::same_as<T, ScalarExpr>;
+/// Operands of an operator of expressions; one of the two is no integer.
+template <class A, class B>
+concept ExpressionOperands = (ExpressionLike<A> || IntegerLike<A>)&&(
+    ExpressionLike<B> || IntegerLike<B>)&&(ExpressionLike<A> || ExpressionLike<B>);
+/// Operands of `+`, `-` and `*` whose result is not affine.
+template <class A, class B>
+concept ScalarOperands = ExpressionOperands<A, B> &&
+    (std::same_as<A, ScalarExpr> || std::same_as<B, ScalarExpr>);
+
+/// A run-time expression of an integer, of loop variables, or the expression itself.
+template <class T>
+requires(ExpressionLike<T> || IntegerLike<T>) ScalarExpr as_expr(const T &value) {
+    if constexpr (std::derived_from<T, Affine>) {
+        return ScalarExpr::from(value);
+    } else {
+        return ScalarExpr(value);
+    }
+}
+
+/// The loop variable called `name`, in keys of `dispatch` and `stream_by`.
+inline ScalarExpr axis(const std::string &name) {
+    return ScalarExpr::variable(name);
+}
+
+/// Affine with the integer on the left.
+template <IntegerLike T> Affine operator*(T factor, const Affine &value) {
+    return value * static_cast<int64_t>(factor);
+}
+template <IntegerLike T> Affine operator+(T constant, const Affine &value) {
+    return value + Affine(static_cast<int64_t>(constant));
+}
+template <IntegerLike T> Affine operator-(T constant, const Affine &value) {
+    return Affine(static_cast<int64_t>(constant)) - value;
+}
+
+#define PTO_WSP_EXPRESSION(function, operands, op)                                                 \
+    template <class A, class B>                                                                    \
+    requires(operands<A, B>) ScalarExpr function(const A &a, const B &b) {                         \
+        return ScalarExpr::make(ScalarExpr::Op::op, {as_expr(a), as_expr(b)});                     \
+    }
+
+PTO_WSP_EXPRESSION(operator+, ScalarOperands, Add)
+PTO_WSP_EXPRESSION(operator-, ScalarOperands, Sub)
+PTO_WSP_EXPRESSION(operator*, ScalarOperands, Mul)
+/// The remainder, which has the sign of `b`, as in Python.
+PTO_WSP_EXPRESSION(operator%, ExpressionOperands, Mod)
+/// The quotient, rounded towards minus infinity.
+PTO_WSP_EXPRESSION(floordiv, ExpressionOperands, FloorDiv)
+PTO_WSP_EXPRESSION(min, ExpressionOperands, Min)
+PTO_WSP_EXPRESSION(max, ExpressionOperands, Max)
+
+#undef PTO_WSP_EXPRESSION
+
+}  // namespace pto::wsp
