@@ -8,6 +8,15 @@ namespace pto::wsp::lower {
 
 using Halide::Expr;
 
+Expr choose(const Expr &condition, const Expr &yes, const Expr &no) {
+    if (!yes.type().is_float()) {
+        return Halide::select(condition, yes, no);
+    }
+    Halide::Type bits = yes.type().with_code(Halide::Type::Int);
+    return Halide::reinterpret(yes.type(), Halide::select(condition, Halide::reinterpret(bits, yes),
+                                                          Halide::reinterpret(bits, no)));
+}
+
 namespace {
 
 Expr f32(double value) {
@@ -43,6 +52,8 @@ constexpr double ln2 = 0.6931471805599453;
 /// ln 2 = ln2_high + ln2_low; ln2_high has 15 significant bits, so n * ln2_high is exact.
 constexpr double ln2_high = 0.693145751953125;
 constexpr double ln2_low = 1.428606820309417e-06;
+/// ln 2^-126, where e^x leaves the normal numbers.
+constexpr double least_normal_log = -87.33654022;
 /// Adding it rounds a float to an integer, which then stands in the low bits.
 constexpr double round_bias = 12582912.0;
 
@@ -62,11 +73,12 @@ constexpr std::array exp_degree_5{
 
 Expr exp_f32(const Expr &x) {
     // Written as selects so that a NaN goes through.
-    Expr low = Halide::strict_float(Halide::select(x < f32(-104.0), f32(-104.0), x));
-    Expr t = Halide::strict_float(Halide::select(low > f32(89.0), f32(89.0), low));
+    Expr low = choose(Halide::strict_float(x < f32(-104.0)), f32(-104.0), x);
+    Expr t = choose(Halide::strict_float(low > f32(89.0)), f32(89.0), low);
     Expr biased = Halide::strict_float(t * f32(log2_e) + f32(round_bias));
     Expr n = Halide::strict_float(biased - f32(round_bias));
-    Expr r = (t - n * f32(ln2_high)) - n * f32(ln2_low);
+    // Strict, or the two parts of ln 2 would be added into one again.
+    Expr r = Halide::strict_float((t - n * f32(ln2_high)) - n * f32(ln2_low));
     Expr whole = bits(biased) - bits(f32(round_bias));
     Expr half = whole >> 1;
     Expr first = from_bits((half + 127) << 23);
@@ -82,12 +94,12 @@ Expr exp_nonpositive_f32(const Expr &x) {
     Expr r = x - n * f32(ln2);
     Expr scale = from_bits(bits(biased) << 23);
     Expr value = polynomial(r, exp_degree_5) * scale;
-    return Halide::select(Halide::strict_float(x < f32(-87.33)), f32(0.0), value);
+    return choose(Halide::strict_float(x < f32(least_normal_log)), f32(0.0), value);
 }
 
 Expr log_f32(const Expr &x) {
     Expr tiny = Halide::strict_float(x < f32(std::numeric_limits<float>::min()));
-    Expr scaled = Halide::select(tiny, Halide::strict_float(x * f32(8388608.0)), x);
+    Expr scaled = choose(tiny, Halide::strict_float(x * f32(8388608.0)), x);
     Expr offset = bits(scaled) - bits(f32(0.70710678118));
     Expr exponent = offset >> 23;
     Expr m = from_bits(bits(scaled) - (exponent << 23)) - 1.0f;
@@ -99,11 +111,10 @@ Expr log_f32(const Expr &x) {
     Expr y = p * m * m2 + e * f32(-2.12194440e-4) - 0.5f * m2;
     Expr value = m + y + e * f32(0.693359375);
     float infinity = std::numeric_limits<float>::infinity();
-    Expr special = Halide::strict_float(
-        Halide::select(x == 0.0f, Expr(-infinity),
-                       Halide::select(x == Expr(infinity), Expr(infinity),
-                                      Expr(std::numeric_limits<float>::quiet_NaN()))));
-    return Halide::select(Halide::strict_float(x > 0.0f && x < Expr(infinity)), value, special);
+    Expr special = choose(Halide::strict_float(x == 0.0f), Expr(-infinity),
+                          choose(Halide::strict_float(x == Expr(infinity)), Expr(infinity),
+                                 Expr(std::numeric_limits<float>::quiet_NaN())));
+    return choose(Halide::strict_float(x > 0.0f && x < Expr(infinity)), value, special);
 }
 
 Expr tanh_f32(const Expr &x) {
@@ -115,7 +126,13 @@ Expr tanh_f32(const Expr &x) {
                                           1.33314422036e-1, -3.33332819422e-1});
     Expr large = 1.0f - 2.0f / (exp_f32(2.0f * magnitude) + 1.0f);
     Expr signed_large = from_bits(bits(large) | (bits(x) & Expr(INT32_MIN)));
-    return Halide::select(Halide::strict_float(magnitude < 0.625f), small, signed_large);
+    return choose(Halide::strict_float(magnitude < 0.625f), small, signed_large);
+}
+
+Expr sigmoid_f32(const Expr &x) {
+    Expr power = exp_f32(-Halide::abs(x));
+    Expr above = choose(Halide::strict_float(x < 0.0f), power, f32(1.0));
+    return Halide::strict_float(above / (1.0f + power));
 }
 
 }  // namespace pto::wsp::lower

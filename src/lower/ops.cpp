@@ -65,11 +65,16 @@ Expr common(const Definition &d, const std::vector<Expr> &x, size_t i) {
 }
 
 Expr maximum(const Expr &a, const Expr &b) {
-    return is_f(a) ? Halide::select(Halide::is_nan(a) || strict(a > b), a, b) : Halide::max(a, b);
+    return is_f(a) ? choose(Halide::is_nan(a) || strict(a > b), a, b) : Halide::max(a, b);
 }
 
 Expr minimum(const Expr &a, const Expr &b) {
-    return is_f(a) ? Halide::select(Halide::is_nan(a) || strict(a < b), a, b) : Halide::min(a, b);
+    return is_f(a) ? choose(Halide::is_nan(a) || strict(a < b), a, b) : Halide::min(a, b);
+}
+
+/// a <= b. The x86 backend turns that into !(b < a), which holds for NaN.
+Expr at_most(const Expr &a, const Expr &b) {
+    return is_f(a) ? strict(a < b) || strict(a == b) : a <= b;
 }
 
 /// a / b as IEEE has it, without making the operands' own arithmetic strict.
@@ -116,16 +121,16 @@ PTO_WSP_ELEMENT(Log, log_f32(x[0]))
 PTO_WSP_ELEMENT(Sqrt, strict(Halide::sqrt(x[0])))
 PTO_WSP_ELEMENT(Rsqrt, strict(1.0f / Halide::sqrt(x[0])))
 PTO_WSP_ELEMENT(Tanh, tanh_f32(x[0]))
-PTO_WSP_ELEMENT(Sigmoid, divided(1.0f, 1.0f + exp_f32(-x[0])))
-PTO_WSP_ELEMENT(Silu, divided(x[0], 1.0f + exp_f32(-x[0])))
+PTO_WSP_ELEMENT(Sigmoid, sigmoid_f32(x[0]))
+PTO_WSP_ELEMENT(Silu, strict(x[0] * sigmoid_f32(x[0])))
 PTO_WSP_ELEMENT(Relu, maximum(x[0], Halide::cast(x[0].type(), 0)))
 PTO_WSP_ELEMENT(Cast, converted(d.operand_types[0].dtype, d.type.dtype, x[0]))
-PTO_WSP_ELEMENT(Where, Halide::select(x[0], converted(d.operand_types[1].dtype, d.type.dtype, x[1]),
-                                      converted(d.operand_types[2].dtype, d.type.dtype, x[2])))
+PTO_WSP_ELEMENT(Where, choose(x[0], converted(d.operand_types[1].dtype, d.type.dtype, x[1]),
+                              converted(d.operand_types[2].dtype, d.type.dtype, x[2])))
 PTO_WSP_ELEMENT(Lt, strict(common(d, x, 0) < common(d, x, 1)))
-PTO_WSP_ELEMENT(Le, strict(common(d, x, 0) <= common(d, x, 1)))
+PTO_WSP_ELEMENT(Le, at_most(common(d, x, 0), common(d, x, 1)))
 PTO_WSP_ELEMENT(Gt, strict(common(d, x, 0) > common(d, x, 1)))
-PTO_WSP_ELEMENT(Ge, strict(common(d, x, 0) >= common(d, x, 1)))
+PTO_WSP_ELEMENT(Ge, at_most(common(d, x, 1), common(d, x, 0)))
 PTO_WSP_ELEMENT(Eq, strict(common(d, x, 0) == common(d, x, 1)))
 PTO_WSP_ELEMENT(Ne, !strict(common(d, x, 0) == common(d, x, 1)))
 PTO_WSP_ELEMENT(Broadcast, x[0])
@@ -136,8 +141,8 @@ template <> struct Lowering<Op::CausalMask> {
     static void define(Definition &d) {
         d.elementwise([&d](const std::vector<Expr> &x) -> Expr {
             Expr offset = x.size() > 1 ? x[1] : Expr(0);
-            return Halide::select(d.column <= d.row + offset, x[0],
-                                  Expr(-std::numeric_limits<float>::infinity()));
+            return choose(d.column <= d.row + offset, x[0],
+                          Expr(-std::numeric_limits<float>::infinity()));
         });
     }
 };
@@ -146,11 +151,17 @@ template <> struct Lowering<Op::CausalMask> {
 void reduce(Definition &d, const std::string &suffix, const Expr &initial,
             const std::function<Expr(Expr sum, Expr x)> &step,
             const std::function<Expr(Expr x)> &prepare = nullptr) {
-    Halide::RDom k(0, d.symbols(d.operand_types[0].columns), halide_name(d.name + suffix + ".k"));
     Halide::Func f = d.make(suffix);
-    f(d.column, d.row) = initial;
-    Expr x = d.operands[0].at(d.row, k.x);
-    f(d.column, d.row) = step(f(d.column, d.row), prepare ? prepare(x) : x);
+    if (d.operands[0].one_column) {
+        Expr x = d.operands[0].at(d.row, 0);
+        f(d.column, d.row) = step(initial, prepare ? prepare(x) : x);
+    } else {
+        Halide::RDom k(0, d.symbols(d.operand_types[0].columns),
+                       halide_name(d.name + suffix + ".k"));
+        f(d.column, d.row) = initial;
+        Expr x = d.operands[0].at(d.row, k.x);
+        f(d.column, d.row) = step(f(d.column, d.row), prepare ? prepare(x) : x);
+    }
     if (suffix.empty()) {
         d.result.func = f;
     }
@@ -182,8 +193,7 @@ void define_extreme(Definition &d, float worst, int32_t worst_integer,
         [](Expr x) { return Halide::select(Halide::is_nan(x), Expr(1), Expr(0)); });
     Halide::Func nan = d.funcs.at(d.name + ".nan");
     d.result.finish = [nan](Expr value, Expr row) {
-        return Halide::select(nan(0, row) != 0, Expr(std::numeric_limits<float>::quiet_NaN()),
-                              value);
+        return choose(nan(0, row) != 0, Expr(std::numeric_limits<float>::quiet_NaN()), value);
     };
 }
 
@@ -191,11 +201,22 @@ template <> struct Lowering<Op::Rowsum> {
     static void define(Definition &d) { define_sum(d); }
 };
 
+/// sum / count, towards zero, of the bits of a signed sum.
+Expr integer_mean(const Expr &sum, const Expr &count) {
+    Expr negative = (sum >> 31) != Expr(0u);
+    Expr quotient = Halide::select(negative, Expr(0u) - sum, sum) / unsigned_bits(count);
+    return Halide::cast<int32_t>(Halide::select(negative, Expr(0u) - quotient, quotient));
+}
+
 template <> struct Lowering<Op::Rowmean> {
     static void define(Definition &d) {
         define_sum(d);
-        Expr count = Halide::cast<float>(d.symbols(d.operand_types[0].columns));
-        d.result.finish = [count](Expr sum, Expr) { return strict(sum / count); };
+        Expr count = d.symbols(d.operand_types[0].columns);
+        bool integer = is_integer(d.type.dtype);
+        d.result.finish = [count, integer](Expr sum, Expr) {
+            return integer ? integer_mean(sum, Halide::max(count, 1))
+                           : strict(sum / Halide::cast<float>(count));
+        };
     }
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "math.h"
 #include "pto/wsp/support/error.h"
 
 namespace pto::wsp::lower {
@@ -82,6 +83,29 @@ Expr bfloat_bits(const Expr &value) {
     return Halide::cast<uint16_t>(Halide::select(Halide::is_nan(value), quiet, nearest));
 }
 
+// The casts between f32 and f16 promise that there are no NaN and no infinities, also in strict
+// code, so what is not finite takes a way of its own.
+
+Expr half_value(const Expr &half) {
+    Expr bits = Halide::cast<uint32_t>(Halide::reinterpret<uint16_t>(half));
+    Expr special =
+        ((bits & Expr(0x8000u)) << 16) | Expr(0x7f800000u) | ((bits & Expr(0x3ffu)) << 13);
+    return choose((bits & Expr(0x7c00u)) == Expr(0x7c00u), Halide::reinterpret<float>(special),
+                  Halide::cast<float>(half));
+}
+
+/// Round to nearest even; a NaN keeps its sign and becomes quiet.
+Expr half_of(const Expr &value) {
+    Expr bits = Halide::reinterpret<uint32_t>(value);
+    Expr magnitude = bits & Expr(0x7fffffffu);
+    Expr special = ((bits >> 16) & Expr(0x8000u)) |
+                   Halide::select(magnitude > Expr(0x7f800000u), Expr(0x7e00u), Expr(0x7c00u));
+    // From 65520 on the nearest is infinity.
+    return choose(magnitude >= Expr(0x477ff000u),
+                  Halide::reinterpret(Halide::Float(16), Halide::cast<uint16_t>(special)),
+                  Halide::cast(Halide::Float(16), value));
+}
+
 Expr bfloat_value(const Expr &bits) {
     return Halide::reinterpret<float>(Halide::cast<uint32_t>(bits) << 16);
 }
@@ -90,7 +114,7 @@ Expr bfloat_value(const Expr &bits) {
 
 Expr rounded(DType dtype, const Expr &value) {
     if (dtype == DType::F16) {
-        return Halide::cast<float>(Halide::cast(Halide::Float(16), value));
+        return half_value(half_of(value));
     }
     if (dtype == DType::BF16) {
         return bfloat_value(bfloat_bits(value));
@@ -102,12 +126,18 @@ Expr from_memory(DType dtype, const Expr &stored) {
     if (dtype == DType::BF16) {
         return bfloat_value(stored);
     }
+    if (dtype == DType::F16) {
+        return half_value(stored);
+    }
     return stored.type() == inner_type(dtype) ? stored : Halide::cast(inner_type(dtype), stored);
 }
 
 Expr to_memory(DType dtype, const Expr &value) {
     if (dtype == DType::BF16) {
         return bfloat_bits(value);
+    }
+    if (dtype == DType::F16) {
+        return half_of(value);
     }
     return value.type() == memory_type(dtype) ? value : Halide::cast(memory_type(dtype), value);
 }

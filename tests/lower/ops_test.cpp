@@ -1,0 +1,207 @@
+#include "kernel/kernel_builder.h"
+#include "lower/compiled.h"
+
+/// Each operation on each element type, alone, against the reference evaluator.
+namespace pto::wsp::lower {
+namespace {
+
+using kernel::Attributes;
+using kernel::Op;
+using kernel::OpInfo;
+using kernel::OpKind;
+using kernel::TestKernel;
+using kernel::Value;
+
+constexpr std::array compute_dtypes{DType::F32, DType::F16, DType::BF16, DType::I32};
+
+/// Shapes of the operands of one call.
+using Shapes = std::vector<std::pair<int64_t, int64_t>>;
+
+/// The program that applies `op` to loaded inputs; null when the table does not allow the types.
+std::shared_ptr<const kernel::TileProgram> single(Op op, const std::vector<DType> &dtypes,
+                                                  const Shapes &shapes,
+                                                  const Attributes &attributes = {}) {
+    TestKernel k;
+    std::vector<Value> operands;
+    for (size_t i = 0; i < shapes.size(); ++i) {
+        operands.push_back(k.x(shapes[i].first, shapes[i].second, dtypes[i]));
+    }
+    Value result = -1;
+    try {
+        result = k.op(op, operands, attributes);
+    } catch (const TypeCheckError &) {
+        return nullptr;
+    }
+    kernel::TileType type = k.type(result);
+    if (type.dtype == DType::Mask) {
+        Value one = k.b.constant(1, DType::F32);
+        Value zero = k.b.constant(0, DType::F32);
+        result = k.op(Op::Where, {result, one, zero});
+        type = k.type(result);
+    }
+    k.b.store(k.out("y", type.rows, type.columns, type.dtype), result);
+    return k.b.finish();
+}
+
+Tolerance tolerance_of(Op op, DType result) {
+    switch (op) {
+    case Op::Exp:
+    case Op::Log:
+    case Op::Tanh:
+    case Op::Rsqrt:
+    case Op::Sigmoid:
+    case Op::Silu:
+    case Op::Softmax:
+    case Op::Rowsum:
+    case Op::Rowmean:
+    case Op::Matmul: {
+        Tolerance tolerance = reassociated(result);
+        tolerance.absolute = result == DType::F16 ? 1e-7 : 1e-30;
+        return tolerance;
+    }
+    case Op::Maximum:
+    case Op::Minimum:
+    case Op::Rowmax:
+    case Op::Rowmin:
+    case Op::Relu:
+        return same_value();
+    default:
+        return exact();
+    }
+}
+
+void check(Op op, const std::vector<DType> &dtypes, const Shapes &shapes, Data data,
+           const Attributes &attributes = {}) {
+    auto program = single(op, dtypes, shapes, attributes);
+    if (program == nullptr) {
+        return;
+    }
+    SCOPED_TRACE(kernel::name(op));
+    DType result = program->params.back().type.dtype;
+    check_program(program, data, tolerance_of(op, result));
+}
+
+TEST(Ops, ElementwiseOfOneOperand) {
+    for (const OpInfo &row : kernel::ops()) {
+        if (row.kind != OpKind::Elementwise || row.max_arity() != 1 || row.op == Op::Cast) {
+            continue;
+        }
+        for (DType dtype : compute_dtypes) {
+            check(row.op, {dtype}, {{17, 33}}, Data::Awkward);
+        }
+    }
+}
+
+TEST(Ops, ElementwiseOfTwoOperands) {
+    const std::array<Shapes, 4> broadcasts{
+        Shapes{{17, 33}, {17, 33}}, {{17, 1}, {1, 33}}, {{1, 1}, {17, 33}}, {{17, 33}, {17, 1}}};
+    size_t next = 0;
+    for (const OpInfo &row : kernel::ops()) {
+        if (row.kind != OpKind::Elementwise || row.min_arity() != 2 || row.max_arity() != 2) {
+            continue;
+        }
+        for (DType a : compute_dtypes) {
+            for (DType b : {a, compute_dtypes[next % compute_dtypes.size()]}) {
+                check(row.op, {a, b}, broadcasts[next++ % broadcasts.size()], Data::Awkward);
+            }
+        }
+    }
+}
+
+TEST(Ops, CastBetweenAllTypes) {
+    for (DType from : compute_dtypes) {
+        for (DType to : compute_dtypes) {
+            check(Op::Cast, {from}, {{33, 100}}, Data::Awkward,
+                  {{"dtype", std::string(pto::wsp::name(to))}});
+        }
+    }
+}
+
+TEST(Ops, Where) {
+    for (DType dtype : compute_dtypes) {
+        TestKernel k;
+        Value a = k.x(17, 33, dtype);
+        Value b = k.x(1, 33, dtype);
+        Value mask = k.op(Op::Lt, {a, b});
+        k.b.store(k.out("y", 17, 33, dtype), k.op(Op::Where, {mask, b, a}));
+        check_program(k.b.finish(), Data::Awkward, exact());
+    }
+}
+
+TEST(Ops, ReductionsOfOddLengths) {
+    for (Op op : {Op::Rowsum, Op::Rowmean, Op::Rowmax, Op::Rowmin}) {
+        for (DType dtype : compute_dtypes) {
+            check(op, {dtype}, {{3, 100}}, Data::Ordinary);
+        }
+        check(op, {DType::F32}, {{1, 1}}, Data::Ordinary);
+        check(op, {DType::F32}, {{17, 3}}, Data::Ordinary);
+        check(op, {DType::I32}, {{17, 33}}, Data::Awkward);
+    }
+    for (Op op : {Op::Rowmax, Op::Rowmin}) {
+        check(op, {DType::F32}, {{100, 17}}, Data::Awkward);
+        check(op, {DType::F16}, {{64, 3}}, Data::Awkward);
+    }
+}
+
+TEST(Ops, MatmulOfAllTransposes) {
+    for (DType dtype : compute_dtypes) {
+        for (bool a : {false, true}) {
+            for (bool b : {false, true}) {
+                for (bool acc : {false, true}) {
+                    Shapes shapes{a ? std::pair{33, 17} : std::pair{17, 33},
+                                  b ? std::pair{3, 33} : std::pair{33, 3}};
+                    std::vector<DType> types{dtype, dtype};
+                    if (acc) {
+                        shapes.push_back({17, 3});
+                        types.push_back(is_integer(dtype) ? dtype : DType::F32);
+                    }
+                    Attributes flags{{"trans_a", a}, {"trans_b", b}};
+                    // Sums of whole numbers are exact in any order.
+                    auto program = single(Op::Matmul, types, shapes, flags);
+                    ASSERT_NE(program, nullptr) << pto::wsp::name(dtype);
+                    check_program(program, Data::Whole, same_value());
+                }
+            }
+        }
+    }
+}
+
+TEST(Ops, MatmulOfShapesAroundTheRegisterTile) {
+    for (auto [m, n, k] : {std::array{1, 1, 1},
+                           {1, 100, 64},
+                           {100, 1, 3},
+                           {64, 64, 64},
+                           {33, 100, 17},
+                           {100, 33, 100}}) {
+        check(Op::Matmul, {DType::F32, DType::F32}, {{m, k}, {k, n}}, Data::Whole);
+    }
+}
+
+TEST(Ops, ShapesAndIndices) {
+    for (DType dtype : compute_dtypes) {
+        check(Op::Transpose, {dtype}, {{17, 33}}, Data::Awkward);
+        check(Op::Broadcast, {dtype}, {{1, 33}}, Data::Awkward,
+              {{"rows", Affine(17)}, {"columns", Affine(33)}});
+        check(Op::Broadcast, {dtype}, {{17, 1}}, Data::Awkward,
+              {{"rows", Affine(17)}, {"columns", Affine(3)}});
+        check(Op::Softmax, {dtype}, {{17, 33}}, Data::Ordinary);
+        check(Op::CausalMask, {dtype}, {{33, 33}}, Data::Ordinary);
+        check(Op::CausalMask, {dtype, DType::I32}, {{17, 33}, {1, 1}}, Data::Ordinary);
+    }
+    for (Op op : {Op::RowIndex, Op::ColumnIndex}) {
+        check(op, {}, {}, Data::Ordinary, {{"rows", Affine(17)}, {"columns", Affine(33)}});
+    }
+}
+
+TEST(Ops, ConstantsOfAllTypes) {
+    for (DType dtype : compute_dtypes) {
+        TestKernel k;
+        Value x = k.x(3, 17, dtype);
+        Value number = is_integer(dtype) ? k.b.constant(7, dtype) : k.b.constant(0.1, dtype);
+        k.b.store(k.out("y", 3, 17, dtype), k.op(Op::Mul, {x, number}));
+        check_program(k.b.finish(), Data::Awkward, exact());
+    }
+}
+
+}  // namespace
+}  // namespace pto::wsp::lower
