@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <set>
 
@@ -7,6 +8,7 @@
 #include "pto/wsp/backend/cpu/cache.h"
 #include "pto/wsp/backend/cpu/engine_build.h"
 #include "pto/wsp/support/error.h"
+#include "pto/wsp/support/text.h"
 #include "pto/wsp/workload/builder.h"
 
 namespace pto::wsp {
@@ -157,6 +159,25 @@ std::string Program::Impl::key(const std::map<const TaskNode *, std::string> &sy
     return text + summary.str();
 }
 
+namespace {
+
+/// What the errors of an independent loop call it: the kernels that it runs; and its place, that of
+/// the call when there is one only.
+std::pair<std::string, Loc> nest_name(const workload::StaticNest &nest) {
+    std::vector<std::string> names;
+    std::vector<Loc> places;
+    workload::for_each_task(*nest.body, [&](const TaskNode &task, const workload::LoopPath &,
+                                            const workload::Node &node) {
+        if (std::find(names.begin(), names.end(), task.kernel->name) == names.end()) {
+            names.push_back(task.kernel->name);
+        }
+        places.push_back(node.at);
+    });
+    return {join(names), places.size() == 1 ? places.front() : nest.at};
+}
+
+}  // namespace
+
 std::shared_ptr<const runtime::Plan>
 Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols) const {
     if (const auto *phases = std::get_if<std::vector<workload::StaticPhase>>(&summary.plan)) {
@@ -166,8 +187,9 @@ Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols)
             runtime::Phase loops;
             for (const workload::StaticNest &nest : phase) {
                 void *address = object->address(lower::loop_symbol(number++));
+                auto [name, place] = nest_name(nest);
                 loops.push_back({reinterpret_cast<abi::LoopFn>(address), nest.iterations,
-                                 nest.tasks_per_iteration, workload.name, nest.at});
+                                 nest.tasks_per_iteration, std::move(name), std::move(place)});
             }
             result.push_back(std::move(loops));
         }

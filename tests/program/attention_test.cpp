@@ -74,9 +74,9 @@ TEST(Attention, of_all_heads_is_that_of_float64) {
     double worst = 0;
     for (int64_t b = 0; b < batch; ++b) {
         for (int64_t h = 0; h < heads; ++h) {
-            const std::vector<double> expected = attention_in_float64(
-                Q[b][h].span<const float>(), K[b][h].span<const float>(),
-                V[b][h].span<const float>());
+            const std::vector<double> expected =
+                attention_in_float64(Q[b][h].span<const float>(), K[b][h].span<const float>(),
+                                     V[b][h].span<const float>());
             const std::span<const float> got = O[b][h].span<const float>();
             for (size_t i = 0; i < expected.size(); ++i) {
                 worst = std::max(worst, std::abs(expected[i] - got[i]));

@@ -1,0 +1,204 @@
+#include <stdexcept>
+
+#include "program/samples.h"
+
+namespace pto::wsp::test {
+namespace {
+
+TEST(FrontDoor, kernels_are_texts) {
+    EXPECT_EQ(increment().ir()->str(),
+              "kernel @increment(%x: in tile<2x4xf32>, %y: out tile<2x4xf32>) {\n"
+              "  %0 = load %x : tile<2x4xf32>\n"
+              "  %1 = constant {dtype = \"f32\", value = 1.0} : tile<1x1xf32>\n"
+              "  %2 = add %0, %1 : tile<2x4xf32>\n"
+              "  store %y, %2\n"
+              "}\n");
+}
+
+TEST(FrontDoor, errors_of_tiles_stand_at_their_line) {
+    int line = 0;
+    try {
+        const Kernel kernel("bad",
+                            {In("a", Tile(128, 64, F32)), In("b", Tile(256, 64, F32)),
+                             Out("c", Tile(128, 64, F32))},
+                            [&](const Parameters &k) {
+                                line = __LINE__ + 1;
+                                store(k["c"], matmul(k["a"], k["b"]));
+                            });
+        FAIL() << "nothing is thrown";
+    } catch (const TypeCheckError &error) {
+        EXPECT_EQ(error.text(), "matmul: inner dimensions differ: [128, 64] x [256, 64]");
+        EXPECT_EQ(error.at().line, line);
+        EXPECT_NE(error.at().file.find("front_door_test.cpp"), std::string::npos);
+    }
+}
+
+TEST(FrontDoor, unknown_parameters_are_refused) {
+    const std::vector<kernel::Param> parameters{In("scores", small_tile()), Scalar("n", F32),
+                                                Out("y", small_tile())};
+    const auto with = [&](const std::function<void(const Parameters &)> &body) {
+        return error_of<TypeCheckError>([&] { Kernel("bad", parameters, body); });
+    };
+    EXPECT_EQ(with([](const Parameters &k) { k["score"]; }),
+              "kernel 'bad': no parameter 'score' | did you mean 'scores'? the parameters are n, "
+              "scores, y");
+    EXPECT_EQ(with([](const Parameters &k) { k["n"]; }),
+              "kernel 'bad': 'n' is a scalar, not a tile | k.scalar(\"n\")");
+    EXPECT_EQ(with([](const Parameters &k) { k.scalar("y"); }),
+              "kernel 'bad': 'y' is a tile, not a scalar | k[\"y\"]");
+}
+
+/// What emitting one task says.
+template <class... Input> std::string refused(const Kernel &kernel, const Input &...inputs) {
+    return error_of<TypeCheckError>([&] {
+        Workload("bad", [&] {
+            for (auto i : P(4)) {
+                kernel[i]({TaskInput(inputs)...});
+            }
+        });
+    });
+}
+
+TEST(FrontDoor, calls_are_checked) {
+    const Tensor A("A", {2, 4}), B("B", {2, 4}), wide("wide", {2, 8}),
+        half("half", {2, 4}, DType::F16);
+    const Kernel copy = increment();
+    EXPECT_EQ(refused(copy, A), "increment: argument y is missing | increment: takes 2 arguments "
+                                "(x, y), got 1");
+    EXPECT_EQ(refused(copy, A, B, A), "increment: takes 2 arguments (x, y), got 3");
+    EXPECT_EQ(refused(copy, A, TaskInput("z", B)),
+              "increment: no parameter is called \"z\" | parameters: x, y");
+    EXPECT_EQ(refused(copy, wide, B),
+              "increment: x: expected Tile[2, 4, F32], got wide[0:2, 0:8] of shape [2, 8] | take a "
+              "part, as in wide.slice(0, 4)");
+    EXPECT_EQ(refused(copy, half, B), "increment: x: expected F32, got F16 of half[0:2, 0:4]");
+    const std::vector<float> constants(8);
+    EXPECT_EQ(refused(copy, A, Tensor("C", std::span(constants), {2, 4})),
+              "kernel 'increment': 'y' is written but its array is read-only");
+}
+
+TEST(FrontDoor, calls_stand_at_their_line) {
+    const Tensor A("A", {4, 2, 4}), B("B", {4, 2, 4});
+    const Kernel copy = increment();
+    int line = 0;
+    try {
+        Workload("bad", [&] {
+            for (auto i : P(Dense(4, "i"))) {
+                line = __LINE__ + 1;
+                copy[i]({A[i + 1], B[i]});
+            }
+        });
+        FAIL() << "nothing is thrown";
+    } catch (const TypeCheckError &error) {
+        EXPECT_EQ(error.at().line, line);
+        EXPECT_EQ(error.text(), "increment: x = A[i + 1, 0:2, 0:4]: dimension 0 of A reaches index "
+                                "4, but its extent is 4 (i in Dense[4])");
+    }
+}
+
+TEST(FrontDoor, errors_can_be_collected) {
+    const Tensor A("A", {2, 4});
+    const Workload bad("bad", [&] { increment()({A}); }, {.fail_on_type_error = false});
+    ASSERT_EQ(bad.type_errors().size(), 1u);
+    EXPECT_EQ(error_of<TypeCheckError>([&] { bad.compile(); }),
+              bad.type_errors()[0].text() + " | " + bad.type_errors()[0].hint());
+}
+
+TEST(FrontDoor, workloads_have_bodies) {
+    const Tensor A("A", {4, 2, 4}), B("B", {4, 2, 4});
+    const Kernel copy = increment();
+    EXPECT_EQ(error_of<CompileError>([&] {
+                  copy({A[0], B[0]});
+              }),
+              "kernel 'increment' is called outside the body of a workload | run it on tensors "
+              "with compile(), or call it in the body of a Workload");
+    EXPECT_EQ(error_of<CompileError>([&] {
+                  for (auto i : P(4)) {
+                      static_cast<void>(i);
+                  }
+              }),
+              "P is used outside the body of a workload | use it in the body of a Workload");
+    EXPECT_EQ(error_of<CompileError>([&] {
+                  Workload("left", [&] {
+                      for (auto [i, j] : P.seq(4, 2)) {
+                          copy[{i, j}]({A[i], B[i]});
+                          break;
+                      }
+                  });
+              }),
+              "loop P.seq(Dense[4], Dense[2]) is left before its end | the body runs once for all "
+              "iterations, so break and return have no meaning in it");
+    EXPECT_EQ(error_of<CompileError>([&] {
+                  Workload("negative", [&] {
+                      for (auto i : P(-1)) {
+                          copy[i]({A[i], B[i]});
+                      }
+                  });
+              }),
+              "axis size is -1, must be >= 0");
+    const Workload one("one", [&] { copy({A[0], B[0]}); });
+    EXPECT_EQ(error_of<CompileError>([&] { one(); }),
+              "workload 'one' is used outside the body of a workload | use it in the body of a "
+              "Workload");
+    EXPECT_EQ(error_of<CompileError>([&] { Workload("outer", [&] { combine({one}); }); }),
+              "combine is used in the body of a workload | call the workloads one after another "
+              "there, or group them outside");
+    EXPECT_EQ(error_of<CompileError>([&] { Workload("outer", [&] { one.streams(2)(); }); }),
+              "'one' has a schedule of its own: streams(2) | schedule the whole");
+}
+
+TEST(FrontDoor, what_a_body_throws_leaves_nothing) {
+    const Tensor A("A", {4, 2, 4}), B("B", {4, 2, 4});
+    const Kernel copy = increment();
+    EXPECT_THROW(Workload("throws",
+                          [&] {
+                              for (auto i : P(4)) {
+                                  copy[i]({A[i], B[i]});
+                                  throw std::runtime_error("mine");
+                              }
+                          }),
+                 std::runtime_error);
+    EXPECT_THROW(Kernel("throws", {In("x", small_tile())},
+                        [](const Parameters &) { throw std::runtime_error("mine"); }),
+                 std::runtime_error);
+    EXPECT_THROW(copy({A[0], B[0]}), CompileError);
+    const Workload good("good", [&] { copy({A[0], B[0]}); });
+    EXPECT_EQ(good.kind(), "task");
+    EXPECT_EQ(good.task_count(), 1);
+}
+
+TEST(FrontDoor, tensors_are_views) {
+    std::vector<int32_t> data(24);
+    for (int n = 0; n < 24; ++n) {
+        data[static_cast<size_t>(n)] = n;
+    }
+    const Tensor T("T", std::span(data), {2, 3, 4});
+    EXPECT_EQ(T.dtype(), DType::I32);
+    EXPECT_EQ(T[1][-1].span<int32_t>()[0], 20);
+    EXPECT_EQ(T[0].slice(1, 3).shape(), (Shape{2, 4}));
+    EXPECT_EQ(T[0].slice(1, 3).span<int32_t>()[0], 4);
+    EXPECT_EQ(T.nbytes(), 96);
+    EXPECT_EQ(error_of<TypeCheckError>([&] { T[2].view(); }),
+              "tensor view T[2, 0:3, 0:4] leaves T of shape [2, 3, 4]");
+    EXPECT_EQ(error_of<TypeCheckError>([&] { T.span<float>(); }),
+              "span: T[0:2, 0:3, 0:4] is I32, not F32");
+    EXPECT_EQ(error_of<TypeCheckError>([&] {
+                  Tensor("X", std::span(data), {5, 5});
+              }),
+              "Tensor: shape [5, 5] has 25 elements, the data 24");
+    EXPECT_EQ(error_of<TypeCheckError>([&] { Tensor("X", std::span(data), {24}, DType::F16); }),
+              "Tensor: F16 has 2 bytes, an element of the data 4");
+    EXPECT_EQ(error_of<TypeCheckError>([&] { T[AxisVar::variable("i")].view(); }),
+              "tensor view T[i, 0:3, 0:4] moves with a loop variable and has no data of its own | "
+              "pass it to a kernel in the workload");
+}
+
+TEST(FrontDoor, kernels_run_on_tensors) {
+    const Tensor A("A", {2, 4}), B("B", {2, 4});
+    fill(A);
+    increment().compile()({A.view(), B.view()});
+    EXPECT_EQ(B.span<float>()[5], A.span<float>()[5] + 1);
+}
+
+}  // namespace
+}  // namespace pto::wsp::test

@@ -1,0 +1,148 @@
+#include "program/samples.h"
+
+namespace pto::wsp::test {
+namespace {
+
+// T[i + 1, j + 1] from its neighbours above and to the left.
+TEST(Order, of_a_wavefront) {
+    const Tensor T("T", {13, 13, 2, 4});
+    fill(T);
+    const Kernel cell = mix();
+    expect_sequential_result(Workload("wavefront", [&] {
+        for (auto [i, j] : P(12, 12)) {
+            cell[{i, j}]({T[i][j + 1], T[i + 1][j], T[i + 1][j + 1]});
+        }
+    }));
+}
+
+TEST(Order, of_a_chain_is_that_of_the_loop) {
+    const Tensor X("X", {64, 2, 4}), Y("Y", {2, 4});
+    fill(X);
+    const Kernel add = accumulate();
+    expect_sequential_result(Workload("chain", [&] {
+        for (auto i : P.seq(64)) {
+            add[i]({X[i], Y});
+        }
+    }));
+}
+
+TEST(Order, of_phases_side_by_side_is_by_data) {
+    const Tensor A("A", {16, 2, 4}), B("B", {16, 2, 4}), C("C", {16, 2, 4});
+    fill(A, 1);
+    fill(B, 2);
+    const Kernel copy = increment(), add = accumulate();
+    const Workload phases("phases", [&] {
+        for (auto i : P(16)) {
+            copy[i]({A[i], B[i]});
+        }
+        for (auto i : P(16)) {  // reads after writes, of another task
+            copy[i]({B[15 - i], C[i]});
+        }
+        for (auto i : P(8)) {  // writes after reads
+            add[i]({A[2 * i], B[2 * i + 1]});
+        }
+        for (auto i : P(16)) {  // writes after writes
+            copy[i]({A[i], B[i]});
+        }
+    });
+    EXPECT_EQ(phases.task_count(), 56);
+    expect_sequential_result(phases);
+}
+
+TEST(Order, of_combine_and_sequential) {
+    const Tensor A("A", {8, 2, 4}), B("B", {8, 2, 4});
+    fill(A);
+    const Kernel copy = increment(), add = accumulate();
+    const Workload first("first", [&] {
+        for (auto i : P(8)) {
+            copy[i]({A[i], B[i]});
+        }
+    });
+    const Workload second("second", [&] {
+        for (auto i : P(7)) {
+            add[i]({B[i + 1], A[i]});
+        }
+    });
+    EXPECT_EQ(combine({first, second}).kind(), "combine");
+    EXPECT_EQ(sequential({first, second}).kind(), "sequential");
+    expect_sequential_result(combine({first, second}));
+    expect_sequential_result(sequential({first, second}));
+    const Workload both("both", [&] {
+        for (auto t : P.seq(3)) {
+            static_cast<void>(t);
+            first();
+            second();
+        }
+    });
+    EXPECT_EQ(both.task_count(), 45);
+    expect_sequential_result(both);
+}
+
+Workload independent(const Tensor &A, const Tensor &B) {
+    const Kernel copy = increment();
+    return {"independent", [&] {
+                for (auto [b, h] : P(Dense(8, "b"), Dense(4, "h"))) {
+                    copy[{b, h}]({A[b][h], B[b][h]});
+                }
+            }};
+}
+
+TEST(Order, of_lanes) {
+    const Tensor A("A", {8, 4, 2, 4}), B("B", {8, 4, 2, 4});
+    fill(A);
+    const Workload plain = independent(A, B);
+    for (const Workload &workload :
+         {plain.streams(1), plain.streams(2), plain.streams(3).stream_by("(b + h) % 3"),
+          plain.streams(2).stream_by(axis("h") % 2), plain.dispatch(DispatchPolicy::round_robin(4)),
+          plain.dispatch(DispatchPolicy::affinity("b % 4")),
+          plain.dispatch(DispatchPolicy::affinity(floordiv(axis("b"), 3)))
+              .streams(2)
+              .stream_by("h")}) {
+        SCOPED_TRACE(workload.schedule().str());
+        expect_sequential_result(workload);
+    }
+}
+
+TEST(Order, one_stream_runs_one_task_at_a_time) {
+    const Tensor A("A", {8, 4, 2, 4}), B("B", {8, 4, 2, 4});
+    for (const Workload &workload :
+         {independent(A, B).streams(1),
+          independent(A, B).dispatch(DispatchPolicy::affinity("b * 0"))}) {
+        Program program = workload.compile();
+        run(program);
+        EXPECT_EQ(program.stats().parallel_tasks, 0) << workload.schedule().str();
+    }
+}
+
+TEST(Order, schedules_are_data) {
+    const Tensor A("A", {8, 4, 2, 4}), B("B", {8, 4, 2, 4});
+    const Workload plain = independent(A, B);
+    const Workload scheduled =
+        plain.dispatch(DispatchPolicy::round_robin(4)).streams(2).stream_by("h % 2");
+    EXPECT_EQ(scheduled.schedule().str(),
+              "dispatch(round_robin(4)), streams(2), stream_by((h % 2))");
+    EXPECT_EQ(plain.schedule(), schedule::TaskSchedule());
+    EXPECT_EQ(scheduled.schedule(),
+              schedule::TaskSchedule::parse(scheduled.schedule().json(), "test"));
+    EXPECT_EQ(error_of<ScheduleError>([&] { plain.streams(2).stream_by("x"); }).substr(0, 50),
+              error_of<ScheduleError>([&] {
+                  plain.dispatch(DispatchPolicy::affinity("x"));
+              }).substr(0, 50));
+    EXPECT_EQ(error_of<ScheduleError>([&] { plain.streams(0); }),
+              "streams: expected an integer >= 1, got 0");
+    EXPECT_EQ(error_of<ScheduleError>([] { DispatchPolicy::round_robin(-1); }),
+              "DispatchPolicy.round_robin: expected an integer >= 1, got -1");
+    CompileOptions other;
+    other.tasks.streams = 3;
+    EXPECT_EQ(error_of<ScheduleError>([&] { plain.streams(2).compile(other); }),
+              "compile: workload 'independent' has the schedule streams(2), the options another: "
+              "streams(3) | give one of them");
+    EXPECT_EQ(error_of<CompileError>([&] {
+                  combine({plain, plain.streams(2)});
+              }),
+              "combine: 'independent' has a schedule of its own: streams(2) | schedule the whole: "
+              "combine(...).dispatch(...)");
+}
+
+}  // namespace
+}  // namespace pto::wsp::test
