@@ -1,5 +1,8 @@
 #include "bindings.h"
 
+#include <algorithm>
+#include <thread>
+
 #include "pto/wsp/program/program.h"
 
 namespace pto::wsp::python {
@@ -9,6 +12,13 @@ namespace {
 using kernel::TileProgram;
 using workload::Kernel;
 using KernelHandle = std::shared_ptr<Kernel>;
+
+/// Throws what a signal handler raised: KeyboardInterrupt after Ctrl-C.
+void check_signals() {
+    if (PyErr_CheckSignals() != 0) {
+        throw py::error_already_set();
+    }
+}
 
 /// Waits without the GIL, in slices, so that a signal (Ctrl-C) is seen while the run goes on.
 bool synchronize(Program &program, std::optional<double> timeout_s) {
@@ -29,12 +39,28 @@ bool synchronize(Program &program, std::optional<double> timeout_s) {
         if (done) {
             return true;
         }
-        if (PyErr_CheckSignals() != 0) {
-            throw py::error_already_set();
-        }
+        check_signals();
         if (timeout_s && steady_clock::now() - start >= duration<double>(*timeout_s)) {
             return false;
         }
+    }
+}
+
+/// Waits for a run in flight as `synchronize` does, but leaves its errors to whoever asks for them:
+/// what follows would wait for it too, and would not see a signal.
+void settle(const Program &program) {
+    using namespace std::chrono;
+    microseconds pause(50);
+    while (true) {
+        {
+            const py::gil_scoped_release release;
+            if (program.is_complete()) {
+                return;
+            }
+            std::this_thread::sleep_for(pause);
+        }
+        check_signals();
+        pause = std::min(pause * 2, microseconds(20000));
     }
 }
 
@@ -86,26 +112,37 @@ void bind_program(py::module_ &module) {
     bind_options(module);
     bind_stats(module);
 
-    py::class_<Program>(module, "Program")
-        .def("execute", &Program::execute, py::call_guard<py::gil_scoped_release>())
+    // No method holds the GIL while it takes the program's lock: tasks may need the GIL to end.
+    py::class_<Program>(module, "Program", py::release_gil_before_calling_cpp_dtor())
+        .def("execute",
+             [](Program &program) {
+                 settle(program);
+                 const py::gil_scoped_release release;
+                 program.execute();
+             })
         .def("synchronize", &synchronize, py::arg("timeout_s") = std::nullopt)
-        .def("is_complete", &Program::is_complete)
+        .def("is_complete", &Program::is_complete, py::call_guard<py::gil_scoped_release>())
         .def(
             "bind",
             [](Program &program, const std::map<std::string, TensorView> &tensors) {
-                program.bind(tensors, user_loc());
+                settle(program);
+                const Loc at = user_loc();
+                const py::gil_scoped_release release;
+                program.bind(tensors, at);
             },
             py::arg("tensors"))
         .def(
             "register_kernel",
             [](Program &program, const KernelHandle &declaration,
                const std::shared_ptr<TileProgram> &implementation) {
-                program.register_kernel(workload::KernelPtr(declaration), implementation,
-                                        user_loc());
+                settle(program);
+                const Loc at = user_loc();
+                const py::gil_scoped_release release;
+                program.register_kernel(workload::KernelPtr(declaration), implementation, at);
             },
             py::arg("declaration"), py::arg("implementation"))
-        .def("stats", &Program::stats)
-        .def("explain", &Program::explain)
+        .def("stats", &Program::stats, py::call_guard<py::gil_scoped_release>())
+        .def("explain", &Program::explain, py::call_guard<py::gil_scoped_release>())
         .def_property_readonly("target", &Program::target)
         .def("loop_nests", &Program::loop_nests, py::call_guard<py::gil_scoped_release>());
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import types
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pto_wsp._pto_wsp as native
 from pto_wsp.annotations import DirectedSpec, ScalarSpec, TileSpec
 from pto_wsp.dtypes import DType
-from pto_wsp.errors import ExecutionError, ScheduleError, TypeCheckError, error
+from pto_wsp.errors import ExecutionError, PtoError, ScheduleError, TypeCheckError, error
 from pto_wsp.kernels import BLOCK_OPTIONS, KernelRef, block_size, kernel_schedule
 from pto_wsp.signatures import Parameter, Signature, like_declaration, parse_signature
 from pto_wsp.tensor import Tensor
@@ -112,6 +115,7 @@ class Program:
         ExecutionError
             A declared kernel was not supplied.
         """
+        _executed.add(self)
         self._native.execute()
 
     def synchronize(self, timeout: float | None = None) -> bool:
@@ -222,6 +226,17 @@ class Program:
 
     def __repr__(self) -> str:
         return f"<Program {self._workload!r} for {self.target}>"
+
+
+_executed: weakref.WeakSet[Program] = weakref.WeakSet()
+
+
+@atexit.register
+def _finish() -> None:
+    """Waits for what is running: it works on arrays that the interpreter is about to free."""
+    for program in list(_executed):
+        with contextlib.suppress(PtoError):
+            program.synchronize()
 
 
 def _implementation(given: Any, declared: native.Kernel) -> KernelRef:

@@ -14,6 +14,12 @@ namespace pto::wsp {
 
 using workload::KernelPtr;
 
+Program::Impl::~Impl() {
+    if (run != nullptr) {
+        run->wait(std::nullopt);
+    }
+}
+
 void Program::execute() {
     std::scoped_lock lock(impl_->mutex);
     impl_->require_kernels();

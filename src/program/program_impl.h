@@ -41,6 +41,9 @@ struct Program::Impl {
     ProgramStats stats;
     Reasons cache_reasons;
 
+    /// Waits for the run in flight: it works in memory and code that this keeps.
+    ~Impl();
+
     /// The first kernel that nobody has supplied, or null.
     workload::KernelPtr missing_kernel() const;
     /// ExecutionError naming it.

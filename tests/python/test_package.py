@@ -65,3 +65,23 @@ def test_the_log_level_is_read_from_the_environment() -> None:
     code = "import logging, pto_wsp; print(logging.getLogger('pto_wsp').level)"
     assert run(code, PTO_WSP_LOG="debug").stdout.strip() == str(logging.DEBUG)
     assert run(code, PTO_WSP_LOG="warning").stdout.strip() == str(logging.NOTSET)
+
+
+def test_diagnostics_go_to_the_logger() -> None:
+    code = """
+import logging
+class Kept(logging.Handler):
+    def emit(self, record):
+        print(record.name, record.levelname, record.getMessage())
+logging.getLogger("pto_wsp").addHandler(Kept())
+import numpy as np
+from pto_wsp import DType, In, Out, Tile, kernel, pto
+@kernel
+def copy(x: In[Tile[4, 4, DType.F32]], y: Out[Tile[4, 4, DType.F32]]):
+    pto.store(y, x)
+copy.compile()(np.ones((4, 4), np.float32), np.zeros((4, 4), np.float32))
+"""
+    done = run(code, PTO_WSP_CACHE_DIR="/proc/none")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("pto_wsp WARNING ")
+    assert "/proc/none" in done.stdout

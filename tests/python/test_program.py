@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -447,3 +449,43 @@ def test_ctrl_c() -> None:
         program.synchronize()
     assert time.perf_counter() - start < 1.5
     assert program.synchronize(timeout=60)
+
+
+def test_executing_again_waits_and_sees_ctrl_c() -> None:
+    program = slow_program(1.0)
+    program.execute()
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        program.execute()
+    assert time.perf_counter() - start < 0.9
+    run(program)
+
+
+def test_a_program_that_runs_is_waited_for_when_it_goes_away() -> None:
+    program = slow_program(0.5)
+    start = time.perf_counter()
+    program.execute()
+    del program
+    assert time.perf_counter() - start > 0.2
+
+
+def test_leaving_the_interpreter_while_a_program_runs() -> None:
+    code = """
+import numpy as np
+from pto_wsp import DType, In, InOut, P, Tensor, Tile, kernel, pto, workload
+A, B = (Tensor(np.zeros((256, 256), np.float32)) for _ in range(2))
+@kernel
+def burn(a: In[Tile[256, 256, DType.F32]], b: InOut[Tile[256, 256, DType.F32]]):
+    pto.store(b, pto.matmul(a, b))
+@workload
+def burning():
+    for _ in P.seq(500):
+        burn(A, B)
+program = burning().compile()
+program.execute()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
