@@ -178,6 +178,9 @@ private:
                 start();
                 continue;
             }
+            if (offset_is_made_in(each, shapes.back().region)) {
+                start();
+            }
             if (each.op == Op::Load && result_.copied_load[static_cast<size_t>(n)]) {
                 if (stored.count(param_of(each)) > 0) {
                     start();
@@ -194,6 +197,21 @@ private:
             home_[static_cast<size_t>(n)] = shapes.back().region;
         }
         return shapes;
+    }
+
+    /// Whether where `each` reads or writes is a value that `region` computes: places are checked
+    /// before a region runs, so they must come from an earlier one.
+    bool offset_is_made_in(const Node &each, int region) const {
+        if (each.op != Op::Load && each.op != Op::Store && each.op != Op::Slice) {
+            return false;
+        }
+        const size_t first = each.op == Op::Load ? 0 : 1;
+        return std::any_of(each.operands.begin() + static_cast<ptrdiff_t>(first),
+                           each.operands.end(), [&](Value offset) {
+                               int made_by = program_.values[static_cast<size_t>(offset)].node;
+                               return made_by >= 0 && !is_scalar_expression(offset) &&
+                                      home_[static_cast<size_t>(made_by)] == region;
+                           });
     }
 
     Shape split_loop(int n, int before) {
