@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
+#include <limits>
 #include <set>
 
 #include <fmt/format.h>
@@ -34,7 +36,10 @@ struct Scheduled {
     Halide::Func func;
     const FuncOutline *outline = nullptr;  ///< null for Funcs that steps made
     std::vector<Loop> loops;               ///< outermost first
-    std::string computed_at;               ///< `consumer.dim`, `root` or empty (inlined)
+    std::string computed_at;               ///< consumer, `root` or empty (inlined)
+    std::string computed_dim;              ///< loop of the consumer
+    const Step *placed_by = nullptr;       ///< the last compute_at
+    bool staged = false;
     bool updates() const { return func.has_update_definition(); }
     bool is_root() const { return outline != nullptr && outline->is_root(); }
 };
@@ -65,6 +70,17 @@ public:
     }
 
     bool has(const std::string &func) const { return funcs_.count(func) > 0; }
+
+    /// Places what compute_at placed: which places are legal is known after the last step only, and
+    /// a loop means what its name means then.
+    void finish() {
+        for (auto &[name, target] : funcs_) {
+            if (target.placed_by != nullptr) {
+                step_ = target.placed_by;
+                place(target);
+            }
+        }
+    }
 
 private:
     using Handler = void (Applier::*)(Scheduled &);
@@ -98,18 +114,21 @@ private:
         return std::get<std::string>(step_->arguments.at(key));
     }
 
-    int integer(const char *key, int64_t fallback = 0) const {
+    int64_t integer(const char *key, int64_t fallback = 0) const {
         auto it = step_->arguments.find(key);
-        int64_t value = it == step_->arguments.end() ? fallback : std::get<int64_t>(it->second);
-        return static_cast<int>(value);
+        return it == step_->arguments.end() ? fallback : std::get<int64_t>(it->second);
     }
 
     int positive(const char *key) const {
-        int value = integer(key);
+        constexpr int64_t most = 1 << 20;
+        int64_t value = integer(key);
         if (value < 1) {
             refuse(fmt::format("'{}' is {}, not at least 1", key, value));
         }
-        return value;
+        if (value > most) {
+            refuse(fmt::format("'{}' is {}, more than {}", key, value, most));
+        }
+        return static_cast<int>(value);
     }
 
     static std::vector<std::string> loop_names(const Scheduled &target) {
@@ -131,8 +150,15 @@ private:
     }
 
     void check_new(const Scheduled &target, const std::string &name) const {
+        auto fits = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; };
+        bool letter = !name.empty() && std::isalpha(static_cast<unsigned char>(name[0]));
+        if (!letter ||
+            !std::all_of(name.begin(), name.end(), [&](char c) { return fits(c) || c == '.'; })) {
+            refuse(fmt::format("{} is no name of a loop", quoted(name)),
+                   "a letter, then letters, digits, dots and underscores");
+        }
         for (const Loop &loop : target.loops) {
-            if (loop.name == name) {
+            if (halide_name(loop.name) == halide_name(name)) {
                 refuse(fmt::format("'{}' already has a loop '{}'", target.name, name));
             }
         }
@@ -233,6 +259,9 @@ private:
     void split(Scheduled &target) {
         check_new(target, text("outer"));
         check_new(target, text("inner"));
+        if (halide_name(text("outer")) == halide_name(text("inner"))) {
+            refuse(fmt::format("'outer' and 'inner' are both '{}'", text("inner")));
+        }
         split_loop(target, text("dim"), positive("by"), text("outer"), text("inner"));
     }
 
@@ -334,39 +363,57 @@ private:
     void compute_at(Scheduled &target) {
         require_inner(target);
         Scheduled &consumer = find(text("consumer"));
-        size_t at = loop_index(consumer, text("dim"));
+        loop_index(consumer, text("dim"));
         if (!reaches(consumer.name, target.name)) {
             refuse(fmt::format("'{}' does not read '{}'", consumer.name, target.name),
                    "legal: " + join(locations(target.name)));
         }
-        if (target.outline != nullptr) {
+        target.computed_at = consumer.name;
+        target.computed_dim = text("dim");
+        target.placed_by = step_;
+    }
+
+    void place(Scheduled &target) {
+        Scheduled &consumer = find(target.computed_at);
+        size_t at = loop_index(consumer, target.computed_dim);
+        bool inlined = consumer.computed_at.empty() && !consumer.is_root() && !consumer.updates();
+        if (inlined) {
+            refuse(fmt::format("'{}' has no loops: it is computed where it is used", consumer.name),
+                   fmt::format("place '{}' by compute_root or compute_at", consumer.name));
+        }
+        if (target.outline != nullptr && !target.staged) {
             for (const std::string &reader : readers(target.name)) {
-                if (reader != consumer.name && !is_inside(reader, consumer.name)) {
-                    refuse(fmt::format("'{}' reads it outside of '{}'", reader, consumer.name),
+                if (level(reader, consumer.name) < static_cast<int>(at)) {
+                    refuse(fmt::format("'{}' reads it outside of '{}.{}'", reader, consumer.name,
+                                       target.computed_dim),
                            "legal: compute_root, or " + join(locations(reader)));
                 }
             }
         }
         compute_func_at(target.func, consumer.func, consumer.loops[at]);
-        target.computed_at = consumer.name;
     }
 
-    /// True when the computation of `func` stands inside the loops of `consumer`.
-    bool is_inside(const std::string &func, const std::string &consumer) const {
-        const Scheduled &scheduled = funcs_.at(func);
-        if (scheduled.computed_at == consumer) {
-            return true;
+    /// Index of the loop of `consumer` that `func` is computed in; -1: in none. An inlined func
+    /// stands in the innermost loop of each reader.
+    int level(const std::string &func, const std::string &consumer) const {
+        if (func == consumer) {
+            return std::numeric_limits<int>::max();
         }
+        const Scheduled &scheduled = funcs_.at(func);
         if (scheduled.computed_at == "root" || scheduled.is_root()) {
-            return false;
+            return -1;
+        }
+        if (scheduled.computed_at == consumer) {
+            return static_cast<int>(loop_index(funcs_.at(consumer), scheduled.computed_dim));
         }
         if (!scheduled.computed_at.empty()) {
-            return is_inside(scheduled.computed_at, consumer);
+            return level(scheduled.computed_at, consumer);
         }
-        std::vector<std::string> all = readers(func);
-        return std::all_of(all.begin(), all.end(), [&](const std::string &reader) {
-            return reader == consumer || is_inside(reader, consumer);
-        });
+        int least = std::numeric_limits<int>::max();
+        for (const std::string &reader : readers(func)) {
+            least = std::min(least, level(reader, consumer));
+        }
+        return least;
     }
 
     std::vector<std::string> readers(const std::string &func) const {
@@ -387,13 +434,13 @@ private:
         if (it == funcs_.end() || it->second.outline == nullptr) {
             return true;
         }
+        if (producer == consumer + ".partial") {
+            return true;
+        }
         const std::vector<std::string> &reads = it->second.outline->reads;
-        return std::any_of(reads.begin(), reads.end(),
-                           [&](const std::string &read) {
-                               return read == producer || producer == read + ".nan" ||
-                                      reaches(read, producer);
-                           }) ||
-               producer == consumer + ".nan" || producer.rfind(consumer + ".", 0) == 0;
+        return std::any_of(reads.begin(), reads.end(), [&](const std::string &read) {
+            return read == producer || producer == read + ".staged" || reaches(read, producer);
+        });
     }
 
     std::vector<std::string> locations(const std::string &producer) const {
@@ -412,6 +459,7 @@ private:
         require_inner(target);
         target.func.compute_root();
         target.computed_at = "root";
+        target.placed_by = nullptr;
     }
 
     void store_in(Scheduled &target) {
@@ -450,6 +498,7 @@ private:
                             consumer.loops[loop_index(consumer, text("dim"))]);
         }
         copy.computed_at = text("dim") == "root" ? "root" : consumer.name;
+        target.staged = true;
         funcs_.emplace(copy.name, copy);
     }
 
@@ -517,6 +566,7 @@ void apply_steps(const schedule::KernelSchedule &schedule, const Outline &outlin
             applier.apply(step);
         }
     }
+    applier.finish();
 }
 
 }  // namespace pto::wsp::lower

@@ -386,6 +386,7 @@ private:
 
 void Partitioner::list_funcs(const Region &region) {
     std::map<Value, std::string> func_of;
+    std::map<Value, std::string> probe_of;  // who reads an extreme reads its probe
     auto add = [&](std::string name, FuncRole role, int node, const kernel::TileType &type) {
         if (result_.find(name) != nullptr) {
             name += ".r" + std::to_string(region.index);
@@ -404,6 +405,10 @@ void Partitioner::list_funcs(const Region &region) {
         auto it = func_of.find(value);
         if (it != func_of.end()) {
             result_.funcs[func].reads.push_back(it->second);
+        }
+        auto probe = probe_of.find(value);
+        if (probe != probe_of.end()) {
+            result_.funcs[func].reads.push_back(probe->second);
         }
     };
     for (size_t n = 0; n < program_.nodes.size(); ++n) {
@@ -444,7 +449,7 @@ void Partitioner::list_funcs(const Region &region) {
                     size_t probe = add(name + ".nan", FuncRole::Probe, static_cast<int>(n), type);
                     result_.funcs[probe].reduction = result_.funcs[main].reduction;
                     read(probe, each.operands[0]);
-                    result_.funcs[main].reads.push_back(result_.funcs[probe].name);
+                    probe_of[each.results[0]] = result_.funcs[probe].name;
                 }
             }
             if (each.op != Op::Load) {

@@ -156,7 +156,8 @@ Json to_json(const StepValue &value) {
 StepValue from_json(const Json &json, const ArgumentRow &row, const std::string &where) {
     switch (row.type) {
     case ArgumentType::Integer:
-        if (json.is_number_integer()) {
+        if (json.is_number_integer() &&
+            (!json.is_number_unsigned() || json.get<uint64_t>() <= uint64_t{INT64_MAX})) {
             return json.get<int64_t>();
         }
         break;
@@ -172,7 +173,7 @@ StepValue from_json(const Json &json, const ArgumentRow &row, const std::string 
         }
         break;
     }
-    constexpr std::array types{"an integer", "a name", "a list of names"};
+    constexpr std::array types{"a 64-bit integer", "a name", "a list of names"};
     throw ScheduleError({}, fmt::format("{}: '{}' is {}, not {}", where, row.name, json.dump(),
                                         types[static_cast<size_t>(row.type)]));
 }

@@ -1,0 +1,90 @@
+#include "pto/wsp/schedule/heuristic.h"
+
+#include <gtest/gtest.h>
+
+namespace pto::wsp::schedule {
+namespace {
+
+constexpr const char *matmul_text =
+    R"(kernel @mm(%a: in tile<256x128xf32>, %b: in tile<128x64xf32>, %y: out tile<256x64xf32>) {
+  %0 = load %a : tile<256x128xf32>
+  %1 = load %b : tile<128x64xf32>
+  %2 = matmul %0, %1 : tile<256x64xf32>
+  store %y, %2
+}
+)";
+
+constexpr const char *rows_text = R"(kernel @rows(%x: in tile<64x48xf32>, %y: out tile<64x48xf32>) {
+  %0 = load %x : tile<64x48xf32>
+  %1 = rowsum %0 : tile<64x1xf32>
+  %2 = sub %0, %1 : tile<64x48xf32>
+  store %y, %2
+}
+)";
+
+KernelSchedule schedule_of(const char *text, const Machine &machine = {},
+                           const BlockSizes &blocks = {}) {
+    auto program = kernel::parse_tile_program(text);
+    return default_schedule(*program, outline(*program), machine, blocks);
+}
+
+/// The step of `kind` on `func`; null when there is none.
+const Step *find(const KernelSchedule &schedule, StepKind kind, const std::string &func) {
+    for (const Step &step : schedule.steps()) {
+        if (step.kind == kind && step.func == func) {
+            return &step;
+        }
+    }
+    return nullptr;
+}
+
+TEST(Heuristic, IsDataThatReadsBack) {
+    for (const char *text : {matmul_text, rows_text}) {
+        KernelSchedule schedule = schedule_of(text);
+        EXPECT_FALSE(schedule.steps().empty());
+        EXPECT_EQ(KernelSchedule::parse(Json::parse(schedule.json().dump()), "default"), schedule);
+        EXPECT_EQ(schedule, schedule_of(text)) << "the same twice";
+    }
+}
+
+TEST(Heuristic, NamesOnlyFuncsOfTheOutline) {
+    for (const char *text : {matmul_text, rows_text}) {
+        auto program = kernel::parse_tile_program(text);
+        Outline funcs = outline(*program);
+        const KernelSchedule schedule = schedule_of(text);
+        for (const Step &step : schedule.steps()) {
+            // `f.partial` is what an rfactor of f made.
+            std::string made_of = step.func.substr(0, step.func.find(".partial"));
+            EXPECT_NE(funcs.find(made_of), nullptr) << step.str();
+            EXPECT_TRUE(made_of == step.func ||
+                        find(schedule, StepKind::Rfactor, made_of) != nullptr)
+                << step.str();
+        }
+    }
+}
+
+TEST(Heuristic, ProductsAndRowSumsAreComputedForABlockAndInVectors) {
+    KernelSchedule matmul = schedule_of(matmul_text);
+    EXPECT_NE(find(matmul, StepKind::ComputeAt, "matmul0.sum"), nullptr) << matmul.str();
+    EXPECT_NE(find(matmul, StepKind::Vectorize, "matmul0.sum"), nullptr) << matmul.str();
+    KernelSchedule rows = schedule_of(rows_text);
+    EXPECT_NE(find(rows, StepKind::ComputeAt, "rowsum0"), nullptr) << rows.str();
+}
+
+TEST(Heuristic, BlockSizesOfTheUserAreTaken) {
+    std::string text = schedule_of(matmul_text, {}, {24, 0, 0}).str();
+    EXPECT_NE(text.find("by=24"), std::string::npos) << text;
+    EXPECT_FALSE(schedule_of(matmul_text, {}, {0, 32, 0}) ==
+                 schedule_of(matmul_text, {}, {0, 8, 0}));
+}
+
+TEST(Heuristic, VectorsAreThoseOfTheMachine) {
+    Machine wide;
+    wide.lanes = 16;
+    wide.registers = 32;
+    EXPECT_FALSE(schedule_of(matmul_text, wide) == schedule_of(matmul_text));
+    EXPECT_NE(schedule_of(rows_text, wide).str().find("by=16"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace pto::wsp::schedule
