@@ -3,6 +3,8 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <chrono>
+#include <cstdlib>
 #include <string>
 
 #include "pto/wsp/support/env.h"
@@ -27,6 +29,14 @@ void forget_threads_after_fork() {
 
 int register_fork_handler() {
     return pthread_atfork(nullptr, nullptr, &forget_threads_after_fork);
+}
+
+/// Tasks must not run into objects of the user that the exit of the process destroys.
+void end_shared_runs() {
+    constexpr std::chrono::seconds longest{10};
+    if (Executor *executor = shared_executor.load(std::memory_order_acquire)) {
+        executor->cancel_all(longest);
+    }
 }
 
 int checked_workers(int workers) {
@@ -81,13 +91,19 @@ std::shared_ptr<Execution> Executor::start(std::shared_ptr<const Plan> plan,
     return run;
 }
 
+bool Executor::cancel_all(std::optional<std::chrono::nanoseconds> timeout) {
+    return impl_->scheduler.cancel_all(timeout);
+}
+
 Executor &Executor::shared() {
+    static const int registered = std::atexit(&end_shared_runs);
+    (void)registered;
     Executor *executor = shared_executor.load(std::memory_order_acquire);
     if (executor == nullptr) {
         auto made = std::make_unique<Executor>();
         if (shared_executor.compare_exchange_strong(executor, made.get(),
                                                     std::memory_order_acq_rel)) {
-            // Never destroyed: at the end of the process its threads may still be in a task.
+            // Never destroyed: when the process ends its threads may still be in a task.
             executor = made.release();
         }
     }

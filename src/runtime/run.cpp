@@ -2,6 +2,8 @@
 
 #include <string_view>
 
+#include "runtime/wait_until.h"
+
 namespace pto::wsp::runtime {
 
 namespace {
@@ -20,20 +22,13 @@ Run::Run(Scheduler &scheduler, std::shared_ptr<const Plan> plan, std::vector<int
 
 void Run::launch() {
     self_ = shared_from_this();
-    scheduler_.run_started();
+    scheduler_.run_started(*this);
     scheduler_.inject(first_job());
 }
 
 bool Run::wait(std::optional<std::chrono::nanoseconds> timeout) {
-    // Longer than that is for ever; it also keeps the deadline inside the clock's range.
-    constexpr std::chrono::hours longest{24 * 365};
     std::unique_lock lock(mutex_);
-    auto ended = [&] { return is_complete(); };
-    if (!timeout || *timeout > longest) {
-        ended_changed_.wait(lock, ended);
-        return true;
-    }
-    return ended_changed_.wait_for(lock, *timeout, ended);
+    return wait_until(ended_changed_, lock, timeout, [&] { return is_complete(); });
 }
 
 void Run::fail(const std::string &subject, const Loc &at, abi::Status status, const char *text) {
@@ -86,6 +81,7 @@ void Run::end() {
         ended_changed_.notify_all();
     }
     Scheduler &scheduler = scheduler_;
+    scheduler.forget(*this);
     // The plan may own code and memory of the user: it goes before the executor reports the end.
     self.reset();
     scheduler.run_ended();

@@ -2,12 +2,14 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <csignal>
 #include <string>
 #include <system_error>
 
 #include "pto/wsp/support/error.h"
 #include "runtime/run.h"
+#include "runtime/wait_until.h"
 
 namespace pto::wsp::runtime {
 
@@ -80,7 +82,7 @@ Scheduler::Scheduler(int workers) {
 Scheduler::~Scheduler() {
     {
         std::unique_lock lock(runs_mutex_);
-        runs_ended_.wait(lock, [&] { return runs_.load(std::memory_order_acquire) == 0; });
+        runs_ended_.wait(lock, [&] { return run_count_ == 0; });
     }
     stop_threads();
 }
@@ -104,12 +106,31 @@ void Scheduler::stop_threads() {
     }
 }
 
+void Scheduler::run_started(Run &run) {
+    std::lock_guard lock(runs_mutex_);
+    run_count_++;
+    runs_.push_back(&run);
+}
+
+void Scheduler::forget(Run &run) {
+    std::lock_guard lock(runs_mutex_);
+    runs_.erase(std::find(runs_.begin(), runs_.end(), &run));
+}
+
 void Scheduler::run_ended() {
     // Under the lock, so that the destructor cannot pass between the count and the notification.
     std::lock_guard lock(runs_mutex_);
-    if (runs_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    if (--run_count_ == 0) {
         runs_ended_.notify_all();
     }
+}
+
+bool Scheduler::cancel_all(std::optional<std::chrono::nanoseconds> timeout) {
+    std::unique_lock lock(runs_mutex_);
+    for (Run *run : runs_) {
+        run->cancel();
+    }
+    return wait_until(runs_ended_, lock, timeout, [&] { return run_count_ == 0; });
 }
 
 void Scheduler::inject(Job &job) {

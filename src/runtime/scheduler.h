@@ -1,11 +1,13 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <thread>
 #include <vector>
@@ -81,9 +83,13 @@ public:
         }
     }
 
-    void run_started() { runs_.fetch_add(1, std::memory_order_relaxed); }
+    void run_started(Run &run);
+    /// Called before the run may be destroyed.
+    void forget(Run &run);
     /// The last use of the scheduler by a run.
     void run_ended();
+    /// Cancels the runs in flight and waits until the last has ended; false on timeout.
+    bool cancel_all(std::optional<std::chrono::nanoseconds> timeout);
 
 private:
     void start_threads();
@@ -113,8 +119,9 @@ private:
     alignas(64) std::atomic<int64_t> injected_count_ = 0;
     std::mutex injected_mutex_;
     std::deque<Job *> injected_;
-    alignas(64) std::atomic<int64_t> runs_ = 0;
     std::mutex runs_mutex_;
+    int64_t run_count_ = 0;
+    std::vector<Run *> runs_;  ///< those that can be cancelled
     std::condition_variable runs_ended_;
 };
 

@@ -1,6 +1,7 @@
 #include "runtime/static_run.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "pto/wsp/runtime/arena.h"
 
@@ -10,6 +11,9 @@ namespace {
 
 /// A claim takes this part of what is left, divided by the number of workers.
 constexpr int64_t claims_per_worker = 4;
+/// Of a worker's first claim in a phase, when it does not know yet how long an iteration takes.
+constexpr int64_t first_claim = 64;
+constexpr int64_t longest_chunk_ns = 4'000'000;
 
 int64_t iterations_of(const StaticLoop &loop) {
     return std::max<int64_t>(loop.iterations, 0);
@@ -68,19 +72,35 @@ void StaticRun::take_part(Worker &me) {
         phase = current_.load(std::memory_order_acquire);
     }
     while (phase < phases_.size()) {
-        Progress &progress = progress_[phase];
-        Range range;
-        bool last = false;
-        while (!last && claim(progress, range)) {
-            run_range(phases_[phase], progress, range, me);
-            int64_t count = range.end - range.begin;
-            last = progress.remaining.fetch_sub(count, std::memory_order_acq_rel) == count;
-        }
-        if (!last || !begin_phase(phase + 1, me)) {
+        if (!run_chunks(phase, me) || !begin_phase(phase + 1, me)) {
             return;
         }
         phase = current_.load(std::memory_order_acquire);
     }
+}
+
+/// True when the chunk that ended last was this worker's.
+bool StaticRun::run_chunks(size_t phase, Worker &me) {
+    using Clock = std::chrono::steady_clock;
+    Progress &progress = progress_[phase];
+    int64_t most = first_claim;
+    Range range;
+    while (claim(progress, most, range)) {
+        int64_t count = range.end - range.begin;
+        bool timed = count < progress.iterations;  // else there is no next claim
+        Clock::time_point begin = timed ? Clock::now() : Clock::time_point();
+        run_range(phases_[phase], progress, range, me);
+        if (progress.remaining.fetch_sub(count, std::memory_order_acq_rel) == count) {
+            return true;
+        }
+        if (timed) {
+            auto time = std::chrono::nanoseconds(Clock::now() - begin).count();
+            int64_t per_iteration = time / count;
+            most = per_iteration == 0 ? INT64_MAX
+                                      : std::max<int64_t>(longest_chunk_ns / per_iteration, 1);
+        }
+    }
+    return false;
 }
 
 bool StaticRun::begin_phase(size_t phase, Worker &me) {
@@ -117,7 +137,7 @@ void StaticRun::invite(int64_t others, Worker &me) {
     scheduler_.wake(count);
 }
 
-bool StaticRun::claim(Progress &progress, Range &range) const {
+bool StaticRun::claim(Progress &progress, int64_t most, Range &range) const {
     int64_t next = progress.next.load(std::memory_order_relaxed);
     int64_t count = 0;
     do {
@@ -126,7 +146,7 @@ bool StaticRun::claim(Progress &progress, Range &range) const {
             return false;
         }
         count = cancelled() ? left : left / (claims_per_worker * scheduler_.workers());
-        count = std::max<int64_t>(count, 1);
+        count = std::clamp<int64_t>(count, 1, cancelled() ? left : most);
     } while (!progress.next.compare_exchange_weak(next, next + count, std::memory_order_relaxed));
     range = {next, next + count};
     return true;

@@ -10,7 +10,8 @@
 namespace pto::wsp::runtime {
 
 /// Runs phases of independent loops. The loops of a phase form one range of iterations, from which
-/// workers claim chunks: large ones first, single iterations at the end.
+/// workers claim chunks: large ones first, single iterations at the end, and none that would take
+/// much longer than some milliseconds, so that a run can be cancelled.
 ///
 /// Protocol. `next` is moved by compare-exchange, so an iteration is claimed once; `remaining`
 /// counts iterations that have not ended. Whoever takes it to zero has, through its
@@ -49,7 +50,8 @@ private:
     bool begin_phase(size_t phase, Worker &me);
     void invite(int64_t others, Worker &me);
     void take_part(Worker &me);
-    bool claim(Progress &progress, Range &range) const;
+    bool run_chunks(size_t phase, Worker &me);
+    bool claim(Progress &progress, int64_t most, Range &range) const;
     void run_range(const Phase &phase, const Progress &progress, Range range, Worker &me);
     bool run_chunk(const StaticLoop &loop, Range range, Worker &me);
 

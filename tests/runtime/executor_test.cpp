@@ -342,6 +342,25 @@ TEST(Executor, KeepsThePlanUntilTheEndOfTheRun) {
     EXPECT_TRUE(watch.expired());
 }
 
+TEST(Executor, CancelsAllRuns) {
+    Executor executor(2);
+    EXPECT_TRUE(executor.cancel_all(0ns));
+    Control control;
+    Script script(100, {0, {address(&control)}, {0}});
+    script[0] = {1, {address(&control)}, {0}};
+    auto first = executor.start(plan_of(scripted(all_sites(), {1})), {address(&script)});
+    auto second = executor.start(plan_of(scripted(all_sites(), {1})), {address(&script)});
+    while (control.ran < 2) {
+        std::this_thread::yield();
+    }
+    EXPECT_FALSE(executor.cancel_all(1ms));
+    control.open = true;
+    EXPECT_TRUE(executor.cancel_all(time_limit));
+    EXPECT_TRUE(first->is_complete());
+    EXPECT_TRUE(second->is_complete());
+    EXPECT_EQ(control.ran, 2);
+}
+
 TEST(Executor, LongTimeoutsDoNotOverflow) {
     Executor executor(1);
     auto execution = executor.start(plan_of(std::vector<Phase>{}), {});
@@ -384,6 +403,19 @@ TEST(Executor, TheSharedOneStaysTheSame) {
     EXPECT_EQ(&Executor::shared(), &Executor::shared());
     EXPECT_GE(Executor::shared().workers(), 1);
     run(Executor::shared(), plan_of(std::vector<Phase>{}));
+}
+
+TEST(ExecutorDeathTest, AProcessEndsCleanlyWhileTasksRun) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    EXPECT_EXIT(
+        {
+            static Control control;
+            static Script script(100000, {0, {address(&control)}, {0}});
+            auto execution =
+                Executor::shared().start(plan_of(scripted(all_sites(), {1})), {address(&script)});
+            std::exit(0);
+        },
+        ::testing::ExitedWithCode(0), "^$");
 }
 
 #if !defined(__SANITIZE_THREAD__)

@@ -140,6 +140,27 @@ TEST_P(StaticRun, HugeLoops) {
     EXPECT_EQ(stats.tasks, iterations);
 }
 
+abi::Status sleep_each(const int64_t *bindings, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) {
+        at_address<std::atomic<int64_t>>(bindings[0])++;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return 0;
+}
+
+TEST_P(StaticRun, ALongLoopIsCancelledSoon) {
+    constexpr int64_t iterations = 10000000;
+    std::atomic<int64_t> ran = 0;
+    auto execution = executor.start(plan_of(std::vector<Phase>{{loop_of(&sleep_each, iterations)}}),
+                                    {address(&ran)});
+    while (ran < 100) {
+        std::this_thread::yield();
+    }
+    execution->cancel();
+    ASSERT_TRUE(execution->wait(time_limit));
+    EXPECT_LT(ran, 10000);
+}
+
 abi::Status meet(const int64_t *bindings, int64_t, int64_t) {
     auto &arrived = at_address<std::atomic<int>>(bindings[0]);
     arrived++;

@@ -112,8 +112,13 @@ public:
     std::shared_ptr<Execution> start(std::shared_ptr<const Plan> plan,
                                      std::vector<int64_t> bindings);
 
-    /// The process's executor, started at first use. Never destroyed: threads may still be in a
-    /// task when the process ends.
+    /// Cancels all runs in flight and waits until they have ended; false on timeout. For the end of
+    /// a process, before what tasks work on goes away.
+    bool cancel_all(std::optional<std::chrono::nanoseconds> timeout);
+
+    /// The process's executor, started at first use and never destroyed. At the exit of the process
+    /// its runs are cancelled and waited for (some seconds at most), before objects go that were
+    /// there at its first use.
     static Executor &shared();
 
 private:
