@@ -81,6 +81,16 @@ TensorView Tensor::view(const Loc &at) const {
     return result;
 }
 
+Tensor::operator TensorView() const {
+    if (!writeable_) {
+        throw TypeCheckError(
+            region_.at,
+            fmt::format("{} is read-only: its array is one of constants", region_.str()), {},
+            "pass its view() where it is only read");
+    }
+    return view({});
+}
+
 void *Tensor::elements(DType wanted, const Loc &at) const {
     const bool bits = wanted == DType::U16 && (dtype() == DType::F16 || dtype() == DType::BF16);
     if (wanted != dtype() && !bits) {

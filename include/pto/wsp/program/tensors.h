@@ -104,7 +104,8 @@ public:
 
     /// The memory. TypeCheckError for a view that moves with a loop variable.
     TensorView view(const Loc &at = Loc::here()) const;
-    operator TensorView() const { return view({}); }  // NOLINT: for `Program::bind`
+    /// For `Program::bind`. TypeCheckError for arrays of constants, which could be written there.
+    operator TensorView() const;  // NOLINT: tensors are views
     /// The elements of a C-contiguous tensor. TypeCheckError when it is none, or of another type
     /// (F16 and BF16 are uint16_t).
     template <class T> std::span<T> span(const Loc &at = Loc::here()) const {
