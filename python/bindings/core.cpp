@@ -17,7 +17,6 @@ void bind_dtype(py::module_ &module) {
         .def_property_readonly("user_name", [](const DTypeInfo &row) { return row.user_name; })
         .def_property_readonly("numpy_name", [](const DTypeInfo &row) { return row.numpy_name; })
         .def_readonly("bytes", &DTypeInfo::bytes)
-        .def_readonly("computes", &DTypeInfo::computes)
         .def_property_readonly("is_float",
                                [](const DTypeInfo &row) { return row.kind == DTypeKind::Float; });
     module.def("dtypes", [] {

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pto_wsp._pto_wsp as native
-from pto_wsp.dtypes import DType, dtype_of
+from pto_wsp.dtypes import DType, Location, dtype_of
 from pto_wsp.errors import CompileError, TypeCheckError, error
 from pto_wsp.symbols import Dim, affine_of
 from pto_wsp.tracing import Operand, TileParam, Trace, Value, apply, current_trace, is_number
 
-_by_hand = ("load", "store", "constant", "broadcast", "fori_loop")
-_dims = ("rows", "columns")
+_by_hand = ("load", "store", "constant", "broadcast", "reshape", "fori_loop")
+_dims = ("rows", "columns", "k")
 _empty = inspect.Parameter.empty
 
 
@@ -105,6 +105,82 @@ def broadcast(x: Any, shape: Any) -> Value:
     """
     rows, columns = _pair(shape, "pto.broadcast: shape")
     return apply("broadcast", [x], {"rows": affine_of(rows), "columns": affine_of(columns)})
+
+
+def reshape(x: Any, shape: Any) -> Value:
+    """The elements of `x`, row by row, as a tile of `shape`, which has as many.
+
+    Parameters
+    ----------
+    x : value or tile parameter
+    shape : pair of dims
+
+    Returns
+    -------
+    Value
+    """
+    rows, columns = _pair(shape, "pto.reshape: shape")
+    return apply("reshape", [x], {"rows": affine_of(rows), "columns": affine_of(columns)})
+
+
+def alloc(shape: Any, dtype: Any, location: Location = Location.UB) -> Value:
+    """A tile of zeros. Tiles are values: what changes it makes a new one.
+
+    Parameters
+    ----------
+    shape : pair of dims
+    dtype : DType
+    location : Location
+        UB or L1: where targets with such memories keep it; the CPU has one memory.
+
+    Returns
+    -------
+    Value
+    """
+    if location not in (Location.UB, Location.L1):
+        raise error(
+            TypeCheckError,
+            f"pto.alloc: a tile does not lie in {location}",
+            hint="it lies in Location.UB or Location.L1",
+        )
+    return broadcast(constant(0, dtype_of(dtype)), shape)
+
+
+def topk(x: Any, k: Any) -> tuple[Value, Value]:
+    """The `k` largest of each row.
+
+    Parameters
+    ----------
+    x : value or tile parameter, [r, c]
+    k : dim, at most c
+
+    Returns
+    -------
+    tuple of Value
+        The values [r, k] in descending order, NaN first, and their columns, U32 [r, k]. Of equal
+        ones the first comes first.
+    """
+    attributes = {"k": affine_of(k)}
+    return apply("topk_values", [x], attributes), apply("topk_indices", [x], attributes)
+
+
+def static_assert(condition: Any, message: str = "") -> None:
+    """Refuses the kernel, at the line of the call, unless `condition` holds when it is traced.
+
+    Parameters
+    ----------
+    condition : bool
+        Of integers, shapes and Constexpr values: what is known before the kernel runs.
+    message : str
+    """
+    current_trace("pto.static_assert")
+    if isinstance(condition, (Operand, TileParam)):
+        raise error(
+            TypeCheckError,
+            f"pto.static_assert: {condition!r} is not known before the kernel runs",
+        )
+    if not condition:
+        raise error(TypeCheckError, f"pto.static_assert: {message or 'the condition is false'}")
 
 
 def fori_loop(lo: Any, hi: Any, body: Callable[[Value, Any], Any], carry: Any) -> Any:
@@ -301,7 +377,9 @@ for _name in _broadcasts:
 for _name, _target in _aliases.items():
     globals()[_name] = globals()[_target]
 
-__all__ = sorted({*_names, *_broadcasts, *_aliases})
+_composed = ("alloc", "topk", "static_assert")
+
+__all__ = sorted({*_names, *_broadcasts, *_aliases, *_composed})
 
 
 def __getattr__(name: str) -> Any:

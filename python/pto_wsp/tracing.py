@@ -161,6 +161,18 @@ class Operand:
     def __rtruediv__(self, other: Any) -> Value:
         return apply("div", [other, self])
 
+    def __floordiv__(self, other: Any) -> Value:
+        return apply("floordiv", [self, other])
+
+    def __rfloordiv__(self, other: Any) -> Value:
+        return apply("floordiv", [other, self])
+
+    def __mod__(self, other: Any) -> Value:
+        return apply("mod", [self, other])
+
+    def __rmod__(self, other: Any) -> Value:
+        return apply("mod", [other, self])
+
     def __matmul__(self, other: Any) -> Value:
         return apply("matmul", [self, other])
 

@@ -15,19 +15,19 @@ namespace pto::wsp {
 namespace {
 
 constexpr std::array<DTypeInfo, 13> table = {{
-    {DType::F16, "f16", "F16", "float16", 2, DTypeKind::Float, true},
-    {DType::BF16, "bf16", "BF16", "uint16", 2, DTypeKind::Float, true},
-    {DType::F32, "f32", "F32", "float32", 4, DTypeKind::Float, true},
-    {DType::F64, "f64", "F64", "float64", 8, DTypeKind::Float, false},
-    {DType::I8, "i8", "I8", "int8", 1, DTypeKind::Signed, false},
-    {DType::I16, "i16", "I16", "int16", 2, DTypeKind::Signed, false},
-    {DType::I32, "i32", "I32", "int32", 4, DTypeKind::Signed, true},
-    {DType::I64, "i64", "I64", "int64", 8, DTypeKind::Signed, false},
-    {DType::U8, "u8", "U8", "uint8", 1, DTypeKind::Unsigned, false},
-    {DType::U16, "u16", "U16", "uint16", 2, DTypeKind::Unsigned, false},
-    {DType::U32, "u32", "U32", "uint32", 4, DTypeKind::Unsigned, false},
-    {DType::U64, "u64", "U64", "uint64", 8, DTypeKind::Unsigned, false},
-    {DType::Mask, "mask", "Mask", "bool", 1, DTypeKind::Mask, false},
+    {DType::F16, "f16", "F16", "float16", 2, DTypeKind::Float},
+    {DType::BF16, "bf16", "BF16", "uint16", 2, DTypeKind::Float},
+    {DType::F32, "f32", "F32", "float32", 4, DTypeKind::Float},
+    {DType::F64, "f64", "F64", "float64", 8, DTypeKind::Float},
+    {DType::I8, "i8", "I8", "int8", 1, DTypeKind::Signed},
+    {DType::I16, "i16", "I16", "int16", 2, DTypeKind::Signed},
+    {DType::I32, "i32", "I32", "int32", 4, DTypeKind::Signed},
+    {DType::I64, "i64", "I64", "int64", 8, DTypeKind::Signed},
+    {DType::U8, "u8", "U8", "uint8", 1, DTypeKind::Unsigned},
+    {DType::U16, "u16", "U16", "uint16", 2, DTypeKind::Unsigned},
+    {DType::U32, "u32", "U32", "uint32", 4, DTypeKind::Unsigned},
+    {DType::U64, "u64", "U64", "uint64", 8, DTypeKind::Unsigned},
+    {DType::Mask, "mask", "Mask", "bool", 1, DTypeKind::Mask},
 }};
 
 constexpr bool in_enumerator_order() {
@@ -77,20 +77,10 @@ double round_float(double value, int digits, int least_exponent, int end_exponen
     return too_large ? std::copysign(std::numeric_limits<double>::infinity(), value) : rounded;
 }
 
-double wrap_integer(double value, int bits, bool with_sign) {
-    if (!std::isfinite(value)) {
-        return 0;
-    }
-    double range = std::ldexp(1.0, bits);
-    double wrapped = std::fmod(std::trunc(value), range);
-    double lowest = with_sign ? -range / 2 : 0;
-    if (wrapped < lowest) {
-        wrapped += range;
-    } else if (wrapped >= lowest + range) {
-        wrapped -= range;
-    }
-    // Adding zero turns -0.0, which no integer has, into 0.
-    return wrapped + 0.0;
+int64_t cut(double value, int bits) {
+    double limit = std::ldexp(1.0, bits - 1);
+    bool inside = value >= -limit && value < limit;
+    return static_cast<int64_t>(inside ? value : -limit);
 }
 
 }  // namespace
@@ -202,9 +192,37 @@ double round_to(DType dtype, double value) {
         return round_float(value, 8, -133, 128);
     case DType::Mask:
         return value != 0 ? 1 : 0;
-    default:
-        return wrap_integer(value, 8 * size_bytes(dtype), info(dtype).kind == DTypeKind::Signed);
+    default: {
+        int64_t cut = cut_to(dtype, value);
+        return dtype == DType::U64 ? static_cast<double>(static_cast<uint64_t>(cut))
+                                   : static_cast<double>(cut);
     }
+    }
+}
+
+int64_t wrap_to(DType dtype, int64_t value) {
+    int shift = 64 - 8 * size_bytes(dtype);
+    uint64_t high = static_cast<uint64_t>(value) << shift;
+    return info(dtype).kind == DTypeKind::Signed ? static_cast<int64_t>(high) >> shift
+                                                 : static_cast<int64_t>(high >> shift);
+}
+
+int64_t cut_to(DType dtype, double value) {
+    const int bits = size_bytes(dtype) == 8 ? 64 : 32;
+    const double upper = std::ldexp(1.0, bits - 1);
+    if ((dtype == DType::U32 || dtype == DType::U64) && value >= upper) {
+        return wrap_to(dtype, cut(value - upper, bits) ^ cut(-upper, bits));
+    }
+    return wrap_to(dtype, cut(value, bits));
+}
+
+int64_t scalar_word(DType dtype, double value) {
+    if (is_integer(dtype)) {
+        return cut_to(dtype, value);
+    }
+    double rounded = round_to(dtype, value);
+    return dtype == DType::F64 ? std::bit_cast<int64_t>(rounded)
+                               : std::bit_cast<uint32_t>(static_cast<float>(rounded));
 }
 
 }  // namespace pto::wsp

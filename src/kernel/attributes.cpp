@@ -24,8 +24,9 @@ struct Entry {
 
 /// Attributes that are not flags are known by their names.
 Kind kind_of(const std::string &name) {
-    static const std::array<std::pair<const char *, Kind>, 5> kinds = {{{"rows", Kind::Dim},
+    static const std::array<std::pair<const char *, Kind>, 6> kinds = {{{"rows", Kind::Dim},
                                                                         {"columns", Kind::Dim},
+                                                                        {"k", Kind::Dim},
                                                                         {"dtype", Kind::DType},
                                                                         {"param", Kind::Param},
                                                                         {"value", Kind::Number}}};

@@ -10,21 +10,6 @@ namespace pto::wsp::kernel {
 
 namespace {
 
-void check_computes(const std::string &what, DType dtype, const Loc &at) {
-    if (dtype == DType::Mask || pto::wsp::info(dtype).computes) {
-        return;
-    }
-    std::vector<std::string> names;
-    for (const DTypeInfo &each : dtypes()) {
-        if (each.computes) {
-            names.emplace_back(each.user_name);
-        }
-    }
-    throw TypeCheckError(
-        at, fmt::format("{}: kernels do not compute {} yet", what, pto::wsp::info(dtype).user_name),
-        {}, "they compute " + join(names));
-}
-
 void check_arity(const OpInfo &row, size_t count, const Loc &at) {
     if (count < static_cast<size_t>(row.min_arity()) ||
         count > static_cast<size_t>(row.max_arity())) {
@@ -150,7 +135,7 @@ TileType store_type(const TileProgram &program, const Node &node) {
                              fmt::format("store: '{}' is {}, the value is {}", param.name,
                                          param.type.shape_str(), value.shape_str()),
                              {declared},
-                             "broadcast(x, rows, columns) repeats a value; a window is stored at "
+                             "broadcast repeats a value; a window is stored at "
                              "an offset");
     }
     return value;
@@ -180,7 +165,6 @@ TileType result_type(const TileProgram &program, const Node &node) {
     if (node.op == Op::Slice) {
         check_window(program, node, types[0], type, 1, "the tile");
     }
-    check_computes(row.name, type.dtype, node.at);
     return type;
 }
 
@@ -218,7 +202,6 @@ void check_param(const std::string &kernel, const Param &param) {
     if (param.type.dtype == DType::Mask) {
         throw TypeCheckError(param.at, fmt::format("{}: a mask cannot be stored", what));
     }
-    check_computes(what, param.type.dtype, param.at);
     if (param.kind == Param::Kind::Scalar &&
         (!param.type.is_scalar() || param.direction != Direction::In)) {
         throw TypeCheckError(param.at,

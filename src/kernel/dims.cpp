@@ -41,6 +41,12 @@ std::shared_ptr<const TileProgram> substitute_dims(const TileProgram &program,
 
 namespace {
 
+/// Whether where an element goes depends on the sizes of the tile.
+bool moves_across_rows(const Node &node) {
+    return info(node.op).kind == OpKind::Shape && node.op != Op::Transpose &&
+           node.op != Op::Broadcast;
+}
+
 /// Union-find over the dims of a program: two for each parameter, then two for each value.
 class DimClasses {
 public:
@@ -112,6 +118,15 @@ private:
         case OpKind::Reduction:
             meet(slot(node.operands[0]), slot(node.results[0]));
             break;
+        case OpKind::ColumnReduction:
+            meet(slot(node.operands[0]) + 1, slot(node.results[0]) + 1);
+            break;
+        case OpKind::RowShape:
+        case OpKind::Sorting:
+            for (Value operand : node.operands) {
+                meet(slot(operand), slot(node.results[0]));
+            }
+            break;
         case OpKind::Matrix:
             visit_matmul(node);
             break;
@@ -119,7 +134,7 @@ private:
             visit_loop(node);
             break;
         default:
-            if (node.op == Op::Slice) {
+            if (moves_across_rows(node)) {
                 break;
             }
             if (node.op == Op::Transpose) {
@@ -177,6 +192,27 @@ void refuse_windows(const TileProgram &program, const std::vector<bool> &partial
     }
 }
 
+/// Elements move to places that only whole tiles have.
+void refuse_moved(const Node &node, const TileProgram &whole, const TileProgram &partial) {
+    OpKind kind = info(node.op).kind;
+    const bool in_rows = kind == OpKind::RowShape || kind == OpKind::Sorting;
+    if (!in_rows && !moves_across_rows(node)) {
+        return;
+    }
+    for (Value operand : node.operands) {
+        const TileType &before = whole.type(operand);
+        const TileType &after = partial.type(operand);
+        if (!(before.columns == after.columns) || (!in_rows && !(before.rows == after.rows))) {
+            throw TypeCheckError(
+                node.at,
+                fmt::format("{}: cannot be taken of a tile {} when views that the tile is of are "
+                            "partial",
+                            name(node.op), before.shape_str()),
+                {}, "give the task whole views");
+        }
+    }
+}
+
 }  // namespace
 
 PartialProgram with_valid_sizes(const TileProgram &program, const std::vector<bool> &partial) {
@@ -210,13 +246,7 @@ PartialProgram with_valid_sizes(const TileProgram &program, const std::vector<bo
         replace(result->values[v].type.columns, classes.columns(static_cast<Value>(v)));
     }
     for (const Node &node : result->nodes) {
-        if (node.op == Op::Slice &&
-            !(result->type(node.operands[0]) == program.type(node.operands[0]))) {
-            throw TypeCheckError(node.at,
-                                 "slice: a window of a tile cannot be taken when views that the "
-                                 "tile is of are partial",
-                                 {}, "give the task the window itself as its view");
-        }
+        refuse_moved(node, program, *result);
     }
     // Operations that name their size as an attribute have that of their result.
     for (Node &node : result->nodes) {

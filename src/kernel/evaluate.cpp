@@ -20,13 +20,7 @@ void round(RefTile &tile) {
     if (is_float(dtype)) {
         tile.real = tile.real.unaryExpr([dtype](double x) { return round_to(dtype, x); });
     } else if (is_integer(dtype)) {
-        int shift = 64 - 8 * size_bytes(dtype);
-        bool has_sign = pto::wsp::info(dtype).kind == DTypeKind::Signed;
-        tile.integer = tile.integer.unaryExpr([=](int64_t x) {
-            uint64_t high = static_cast<uint64_t>(x) << shift;
-            return has_sign ? static_cast<int64_t>(high) >> shift
-                            : static_cast<int64_t>(high >> shift);
-        });
+        tile.integer = tile.integer.unaryExpr([dtype](int64_t x) { return wrap_to(dtype, x); });
     }
 }
 
@@ -59,7 +53,7 @@ private:
     static RefTile scalar(DType dtype, double value) {
         RefTile tile = make_tile(dtype, 1, 1);
         if (is_integer(dtype)) {
-            tile.integer(0, 0) = static_cast<int64_t>(value);
+            tile.integer(0, 0) = cut_to(dtype, value);
         } else {
             tile.real(0, 0) = round_to(dtype, value);
         }

@@ -94,6 +94,43 @@ void check_has_columns(const OpInfo &info, const TileType &operand, const Loc &a
     }
 }
 
+void check_has_rows(const OpInfo &info, const TileType &operand, const Loc &at) {
+    if (operand.rows == Affine(0)) {
+        fail(info, at, fmt::format("a column of {} has no element", operand.shape_str()));
+    }
+}
+
+/// `dim / 2`, when that is a dim.
+Affine halved(const OpInfo &info, const TileType &operand, const Affine &dim, const Loc &at) {
+    if (std::optional<int64_t> size = dim.as_constant()) {
+        return *size / 2;
+    }
+    Affine half(dim.constant() / 2);
+    bool even = dim.constant() % 2 == 0;
+    for (const auto &[name, coefficient] : dim.terms()) {
+        even = even && coefficient % 2 == 0;
+        half = half + Affine::variable(name) * (coefficient / 2);
+    }
+    if (!even) {
+        fail(info, at,
+             fmt::format("the columns of {} are not known to be even", operand.shape_str()),
+             "a dim such as 2 * N is");
+    }
+    return half;
+}
+
+/// The first `k` of at most `most`.
+TileType first_of_each_row(const OpInfo &info, DType dtype, const TileType &operand,
+                           const Affine &most, const Attributes &attributes, const Loc &at) {
+    const Affine &k = dim_attribute(info, attributes, "k", at);
+    if ((most - k).as_constant().value_or(-1) < 0) {
+        fail(info, at,
+             fmt::format("the first {} of {}, of which there are {}", k.str(), operand.shape_str(),
+                         most.str()));
+    }
+    return {dtype, operand.rows, k};
+}
+
 }  // namespace
 
 PTO_WSP_INFER(infer_by_program) {
@@ -129,6 +166,17 @@ PTO_WSP_INFER(infer_divide) {
              fmt::format("division of {} by {} is not defined on tiles of integers",
                          name(operands[0].dtype), name(operands[1].dtype)),
              "use floordiv or mod, or cast an operand to F32 first");
+    }
+    return result;
+}
+
+PTO_WSP_INFER(infer_integers) {
+    TileType result = infer_binary(info, operands, attributes, at);
+    if (!is_integer(result.dtype)) {
+        fail(info, at,
+             fmt::format("{} and {} are not both integers", name(operands[0].dtype),
+                         name(operands[1].dtype)),
+             "use div, or cast to an integer first");
     }
     return result;
 }
@@ -200,6 +248,19 @@ PTO_WSP_INFER(infer_row_extreme) {
     return {operands[0].dtype, operands[0].rows, 1};
 }
 
+PTO_WSP_INFER(infer_column_sum) {
+    (void)attributes;
+    refuse_mask(info, operands[0], at);
+    return {sum_type(operands[0].dtype), 1, operands[0].columns};
+}
+
+PTO_WSP_INFER(infer_column_extreme) {
+    (void)attributes;
+    refuse_mask(info, operands[0], at);
+    check_has_rows(info, operands[0], at);
+    return {operands[0].dtype, 1, operands[0].columns};
+}
+
 PTO_WSP_INFER(infer_matmul) {
     const TileType &a = operands[0];
     const TileType &b = operands[1];
@@ -267,6 +328,93 @@ PTO_WSP_INFER(infer_index) {
     (void)operands;
     return {DType::I32, dim_attribute(info, attributes, "rows", at),
             dim_attribute(info, attributes, "columns", at)};
+}
+
+PTO_WSP_INFER(infer_iota) {
+    TileType result = infer_index(info, operands, attributes, at);
+    result.dtype = DType::U32;
+    return result;
+}
+
+PTO_WSP_INFER(infer_reshape) {
+    const TileType &x = operands[0];
+    TileType result{x.dtype, dim_attribute(info, attributes, "rows", at),
+                    dim_attribute(info, attributes, "columns", at)};
+    if (result.rows == x.rows && result.columns == x.columns) {
+        return result;
+    }
+    auto count = [&](const TileType &type) {
+        std::optional<int64_t> rows = type.rows.as_constant();
+        std::optional<int64_t> columns = type.columns.as_constant();
+        if (!rows || !columns) {
+            fail(info, at,
+                 fmt::format("the elements of {} cannot be counted before it runs",
+                             type.shape_str()));
+        }
+        return *rows * *columns;
+    };
+    if (int64_t from = count(x), to = count(result); from != to) {
+        fail(info, at,
+             fmt::format("{} has {} elements, {} has {}", x.shape_str(), from, result.shape_str(),
+                         to));
+    }
+    return result;
+}
+
+PTO_WSP_INFER(infer_slice_even) {
+    (void)attributes;
+    const TileType &x = operands[0];
+    return {x.dtype, x.rows, x.columns - halved(info, x, x.columns, at)};
+}
+
+PTO_WSP_INFER(infer_slice_odd) {
+    (void)attributes;
+    const TileType &x = operands[0];
+    return {x.dtype, x.rows, halved(info, x, x.columns, at)};
+}
+
+PTO_WSP_INFER(infer_interleave) {
+    (void)attributes;
+    const TileType &a = operands[0];
+    if (!(a == operands[1])) {
+        fail(info, at, fmt::format("{} and {} differ", a.user_str(), operands[1].user_str()));
+    }
+    return {a.dtype, a.rows, a.columns * 2};
+}
+
+PTO_WSP_INFER(infer_tsort32) {
+    (void)attributes;
+    const TileType scores{DType::F32, 1, 32};
+    const TileType indices{DType::U32, 1, 32};
+    if (!(operands[0] == scores) || !(operands[1] == indices)) {
+        fail(info, at,
+             fmt::format("takes {} and {}, not {} and {}", scores.user_str(), indices.user_str(),
+                         operands[0].user_str(), operands[1].user_str()),
+             "topk sorts rows of any length and type");
+    }
+    return {DType::F32, 1, 64};
+}
+
+PTO_WSP_INFER(infer_extract_topk) {
+    const TileType &pairs = operands[0];
+    if (pairs.dtype != DType::F32) {
+        fail(info, at, fmt::format("{} is no tile of pairs", pairs.user_str()),
+             "tsort32 makes one of F32");
+    }
+    return first_of_each_row(info, DType::U32, pairs, halved(info, pairs, pairs.columns, at),
+                             attributes, at);
+}
+
+PTO_WSP_INFER(infer_topk_values) {
+    const TileType &x = operands[0];
+    refuse_mask(info, x, at);
+    return first_of_each_row(info, x.dtype, x, x.columns, attributes, at);
+}
+
+PTO_WSP_INFER(infer_topk_indices) {
+    TileType result = infer_topk_values(info, operands, attributes, at);
+    result.dtype = DType::U32;
+    return result;
 }
 
 }  // namespace pto::wsp::kernel

@@ -17,6 +17,8 @@ PTO_WSP_INFER(infer_constant);
 /// NumPy promotion and broadcasting.
 PTO_WSP_INFER(infer_binary);
 PTO_WSP_INFER(infer_divide);
+/// As infer_binary; floats are refused.
+PTO_WSP_INFER(infer_integers);
 PTO_WSP_INFER(infer_unary);
 /// Same type out; integers are refused.
 PTO_WSP_INFER(infer_float_unary);
@@ -27,10 +29,21 @@ PTO_WSP_INFER(infer_causal_mask);
 PTO_WSP_INFER(infer_row_sum);
 PTO_WSP_INFER(infer_row_mean);
 PTO_WSP_INFER(infer_row_extreme);
+PTO_WSP_INFER(infer_column_sum);
+PTO_WSP_INFER(infer_column_extreme);
 PTO_WSP_INFER(infer_matmul);
 PTO_WSP_INFER(infer_transpose);
 PTO_WSP_INFER(infer_broadcast);
 PTO_WSP_INFER(infer_slice);
 PTO_WSP_INFER(infer_index);
+PTO_WSP_INFER(infer_iota);
+PTO_WSP_INFER(infer_reshape);
+PTO_WSP_INFER(infer_slice_even);
+PTO_WSP_INFER(infer_slice_odd);
+PTO_WSP_INFER(infer_interleave);
+PTO_WSP_INFER(infer_tsort32);
+PTO_WSP_INFER(infer_extract_topk);
+PTO_WSP_INFER(infer_topk_values);
+PTO_WSP_INFER(infer_topk_indices);
 
 }  // namespace pto::wsp::kernel

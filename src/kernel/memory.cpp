@@ -29,7 +29,8 @@ double read_real(DType dtype, const char *element) {
     }
 }
 
-void write_real(DType dtype, char *element, double value) {
+void write_real(DType dtype, char *element, double exact) {
+    double value = round_to(dtype, exact);
     switch (dtype) {
     case DType::F16:
         put(element, float_to_half(static_cast<float>(value)));

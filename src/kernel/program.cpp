@@ -52,8 +52,8 @@ int param_of(const Node &node) {
 
 std::string loop_symbol(const Node &node) {
     auto it = node.attributes.find("symbol");
-    const auto *symbol = it == node.attributes.end() ? nullptr
-                                                     : std::get_if<std::string>(&it->second);
+    const auto *symbol =
+        it == node.attributes.end() ? nullptr : std::get_if<std::string>(&it->second);
     return symbol == nullptr ? "" : *symbol;
 }
 

@@ -29,7 +29,15 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 double real_at(const RefTile &tile, int64_t r, int64_t c) {
     r = tile.rows() == 1 ? 0 : r;
     c = tile.columns() == 1 ? 0 : c;
+    if (tile.dtype == DType::U64) {
+        return static_cast<double>(static_cast<uint64_t>(tile.integer(r, c)));
+    }
     return is_integer(tile.dtype) ? static_cast<double>(tile.integer(r, c)) : tile.real(r, c);
+}
+
+/// Moves U64, which is kept as its bits, to where int64 has the same order; others stay.
+int64_t ordered(DType dtype, int64_t value) {
+    return dtype == DType::U64 ? value ^ INT64_MIN : value;
 }
 
 int64_t integer_at(const RefTile &tile, int64_t r, int64_t c) {
@@ -69,8 +77,8 @@ RefTile binary(std::span<const RefTile> operands, const TileType &result, Real r
     for (int64_t r = 0; r < tile.rows(); ++r) {
         for (int64_t c = 0; c < tile.columns(); ++c) {
             if (whole) {
-                tile.integer(r, c) =
-                    integer(integer_at(operands[0], r, c), integer_at(operands[1], r, c));
+                tile.integer(r, c) = integer(wrap_to(result.dtype, integer_at(operands[0], r, c)),
+                                             wrap_to(result.dtype, integer_at(operands[1], r, c)));
             } else {
                 // An integer that meets a float is rounded to that float first.
                 double a = round_to(result.dtype, real_at(operands[0], r, c));
@@ -93,14 +101,14 @@ template <typename Real> RefTile unary(std::span<const RefTile> operands, Real r
 template <typename Real, typename Integer>
 RefTile compare(std::span<const RefTile> operands, Real real, Integer integer) {
     RefTile tile = broadcast_result(operands, DType::Mask);
-    bool whole = is_integer(operands[0].dtype) && is_integer(operands[1].dtype);
     DType common = promote(operands[0].dtype, operands[1].dtype);
+    bool whole = is_integer(common);
     for (int64_t r = 0; r < tile.rows(); ++r) {
         for (int64_t c = 0; c < tile.columns(); ++c) {
-            tile.real(r, c) =
-                whole ? integer(integer_at(operands[0], r, c), integer_at(operands[1], r, c))
-                      : real(round_to(common, real_at(operands[0], r, c)),
-                             round_to(common, real_at(operands[1], r, c)));
+            tile.real(r, c) = whole ? integer(ordered(common, integer_at(operands[0], r, c)),
+                                              ordered(common, integer_at(operands[1], r, c)))
+                                    : real(round_to(common, real_at(operands[0], r, c)),
+                                           round_to(common, real_at(operands[1], r, c)));
         }
     }
     return tile;
@@ -174,8 +182,58 @@ RefTile transposed(const RefTile &x) {
 PTO_WSP_BINARY(ref_add, a + b, wrap(bits(a) + bits(b)))
 PTO_WSP_BINARY(ref_sub, a - b, wrap(bits(a) - bits(b)))
 PTO_WSP_BINARY(ref_mul, a *b, wrap(bits(a) * bits(b)))
-PTO_WSP_BINARY(ref_maximum, larger(a, b), std::max(a, b))
-PTO_WSP_BINARY(ref_minimum, smaller(a, b), std::min(a, b))
+
+template <typename Integer>
+RefTile extreme(std::span<const RefTile> operands, const TileType &result,
+                double (*real)(double, double), Integer integer) {
+    DType dtype = result.dtype;
+    return binary(operands, result, real, [=](int64_t a, int64_t b) {
+        return ordered(dtype, integer(ordered(dtype, a), ordered(dtype, b)));
+    });
+}
+
+PTO_WSP_REFERENCE(ref_maximum) {
+    (void)attributes;
+    return extreme(operands, result, larger, [](int64_t a, int64_t b) { return std::max(a, b); });
+}
+
+PTO_WSP_REFERENCE(ref_minimum) {
+    (void)attributes;
+    return extreme(operands, result, smaller, [](int64_t a, int64_t b) { return std::min(a, b); });
+}
+
+/// Quotient of integers of `dtype` towards minus infinity; 0 when b is 0.
+static int64_t floor_quotient(DType dtype, int64_t a, int64_t b) {
+    if (b == 0) {
+        return 0;
+    }
+    if (dtype == DType::U64) {
+        return wrap(bits(a) / bits(b));
+    }
+    if (b == -1) {
+        return wrap(0 - bits(a));
+    }
+    return a / b - (a % b != 0 && (a < 0) != (b < 0) ? 1 : 0);
+}
+
+PTO_WSP_REFERENCE(ref_floordiv) {
+    (void)attributes;
+    DType dtype = result.dtype;
+    return binary(
+        operands, result, [](double, double) { return 0.0; },
+        [dtype](int64_t a, int64_t b) { return floor_quotient(dtype, a, b); });
+}
+
+PTO_WSP_REFERENCE(ref_mod) {
+    (void)attributes;
+    DType dtype = result.dtype;
+    return binary(
+        operands, result, [](double, double) { return 0.0; },
+        [dtype](int64_t a, int64_t b) {
+            uint64_t product = bits(floor_quotient(dtype, a, b)) * bits(b);
+            return b == 0 ? 0 : wrap(bits(a) - product);
+        });
+}
 
 /// The type rule gives floats only.
 PTO_WSP_REFERENCE(ref_div) {
@@ -196,6 +254,10 @@ PTO_WSP_UNARY(ref_log, std::log(x))
 PTO_WSP_UNARY(ref_sqrt, std::sqrt(x))
 PTO_WSP_UNARY(ref_rsqrt, 1.0 / std::sqrt(x))
 PTO_WSP_UNARY(ref_tanh, std::tanh(x))
+PTO_WSP_UNARY(ref_sin, std::sin(x))
+PTO_WSP_UNARY(ref_cos, std::cos(x))
+PTO_WSP_UNARY(ref_erf, std::erf(x))
+PTO_WSP_UNARY(ref_gelu, x * 0.5 * std::erfc(-x * std::sqrt(0.5)))
 PTO_WSP_UNARY(ref_sigmoid, 1.0 / (1.0 + std::exp(-x)))
 PTO_WSP_UNARY(ref_silu, x / (1.0 + std::exp(-x)))
 
@@ -213,7 +275,10 @@ PTO_WSP_REFERENCE(ref_abs) {
     (void)result;
     RefTile tile = operands[0];
     tile.real = tile.real.abs();
-    tile.integer = tile.integer.unaryExpr([](int64_t x) { return x < 0 ? wrap(0 - bits(x)) : x; });
+    if (info(tile.dtype).kind == DTypeKind::Signed) {
+        tile.integer =
+            tile.integer.unaryExpr([](int64_t x) { return x < 0 ? wrap(0 - bits(x)) : x; });
+    }
     return tile;
 }
 
@@ -222,7 +287,9 @@ PTO_WSP_REFERENCE(ref_relu) {
     (void)result;
     RefTile tile = operands[0];
     tile.real = tile.real.unaryExpr([](double x) { return larger(x, 0.0); });
-    tile.integer = tile.integer.unaryExpr([](int64_t x) { return std::max<int64_t>(x, 0); });
+    if (info(tile.dtype).kind == DTypeKind::Signed) {
+        tile.integer = tile.integer.unaryExpr([](int64_t x) { return std::max<int64_t>(x, 0); });
+    }
     return tile;
 }
 
@@ -250,12 +317,7 @@ PTO_WSP_REFERENCE(ref_cast) {
             } else if (is_integer(x.dtype)) {
                 tile.integer(r, c) = x.integer(r, c);
             } else {
-                // Out of range is the smallest integer, as x86 and NumPy on it have it.
-                double whole = std::trunc(x.real(r, c));
-                double limit = std::ldexp(1.0, 8 * size_bytes(result.dtype) - 1);
-                tile.integer(r, c) = whole >= -limit && whole < limit
-                                         ? static_cast<int64_t>(whole)
-                                         : static_cast<int64_t>(-limit);
+                tile.integer(r, c) = cut_to(result.dtype, x.real(r, c));
             }
         }
     }
@@ -271,7 +333,7 @@ PTO_WSP_REFERENCE(ref_where) {
             if (is_integer(result.dtype)) {
                 tile.integer(r, c) = integer_at(chosen, r, c);
             } else {
-                tile.real(r, c) = real_at(chosen, r, c);
+                tile.real(r, c) = round_to(result.dtype, real_at(chosen, r, c));
             }
         }
     }
@@ -303,34 +365,64 @@ PTO_WSP_REFERENCE(ref_rowsum) {
 PTO_WSP_REFERENCE(ref_rowmean) {
     RefTile tile = ref_rowsum(operands, attributes, result);
     int64_t count = operands[0].columns();
-    if (is_integer(result.dtype)) {
-        // Of a row without elements, which a partial tile may have.
-        count = std::max<int64_t>(count, 1);
-        int shift = 64 - 8 * size_bytes(result.dtype);
-        bool has_sign = pto::wsp::info(result.dtype).kind == DTypeKind::Signed;
-        tile.integer = tile.integer.unaryExpr([=](int64_t sum) {
-            uint64_t high = bits(sum) << shift;
-            // The sum wraps to its type before it is divided.
-            return has_sign ? (wrap(high) >> shift) / count : wrap((high >> shift) / bits(count));
-        });
-    } else {
+    if (!is_integer(result.dtype)) {
         tile.real /= static_cast<double>(count);
+        return tile;
     }
+    // Of a row without elements, which a partial tile may have.
+    count = std::max<int64_t>(count, 1);
+    bool has_sign = pto::wsp::info(result.dtype).kind == DTypeKind::Signed;
+    tile.integer = tile.integer.unaryExpr(
+        [=](int64_t sum) { return has_sign ? sum / count : wrap(bits(sum) / bits(count)); });
     return tile;
+}
+
+/// What the smallest and the largest integer of a type are before any element was seen.
+static int64_t worst(DType dtype, bool largest) {
+    int bits = 8 * size_bytes(dtype);
+    bool has_sign = info(dtype).kind == DTypeKind::Signed;
+    if (dtype == DType::U64) {
+        return largest ? 0 : -1;
+    }
+    int64_t high = has_sign ? (int64_t{1} << (bits - 2)) - 1 + (int64_t{1} << (bits - 2))
+                            : (int64_t{1} << bits) - 1;
+    return largest ? (has_sign ? -high - 1 : 0) : high;
 }
 
 PTO_WSP_REFERENCE(ref_rowmax) {
     (void)attributes;
-    return reduce(operands[0], result.dtype, -std::numeric_limits<double>::infinity(),
-                  std::numeric_limits<int64_t>::min(), larger,
-                  [](int64_t a, int64_t b) { return std::max(a, b); });
+    DType dtype = result.dtype;
+    return reduce(
+        operands[0], dtype, -std::numeric_limits<double>::infinity(), worst(dtype, true), larger,
+        [dtype](int64_t a, int64_t b) { return ordered(dtype, a) > ordered(dtype, b) ? a : b; });
 }
 
 PTO_WSP_REFERENCE(ref_rowmin) {
     (void)attributes;
-    return reduce(operands[0], result.dtype, std::numeric_limits<double>::infinity(),
-                  std::numeric_limits<int64_t>::max(), smaller,
-                  [](int64_t a, int64_t b) { return std::min(a, b); });
+    DType dtype = result.dtype;
+    return reduce(
+        operands[0], dtype, std::numeric_limits<double>::infinity(), worst(dtype, false), smaller,
+        [dtype](int64_t a, int64_t b) { return ordered(dtype, a) < ordered(dtype, b) ? a : b; });
+}
+
+/// A column reduction is the row reduction of the transpose.
+static RefTile by_columns(PTO_WSP_REFERENCE((*row_reduction)), std::span<const RefTile> operands,
+                          const Attributes &attributes, const TileType &result) {
+    const RefTile across = transposed(operands[0]);
+    return transposed(row_reduction(std::span(&across, 1), attributes,
+                                    {result.dtype, result.columns, result.rows}));
+}
+
+PTO_WSP_REFERENCE(ref_colsum) {
+    return by_columns(ref_rowsum, operands, attributes, result);
+}
+
+PTO_WSP_REFERENCE(ref_colmax) {
+    return by_columns(ref_rowmax, operands, attributes, result);
+}
+
+PTO_WSP_REFERENCE(ref_colmin) {
+    return by_columns(ref_rowmin, operands, attributes, result);
 }
 
 PTO_WSP_REFERENCE(ref_matmul) {

@@ -123,6 +123,26 @@ Tile slice(const Operand &x, const Operand &row, const Operand &column, const Af
     return apply(Op::Slice, {x, row, column}, {{"rows", rows}, {"columns", columns}}, at);
 }
 
+Tile reshape(const Operand &x, const Affine &rows, const Affine &columns, const Loc &at) {
+    return apply(Op::Reshape, {x}, {{"rows", rows}, {"columns", columns}}, at);
+}
+
+Tile extract_topk_indices(const Operand &pairs, const Affine &k, const Loc &at) {
+    return apply(Op::ExtractTopkIndices, {pairs}, {{"k", k}}, at);
+}
+
+Tile topk_values(const Operand &x, const Affine &k, const Loc &at) {
+    return apply(Op::TopkValues, {x}, {{"k", k}}, at);
+}
+
+Tile topk_indices(const Operand &x, const Affine &k, const Loc &at) {
+    return apply(Op::TopkIndices, {x}, {{"k", k}}, at);
+}
+
+Tile iota_u32(Builder &builder, const Affine &columns, const Loc &at) {
+    return {builder, builder.op(Op::IotaU32, {}, {{"columns", columns}}, at)};
+}
+
 Tile broadcast(const Operand &x, const Affine &rows, const Affine &columns, const Loc &at) {
     return apply(Op::Broadcast, {x}, {{"rows", rows}, {"columns", columns}}, at);
 }

@@ -228,20 +228,13 @@ private:
             if (const auto *region = std::get_if<Region>(&argument.value)) {
                 add_tile(result, *region);
             } else if (const auto *expr = std::get_if<ScalarExpr>(&argument.value)) {
-                Expr value = scalar(*expr, workers_);
-                result.push_back(is_float(dtype) ? float_bits(Halide::cast<float>(value)) : value);
+                result.push_back(scalar_word(dtype, scalar(*expr, workers_)));
             } else {
-                double number = std::get<double>(argument.value);
-                result.push_back(is_float(dtype) ? i64(std::bit_cast<uint32_t>(
-                                                       static_cast<float>(round_to(dtype, number))))
-                                                 : i64(static_cast<int64_t>(number)));
+                result.push_back(
+                    i64(pto::wsp::scalar_word(dtype, std::get<double>(argument.value))));
             }
         }
         return result;
-    }
-
-    static Expr float_bits(const Expr &value) {
-        return Halide::cast<int64_t>(Halide::reinterpret<uint32_t>(value));
     }
 
     void add_tile(std::vector<Expr> &result, const Region &region) const {
@@ -269,10 +262,8 @@ private:
                 Expr value = words[arguments.size()];
                 if (tile) {
                     arguments.push_back(i == 0 ? reinterpret(Handle(), value) : value);
-                } else if (is_float(param.type.dtype)) {
-                    arguments.push_back(Halide::reinterpret<float>(Halide::cast<uint32_t>(value)));
                 } else {
-                    arguments.push_back(Halide::cast(inner_type(param.type.dtype), value));
+                    arguments.push_back(from_word(inner_type(param.type.dtype), value));
                 }
             }
         }

@@ -2,7 +2,8 @@
 
 #include <array>
 #include <limits>
-#include <numeric>
+
+#include "polynomial.h"
 
 namespace pto::wsp::lower {
 
@@ -37,16 +38,6 @@ Expr strict_mul(const Expr &a, const Expr &b) {
                                         Halide::Internal::Call::PureIntrinsic);
 }
 
-/// Horner's scheme, highest coefficient first; contracts to fused multiply-adds.
-template <size_t count>
-Expr polynomial(const Expr &x, const std::array<double, count> &coefficients) {
-    Expr sum = f32(coefficients[0]);
-    for (size_t i = 1; i < count; ++i) {
-        sum = sum * x + f32(coefficients[i]);
-    }
-    return sum;
-}
-
 constexpr double log2_e = 1.4426950408889634;
 constexpr double ln2 = 0.6931471805599453;
 /// ln 2 = ln2_high + ln2_low; ln2_high has 15 significant bits, so n * ln2_high is exact.
@@ -69,9 +60,18 @@ constexpr std::array exp_degree_6{1.381459868294e-03,
 constexpr std::array exp_degree_5{
     8.312520474906e-03, 4.189015806106e-02, 1.666711465102e-01, 4.999923148665e-01, 1.0, 1.0};
 
+bool is_double(const Expr &x) {
+    return x.type() == Halide::Float(64);
+}
+
 }  // namespace
 
-Expr exp_f32(const Expr &x) {
+namespace math {
+
+Expr exp(const Expr &x) {
+    if (is_double(x)) {
+        return libm("exp", x);
+    }
     // Written as selects so that a NaN goes through.
     Expr low = choose(Halide::strict_float(x < f32(-104.0)), f32(-104.0), x);
     Expr t = choose(Halide::strict_float(low > f32(89.0)), f32(89.0), low);
@@ -86,7 +86,10 @@ Expr exp_f32(const Expr &x) {
     return strict_mul(strict_mul(polynomial(r, exp_degree_6), first), second);
 }
 
-Expr exp_nonpositive_f32(const Expr &x) {
+Expr exp_nonpositive(const Expr &x) {
+    if (is_double(x)) {
+        return math::exp(x);
+    }
     // The bias carries the exponent's own bias of 127, so one shift makes 2^n.
     Expr bias = f32(round_bias + 127.0);
     Expr biased = Halide::strict_float(x * f32(log2_e) + bias);
@@ -97,7 +100,10 @@ Expr exp_nonpositive_f32(const Expr &x) {
     return choose(Halide::strict_float(x < f32(least_normal_log)), f32(0.0), value);
 }
 
-Expr log_f32(const Expr &x) {
+Expr log(const Expr &x) {
+    if (is_double(x)) {
+        return libm("log", x);
+    }
     Expr tiny = Halide::strict_float(x < f32(std::numeric_limits<float>::min()));
     Expr scaled = choose(tiny, Halide::strict_float(x * f32(8388608.0)), x);
     Expr offset = bits(scaled) - bits(f32(0.70710678118));
@@ -117,22 +123,33 @@ Expr log_f32(const Expr &x) {
     return choose(Halide::strict_float(x > 0.0f && x < Expr(infinity)), value, special);
 }
 
-Expr tanh_f32(const Expr &x) {
+Expr tanh(const Expr &x) {
+    if (is_double(x)) {
+        return libm("tanh", x);
+    }
     Expr magnitude = Halide::abs(x);
     Expr x2 = x * x;
     Expr small =
         x + x * x2 *
                 polynomial(x2, std::array{-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2,
                                           1.33314422036e-1, -3.33332819422e-1});
-    Expr large = 1.0f - 2.0f / (exp_f32(2.0f * magnitude) + 1.0f);
+    Expr large = 1.0f - 2.0f / (math::exp(2.0f * magnitude) + 1.0f);
     Expr signed_large = from_bits(bits(large) | (bits(x) & Expr(INT32_MIN)));
     return choose(Halide::strict_float(magnitude < 0.625f), small, signed_large);
 }
 
-Expr sigmoid_f32(const Expr &x) {
-    Expr power = exp_f32(-Halide::abs(x));
-    Expr above = choose(Halide::strict_float(x < 0.0f), power, f32(1.0));
-    return Halide::strict_float(above / (1.0f + power));
+Expr sigmoid(const Expr &x) {
+    Expr one = Halide::Internal::make_one(x.type());
+    Expr power = math::exp(-Halide::abs(x));
+    Expr above =
+        choose(Halide::strict_float(x < Halide::Internal::make_zero(x.type())), power, one);
+    return Halide::strict_float(above / (one + power));
 }
+
+Expr silu(const Expr &x) {
+    return Halide::strict_float(x * sigmoid(x));
+}
+
+}  // namespace math
 
 }  // namespace pto::wsp::lower

@@ -8,25 +8,49 @@ namespace pto::wsp::lower {
 /// assume of a choice between floats that neither is one.
 Halide::Expr choose(const Halide::Expr &condition, const Halide::Expr &yes, const Halide::Expr &no);
 
-/// e^x for any f32: exact limits at ±inf, NaN kept, subnormal results kept. Worst error 2 ulp.
+/// Functions of f32 and f64. Those of f32 are our own polynomials, with the worst error stated and
+/// tested over all of f32, subnormals, infinities and NaN included. Those of f64 call the C library
+/// (below 1 ulp). F16 and BF16 are f32 here, so theirs are rounded once more.
+namespace math {
+
+/// e^x: exact limits at +-inf, NaN kept, subnormal results kept. Worst error 2 ulp.
 /// Method: n = round(x / ln 2) by adding 1.5 * 2^23, r = x - n ln 2 (ln 2 in two parts, Cody and
 /// Waite), fitted polynomial of degree 6 in r, scaled by 2^n in two steps so that subnormal results
 /// are rounded once.
-Halide::Expr exp_f32(const Halide::Expr &x);
+Halide::Expr exp(const Halide::Expr &x);
 
-/// e^x for x <= 0 or NaN, as softmax needs it: results below 2^-126 are 0. Worst error 5 ulp.
-Halide::Expr exp_nonpositive_f32(const Halide::Expr &x);
+/// e^x for x <= 0 or NaN, as softmax needs it: results of f32 below 2^-126 are 0. Worst error
+/// 5 ulp.
+Halide::Expr exp_nonpositive(const Halide::Expr &x);
 
-/// Natural logarithm of any f32: log(0) = -inf, log(x < 0) = NaN, subnormals exact to 2 ulp.
+/// Natural logarithm: log(0) = -inf, log(x < 0) = NaN, subnormals exact to 2 ulp.
 /// x = 2^e m with m in [sqrt(1/2), sqrt(2)), log m by the polynomial of Cephes' logf (Moshier).
-Halide::Expr log_f32(const Halide::Expr &x);
+Halide::Expr log(const Halide::Expr &x);
 
-/// tanh of any f32 to 3 ulp: odd polynomial of Cephes' tanhf (Moshier) below 0.625,
-/// 1 - 2 / (e^2x + 1) above.
-Halide::Expr tanh_f32(const Halide::Expr &x);
+/// tanh to 3 ulp: odd polynomial of Cephes' tanhf (Moshier) below 0.625, 1 - 2 / (e^2x + 1) above.
+Halide::Expr tanh(const Halide::Expr &x);
 
-/// 1 / (1 + e^-x) of any f32 to 5 ulp, as e^x / (1 + e^x) below 0 so that small results do not
-/// vanish.
-Halide::Expr sigmoid_f32(const Halide::Expr &x);
+/// 1 / (1 + e^-x) to 5 ulp, as e^x / (1 + e^x) below 0 so that small results do not vanish.
+Halide::Expr sigmoid(const Halide::Expr &x);
+
+/// x / (1 + e^-x) to 6 ulp where the result is a normal number.
+Halide::Expr silu(const Halide::Expr &x);
+
+/// Sine and cosine to 1 ulp for every x; NaN at infinities. x / 2 pi modulo 1 is computed exactly
+/// to 64 bits from the 24 bits of x and 96 bits of 1 / 2 pi (Payne and Hanek, "Radian reduction for
+/// trigonometric functions", 1983), the rest by fitted polynomials on [-pi/4, pi/4] in float64.
+Halide::Expr sin(const Halide::Expr &x);
+Halide::Expr cos(const Halide::Expr &x);
+
+/// The error function to 1 ulp, in float64: an odd polynomial below 0.75, else
+/// 1 - t R(t) e^-x^2 with t = 1 / (1 + 0.3 |x|) (the form of Abramowitz and Stegun 7.1.26) and R
+/// fitted to 2.2e-9.
+Halide::Expr erf(const Halide::Expr &x);
+
+/// x (1 + erf(x / sqrt 2)) / 2 to 1 ulp, by the complement for x < 0 so that small results keep
+/// their digits.
+Halide::Expr gelu(const Halide::Expr &x);
+
+}  // namespace math
 
 }  // namespace pto::wsp::lower

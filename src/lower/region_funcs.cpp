@@ -100,10 +100,6 @@ private:
         return scratch_readers_[scratch] = with_shape(tile, inner);
     }
 
-    static Halide::Type scratch_type(DType dtype) {
-        return dtype == DType::Mask ? Halide::UInt(8) : inner_type(dtype);
-    }
-
     static TileFunc with_shape(TileFunc tile, const TileType &type) {
         tile.one_row = type.rows == Affine(1);
         tile.one_column = type.columns == Affine(1);
@@ -131,10 +127,7 @@ private:
                                : "value" + std::to_string(value) + ".index";
         Halide::Func func(halide_name(name + ".tile"));
         Halide::Type type = inner_type(info.type.dtype);
-        Expr variable =
-            type.is_int() ? symbols_.variable(name)
-                          : static_cast<Expr>(float_params_.try_emplace(name, name).first->second);
-        func(column_, row_) = variable;
+        func(column_, row_) = symbols_.variable(name, type);
         TileFunc tile;
         tile.func = func;
         tile.one_row = tile.one_column = true;
@@ -198,7 +191,6 @@ private:
     const schedule::Region &region_;
     RegionFuncs result_;
     Symbols symbols_;
-    std::map<std::string, Halide::Param<float>> float_params_;
     std::map<Value, TileFunc> tiles_;
     std::map<int, TileFunc> scratch_readers_;
     Halide::Var row_{"rows"};

@@ -110,6 +110,23 @@ private:
     const std::map<std::string, Expr> &values_;
 };
 
+/// Makes the stores to a buffer conditional.
+class GuardStores : public IRMutator {
+public:
+    GuardStores(const std::string &buffer, const Expr &condition)
+        : buffer_(buffer), condition_(condition) {}
+
+private:
+    using IRMutator::visit;
+
+    Stmt visit(const Store *op) override {
+        return op->name == buffer_ ? IfThenElse::make(condition_, op) : Stmt(op);
+    }
+
+    const std::string &buffer_;
+    const Expr &condition_;
+};
+
 class StatementBuilder {
 public:
     StatementBuilder(const KernelVariant &variant, const schedule::Outline &outline,
@@ -188,6 +205,11 @@ private:
         }
         check_slices(region, checks);
         Stmt body = BindBuffers(layouts).mutate(lowered.body);
+        for (const auto &[name, buffer] : funcs.buffers) {
+            if (buffer.kind == RegionBuffer::Kind::Store) {
+                body = guarded_stores(name, buffer.index, body);
+            }
+        }
         checks.push_back(body);
         return Block::make(checks);
     }
@@ -207,6 +229,9 @@ private:
         Expr row = window_offset(node, first);
         Expr column = window_offset(node, first + 1);
         check_window(param, window, row, column, kernel::name(node.op), checks);
+        if (!store) {
+            check_single(param, index, checks);
+        }
         Expr row_stride = variable(Int(64), param.name + ".row_stride");
         Expr column_stride = variant_.layouts[index].unit_columns
                                  ? Halide::Internal::make_const(Int(64), 1)
@@ -218,6 +243,49 @@ private:
         }
         return {host, size(window.columns), size(window.rows),
                 simplify(Halide::cast<int32_t>(column_stride)), Halide::cast<int32_t>(row_stride)};
+    }
+
+    /// Whether a view of `param`, of which a dim is declared 1, has an element; undefined when
+    /// every view has.
+    Expr has_single(size_t param) const {
+        const Param &declared = program_.params[param];
+        Expr result;
+        if (!variant_.layouts[param].partial) {
+            return result;
+        }
+        auto need = [&](const Affine &dim, const char *slot) {
+            if (dim == Affine(1)) {
+                Expr some = variable(Int(64), declared.name + slot) >= i64(1);
+                result = result.defined() ? result && some : some;
+            }
+        };
+        need(declared.type.rows, ".slot_rows");
+        need(declared.type.columns, ".slot_columns");
+        return result;
+    }
+
+    /// A dim of 1 stands for every row or column, so a view without one is nothing to load.
+    void check_single(const Param &param, size_t index, std::vector<Stmt> &checks) const {
+        if (Expr some = has_single(index); some.defined()) {
+            add_check(some,
+                      fmt::format("load: the view of '{}', which is {}, is empty", param.name,
+                                  param.type.shape_str()),
+                      checks);
+        }
+    }
+
+    /// `body` without its stores to the pipeline's buffer `name` when the view has no element.
+    Stmt guarded_stores(const std::string &name, int node, const Stmt &body) const {
+        int param = kernel::param_of(program_.nodes[static_cast<size_t>(node)]);
+        Expr some = has_single(static_cast<size_t>(param));
+        return some.defined() ? GuardStores(name, some).mutate(body) : body;
+    }
+
+    /// Ends the task with an error unless `holds`.
+    static void add_check(const Expr &holds, const std::string &text, std::vector<Stmt> &checks) {
+        // Halide itself adds the user context in front.
+        Expr error = Call::make(Int(32), "halide_error", {StringImm::make(text)}, Call::Extern);
+        checks.push_back(IfThenElse::make(!holds, Evaluate::make(error)));
     }
 
     void check_slices(const schedule::Region &region, std::vector<Stmt> &checks) {
@@ -243,29 +311,36 @@ private:
     /// A window at a run-time offset that leaves its parameter ends the task with an error.
     void check_window(const Param &param, const TileType &window, const Expr &row,
                       const Expr &column, const char *op, std::vector<Stmt> &checks) {
-        Expr inside = row >= 0 && column >= 0 && row + size(window.rows) <= size(param.type.rows) &&
-                      column + size(window.columns) <= size(param.type.columns);
-        inside = simplify(inside);
+        // In 64 bits, where no sum of two sizes overflows.
+        auto fits = [&](const Expr &offset, const Affine &part, const Affine &whole) {
+            return offset >= 0 && i64(offset) + i64(size(part)) <= i64(size(whole));
+        };
+        Expr inside = simplify(fits(row, window.rows, param.type.rows) &&
+                               fits(column, window.columns, param.type.columns));
         if (is_const_one(inside)) {
             return;
         }
-        std::string text = fmt::format("{}: a window {} leaves '{}', which is {}", op,
-                                       window.shape_str(), param.name, param.type.shape_str());
-        // Halide itself adds the user context in front.
-        Expr error = Call::make(Int(32), "halide_error", {StringImm::make(text)}, Call::Extern);
-        checks.push_back(IfThenElse::make(!inside, Evaluate::make(error)));
+        add_check(inside,
+                  fmt::format("{}: a window {} leaves '{}', which is {}", op, window.shape_str(),
+                              param.name, param.type.shape_str()),
+                  checks);
     }
 
-    /// An integer scalar as an expression of the function's arguments and loop indices.
+    static Expr from_scratch(const schedule::Scratch &scratch) {
+        Expr stored = Load::make(scratch_type(scratch.type.dtype), scratch.name, 0, {}, {},
+                                 const_true(), ModulusRemainder());
+        return scratch.type.dtype == DType::Mask ? stored != make_zero(stored.type()) : stored;
+    }
+
+    /// A scalar as an expression of the function's arguments and loop indices.
     Expr scalar(Value value) {
         const kernel::ValueInfo &info = program_.values[static_cast<size_t>(value)];
         int scratch = outline_.scratch_of[static_cast<size_t>(value)];
         if (scratch >= 0) {
-            return Load::make(Int(32), outline_.scratch[static_cast<size_t>(scratch)].name, 0, {},
-                              {}, const_true(), ModulusRemainder());
+            return from_scratch(outline_.scratch[static_cast<size_t>(scratch)]);
         }
         if (info.param >= 0) {
-            return variable(Int(32),
+            return variable(inner_type(info.type.dtype),
                             program_.params[static_cast<size_t>(info.param)].name + ".scalar");
         }
         if (info.node < 0) {
@@ -279,7 +354,8 @@ private:
         for (Value operand : node.operands) {
             TileFunc tile;
             tile.func = Halide::Func("operand" + std::to_string(operands.size()));
-            tile.func(definition.column, definition.row) = Expr(0);
+            tile.func(definition.column, definition.row) =
+                make_zero(inner_type(program_.type(operand).dtype));
             operands[tile.func.name()] = scalar(operand);
             definition.operands.push_back(tile);
             definition.operand_types.push_back(program_.type(operand));
@@ -342,10 +418,9 @@ private:
     Expr pitch(const TileType &type) const { return simplify((size(type.columns) + 15) / 16 * 16); }
 
     Stmt allocate(const schedule::Scratch &scratch, const Stmt &body) const {
-        Type type = scratch.type.dtype == DType::Mask ? UInt(8) : inner_type(scratch.type.dtype);
-        return Allocate::make(scratch.name, type, Halide::MemoryType::Heap,
-                              {pitch(scratch.type), Halide::max(size(scratch.type.rows), 1)},
-                              const_true(), body);
+        return Allocate::make(
+            scratch.name, scratch_type(scratch.type.dtype), Halide::MemoryType::Heap,
+            {pitch(scratch.type), Halide::max(size(scratch.type.rows), 1)}, const_true(), body);
     }
 
     /// Gives each Symbol its value: the first parameter that has it as a dim knows it.
@@ -423,10 +498,8 @@ LoweredFunc packed_wrapper(const kernel::TileProgram &program, const std::string
                                const_true(), ModulusRemainder());
         if (argument.type.is_handle()) {
             slot = reinterpret(Handle(), slot);
-        } else if (argument.type.is_float()) {
-            slot = Halide::reinterpret<float>(Halide::cast<uint32_t>(slot));
         } else {
-            slot = Halide::cast(argument.type, slot);
+            slot = from_word(argument.type, slot);
         }
         arguments.push_back(slot);
     }

@@ -1,6 +1,7 @@
 #include "tile_func.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "math.h"
 #include "pto/wsp/support/error.h"
@@ -9,10 +10,10 @@ namespace pto::wsp::lower {
 
 using Halide::Expr;
 
-Expr Symbols::variable(const std::string &name) {
+Expr Symbols::variable(const std::string &name, Halide::Type type) {
     auto it = params_.find(name);
     if (it == params_.end()) {
-        it = params_.emplace(name, Halide::Param<int32_t>(name)).first;
+        it = params_.emplace(name, Halide::Param<>(type, name)).first;
     }
     return it->second;
 }
@@ -50,27 +51,31 @@ bool Definition::flag(const std::string &attribute) const {
 }
 
 Halide::Type inner_type(DType dtype) {
-    if (dtype == DType::Mask) {
+    switch (dtype) {
+    case DType::F16:
+    case DType::BF16:
+        return Halide::Float(32);
+    case DType::Mask:
         return Halide::Bool();
+    default:
+        return memory_type(dtype);
     }
-    return is_float(dtype) ? Halide::Float(32) : Halide::Int(32);
 }
 
 Halide::Type memory_type(DType dtype) {
-    switch (dtype) {
-    case DType::F16:
-        return Halide::Float(16);
-    case DType::BF16:
-        return Halide::UInt(16);
-    case DType::F32:
-        return Halide::Float(32);
-    case DType::I32:
-        return Halide::Int(32);
-    case DType::Mask:
-        return Halide::UInt(8);
+    const int bits = 8 * size_bytes(dtype);
+    switch (info(dtype).kind) {
+    case DTypeKind::Float:
+        return dtype == DType::BF16 ? Halide::UInt(16) : Halide::Float(bits);
+    case DTypeKind::Signed:
+        return Halide::Int(bits);
     default:
-        throw InternalError("lower", "no code for elements of " + pto::wsp::name(dtype));
+        return Halide::UInt(bits);
     }
+}
+
+Halide::Type scratch_type(DType dtype) {
+    return dtype == DType::Mask ? Halide::UInt(8) : inner_type(dtype);
 }
 
 namespace {
@@ -110,16 +115,48 @@ Expr bfloat_value(const Expr &bits) {
     return Halide::reinterpret<float>(Halide::cast<uint32_t>(bits) << 16);
 }
 
+/// A float64 as the float32 next to it towards zero whose last bit is set when it is not exact:
+/// rounding that to a narrower type gives what rounding the float64 gives (rounding to odd; Boldo
+/// and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
+Expr to_odd(const Expr &value) {
+    Expr nearest = Halide::strict_float(Halide::cast<float>(value));
+    Expr back = Halide::strict_float(Halide::cast<double>(nearest));
+    Expr past = Halide::strict_float(Halide::abs(back) > Halide::abs(value));
+    Expr inexact = Halide::strict_float(back < value) || Halide::strict_float(back > value);
+    Expr bits = Halide::reinterpret<uint32_t>(nearest);
+    Expr odd = Halide::select(past, bits - Expr(1u), bits) | Expr(1u);
+    return choose(inexact, Halide::reinterpret<float>(odd), nearest);
+}
+
+/// See `cut_to` in core/dtype.h.
+Expr cut(DType to, const Expr &value) {
+    Halide::Type type = inner_type(to);
+    Halide::Type wide = Halide::Int(std::max(type.bits(), 32));
+    Expr limit = Halide::Internal::make_const(value.type(), std::ldexp(1.0, wide.bits() - 1));
+    auto cut_to_wide = [&](const Expr &x) {
+        Expr inside = Halide::strict_float(x >= -limit) && Halide::strict_float(x < limit);
+        Expr zero = Halide::Internal::make_zero(value.type());
+        return Halide::select(inside, Halide::cast(wide, choose(inside, x, zero)), wide.min());
+    };
+    Expr whole = cut_to_wide(value);
+    if (type == wide.with_code(Halide::Type::UInt)) {
+        // The upper half of the range: moved down, and its highest bit set again.
+        Expr upper = cut_to_wide(Halide::strict_float(value - limit)) ^ wide.min();
+        // Not `>=`, which the x86 backend turns into !(value < limit), true for NaN.
+        Expr above = Halide::strict_float(value > limit) || Halide::strict_float(value == limit);
+        whole = Halide::select(above, upper, whole);
+    }
+    return Halide::cast(type, whole);
+}
+
 }  // namespace
 
 Expr rounded(DType dtype, const Expr &value) {
-    if (dtype == DType::F16) {
-        return half_value(half_of(value));
+    if (dtype != DType::F16 && dtype != DType::BF16) {
+        return value;
     }
-    if (dtype == DType::BF16) {
-        return bfloat_value(bfloat_bits(value));
-    }
-    return value;
+    Expr single = value.type().bits() == 64 ? to_odd(value) : value;
+    return dtype == DType::F16 ? half_value(half_of(single)) : bfloat_value(bfloat_bits(single));
 }
 
 Expr from_memory(DType dtype, const Expr &stored) {
@@ -149,13 +186,29 @@ Expr converted(DType from, DType to, const Expr &value) {
     if (to == DType::Mask) {
         return value != Halide::cast(value.type(), 0);
     }
-    if (from == DType::Mask || is_integer(from) || is_float(to)) {
-        return rounded(to, Halide::cast(inner_type(to), value));
+    if (is_float(from) && is_integer(to)) {
+        return cut(to, value);
     }
-    // Out of range is the smallest integer, as x86 and NumPy on it have it.
-    Expr inside = Halide::strict_float(value >= -2147483648.0f && value < 2147483648.0f);
-    return Halide::select(inside, Halide::cast<int32_t>(Halide::select(inside, value, 0.0f)),
-                          Expr(INT32_MIN));
+    if (from == DType::F64 && inner_type(to) == Halide::Float(32)) {
+        return to == DType::F32 ? Halide::strict_float(Halide::cast<float>(value))
+                                : rounded(to, value);
+    }
+    return rounded(to, Halide::cast(inner_type(to), value));
+}
+
+Expr scalar_word(DType dtype, const Expr &integer) {
+    Expr value = converted(DType::I64, dtype, integer);
+    return Halide::cast<int64_t>(
+        value.type().is_float()
+            ? Halide::reinterpret(value.type().with_code(Halide::Type::UInt), value)
+            : value);
+}
+
+Expr from_word(Halide::Type type, const Expr &word) {
+    if (!type.is_float()) {
+        return Halide::cast(type, word);
+    }
+    return Halide::reinterpret(type, Halide::cast(type.with_code(Halide::Type::UInt), word));
 }
 
 }  // namespace pto::wsp::lower

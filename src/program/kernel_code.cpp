@@ -83,12 +83,7 @@ void append_slots(std::vector<int64_t> &slots, const TileView &view) {
 }
 
 void append_slot(std::vector<int64_t> &slots, DType dtype, double value) {
-    if (is_integer(dtype)) {
-        slots.push_back(static_cast<int64_t>(value));
-        return;
-    }
-    auto narrow = static_cast<float>(round_to(dtype, value));
-    slots.push_back(std::bit_cast<uint32_t>(narrow));
+    slots.push_back(scalar_word(dtype, value));
 }
 
 void copy_overlapping(const kernel::TileProgram &program, std::vector<lower::ParamLayout> &layouts,

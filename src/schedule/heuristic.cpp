@@ -59,7 +59,8 @@ private:
         }
         switch (reader.role) {
         case FuncRole::Pure:
-            return node(reader).op != Op::Transpose && node(reader).op != Op::Slice;
+            return kernel::info(node(reader).op).kind != kernel::OpKind::Shape ||
+                   node(reader).op == Op::Broadcast;
         case FuncRole::Sum:
             return !flag(reader, "trans_a");
         case FuncRole::Operand:
@@ -382,6 +383,15 @@ private:
 
     /// Partial results in four vectors, then one reduction over their lanes.
     void reduction_loops(const FuncOutline &func) {
+        kernel::OpKind kind = kernel::info(node(func).op).kind;
+        if (kind != kernel::OpKind::Reduction) {
+            // Many results at once: vectors along the row, of which each takes part in every step.
+            if (func.has_reduction() && size(func.columns, machine_.lanes) >= machine_.lanes) {
+                schedule_ = schedule_.reorder(func.name, {"rows", "k", "columns"})
+                                .vectorize(func.name, "columns", machine_.lanes);
+            }
+            return;
+        }
         int64_t width = 4 * machine_.lanes;
         if (size(func.reduction, width) < width) {
             return;
@@ -414,10 +424,11 @@ private:
 
     /// Row by row: a row's reductions and shared inputs are computed just before it.
     void row_nest(const FuncOutline &top, const Funcs &block) {
-        vector_columns(top);
         if (top.has_reduction()) {
+            reduction_loops(top);
             return;
         }
+        vector_columns(top);
         place(top, block, "rows");
     }
 

@@ -371,8 +371,9 @@ private:
     /// Whether a row's extreme needs a second look for NaN (see the lowering of rowmax).
     bool looks_for_nan(const Node &each) const {
         bool ignores = kernel::has_flag(each.attributes, "ignore_nan");
-        return (each.op == Op::Rowmax || each.op == Op::Rowmin) && !ignores &&
-               is_float(program_.type(each.results[0]).dtype);
+        bool extreme = each.op == Op::Rowmax || each.op == Op::Rowmin || each.op == Op::Colmax ||
+                       each.op == Op::Colmin;
+        return extreme && !ignores && is_float(program_.type(each.results[0]).dtype);
     }
 
     void list_funcs(const Region &region);
@@ -437,14 +438,28 @@ void Partitioner::list_funcs(const Region &region) {
                 read(main, each.operands[2]);
             }
         } else {
-            FuncRole role = each.op == Op::Load         ? FuncRole::Load
-                            : kind == OpKind::Reduction ? FuncRole::Reduction
-                                                        : FuncRole::Pure;
+            bool folds = kind == OpKind::Reduction || kind == OpKind::ColumnReduction ||
+                         kind == OpKind::Sorting;
+            FuncRole role = each.op == Op::Load ? FuncRole::Load
+                            : folds             ? FuncRole::Reduction
+                                                : FuncRole::Pure;
+            size_t rank = 0;
+            if (kind == OpKind::Sorting) {
+                const kernel::TileType &x = program_.type(each.operands[0]);
+                rank = add(name + ".rank", FuncRole::Reduction, static_cast<int>(n), x);
+                result_.funcs[rank].reduction = x.columns;
+                read(rank, each.operands[0]);
+            }
             main = add(name, role, static_cast<int>(n), type);
+            if (kind == OpKind::Sorting) {
+                result_.funcs[main].reads.push_back(result_.funcs[rank].name);
+            }
             if (role == FuncRole::Reduction) {
-                // One column is no loop.
-                const Affine &columns = program_.type(each.operands[0]).columns;
-                result_.funcs[main].reduction = columns == Affine(1) ? Affine(0) : columns;
+                const kernel::TileType &x = program_.type(each.operands[0]);
+                const Affine &extent = kind == OpKind::ColumnReduction ? x.rows : x.columns;
+                // One element is no loop, but for what sorts it.
+                bool loop = kind == OpKind::Sorting || !(extent == Affine(1));
+                result_.funcs[main].reduction = loop ? extent : Affine(0);
                 if (looks_for_nan(each)) {
                     size_t probe = add(name + ".nan", FuncRole::Probe, static_cast<int>(n), type);
                     result_.funcs[probe].reduction = result_.funcs[main].reduction;

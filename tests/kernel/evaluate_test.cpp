@@ -480,7 +480,7 @@ TEST(Partial, RefusesSlices) {
         [&] {
             evaluate(*program, {tensor({F32, {{1, 2, 3, 4}}})});
         },
-        "slice: a window of a tile cannot be taken when views that the tile is of are partial");
+        "slice: cannot be taken of a tile [4, 4] when views that the tile is of are partial");
 }
 
 TEST(Partial, RefusesWindows) {

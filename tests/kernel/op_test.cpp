@@ -16,7 +16,7 @@ constexpr DType F16 = DType::F16, BF16 = DType::BF16, F32 = DType::F32, F64 = DT
 constexpr DType I8 = DType::I8, I16 = DType::I16, I32 = DType::I32, I64 = DType::I64;
 constexpr DType U8 = DType::U8, U16 = DType::U16, U32 = DType::U32, Mask = DType::Mask;
 
-/// Type rule of `op`, also for dtypes that kernels do not compute yet.
+/// Type rule of `op`.
 TileType infer(Op op, std::vector<TileType> operands, Attributes attributes = {}) {
     return info(op).infer(info(op), operands, attributes, {"k.py", 10});
 }
@@ -267,18 +267,84 @@ TEST(Operation, ChecksAttributes) {
     EXPECT_EQ(k.type(index), (TileType{I32, 4, 1}));
 }
 
-TEST(Operation, RefusesDTypesThatDoNotComputeYet) {
+TEST(Operation, RefusesMasksAsParameters) {
     TestKernel k;
-    EXPECT_EQ(expect_error<TypeCheckError>([&] { k.in("x", 4, 4, F64); },
-                                           "k: parameter 'x': kernels do not compute F64 yet"),
-              "they compute F16, BF16, F32, I32");
-    expect_error<TypeCheckError>(
-        [&] {
-            k.op(Op::Cast, {k.x(4, 4)}, {{"dtype", std::string("i8")}});
-        },
-        "cast: kernels do not compute I8 yet");
     expect_error<TypeCheckError>([&] { k.in("x", 4, 4, Mask); },
                                  "k: parameter 'x': a mask cannot be stored");
+}
+
+TEST(Operation, IntegerDivisionIsOfIntegers) {
+    EXPECT_EQ(dtype_of(Op::FloorDiv, {I8, U8}), I16);
+    EXPECT_EQ(dtype_of(Op::Mod, {U32, U32}), U32);
+    EXPECT_EQ(expect_error<TypeCheckError>(
+                  [] {
+                      dtype_of(Op::FloorDiv, {F32, I32});
+                  },
+                  "floordiv: f32 and i32 are not both integers"),
+              "use div, or cast to an integer first");
+}
+
+TEST(Operation, ColumnReductions) {
+    EXPECT_EQ(infer(Op::Colsum, {{U8, 4, 3}}), (TileType{U32, 1, 3}));
+    EXPECT_EQ(infer(Op::Colmax, {{F16, 4, 3}}), (TileType{F16, 1, 3}));
+    expect_error<TypeCheckError>(
+        [] {
+            infer(Op::Colmin, {{F32, 0, 3}});
+        },
+        "colmin: a column of [0, 3] has no element");
+}
+
+TEST(Operation, HalvesOfRows) {
+    const Affine n = Affine::variable("N");
+    EXPECT_EQ(infer(Op::SliceEven, {{F32, 2, 7}}), (TileType{F32, 2, 4}));
+    EXPECT_EQ(infer(Op::SliceOdd, {{F32, 2, 7}}), (TileType{F32, 2, 3}));
+    EXPECT_EQ(infer(Op::SliceOdd, {{F32, 2, n * 2 + 4}}), (TileType{F32, 2, n + 2}));
+    EXPECT_EQ(infer(Op::Interleave, {{F32, 2, n}, {F32, 2, n}}), (TileType{F32, 2, n * 2}));
+    EXPECT_EQ(expect_error<TypeCheckError>(
+                  [&] {
+                      infer(Op::SliceEven, {{F32, 2, n}});
+                  },
+                  "slice_even: the columns of [2, N] are not known to be "
+                  "even"),
+              "a dim such as 2 * N is");
+    expect_error<TypeCheckError>(
+        [] {
+            infer(Op::Interleave, {{F32, 2, 3}, {F32, 2, 4}});
+        },
+        "interleave: Tile[2, 3, F32] and Tile[2, 4, F32] differ");
+}
+
+TEST(Operation, ReshapesKeepTheCount) {
+    const Attributes to{{"rows", Affine(3)}, {"columns", Affine(4)}};
+    EXPECT_EQ(infer(Op::Reshape, {{F32, 2, 6}}, to), (TileType{F32, 3, 4}));
+    expect_error<TypeCheckError>(
+        [&] {
+            infer(Op::Reshape, {{F32, 2, 5}}, to);
+        },
+        "reshape: [2, 5] has 10 elements, [3, 4] has 12");
+    expect_error<TypeCheckError>(
+        [&] {
+            infer(Op::Reshape, {{F32, Affine::variable("N"), 5}}, to);
+        },
+        "reshape: the elements of [N, 5] cannot be counted before it runs");
+}
+
+TEST(Operation, SortingTakesNoMoreThanThereIs) {
+    const Attributes k{{"k", Affine(5)}};
+    EXPECT_EQ(infer(Op::TopkIndices, {{F16, 3, 7}}, k), (TileType{U32, 3, 5}));
+    EXPECT_EQ(infer(Op::ExtractTopkIndices, {{F32, 1, 64}}, k), (TileType{U32, 1, 5}));
+    expect_error<TypeCheckError>(
+        [&] {
+            infer(Op::TopkValues, {{F32, 3, 4}}, k);
+        },
+        "topk_values: the first 5 of [3, 4], of which there are 4");
+    EXPECT_EQ(expect_error<TypeCheckError>(
+                  [&] {
+                      infer(Op::Tsort32, {{F16, 1, 32}, {U32, 1, 32}});
+                  },
+                  "tsort32: takes Tile[1, 32, F32] and Tile[1, 32, U32], not Tile[1, 32, F16] and "
+                  "Tile[1, 32, U32]"),
+              "topk sorts rows of any length and type");
 }
 
 }  // namespace

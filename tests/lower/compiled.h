@@ -46,6 +46,8 @@ inline Tolerance reassociated(DType dtype) {
         return {3e-2, 3e-2, false};
     case DType::F32:
         return {2e-5, 2e-5, false};
+    case DType::F64:
+        return {1e-12, 1e-12, false};
     default:
         return {};
     }
@@ -79,15 +81,30 @@ inline int64_t pick(Random &random, int64_t low, int64_t high) {
     return std::uniform_int_distribution<int64_t>(low, high)(random);
 }
 
-inline double random_element(Random &random, DType dtype, Data data) {
+/// Holds every value of every type.
+using Element = long double;
+static_assert(std::numeric_limits<Element>::digits >= 64);
+
+inline bool is_unsigned(DType dtype) {
+    return info(dtype).kind == DTypeKind::Unsigned;
+}
+
+/// U64 has the bits of an int64.
+inline Element whole_element(DType dtype, int64_t value) {
+    return is_unsigned(dtype) ? static_cast<Element>(static_cast<uint64_t>(value))
+                              : static_cast<Element>(value);
+}
+
+inline Element random_element(Random &random, DType dtype, Data data) {
     if (data == Data::Whole) {
-        return static_cast<double>(pick(random, -3, 3));
+        return static_cast<Element>(pick(random, is_unsigned(dtype) ? 0 : -3, 3));
     }
     bool awkward = data == Data::Awkward && pick(random, 0, 3) == 0;
     if (is_integer(dtype)) {
-        const double extremes[] = {2147483647.0, -2147483648.0, 0, -1, 65536, 16777217};
-        return awkward ? extremes[pick(random, 0, 5)]
-                       : static_cast<double>(pick(random, -100, 100));
+        const int64_t extremes[] = {INT64_MAX, INT64_MIN, INT32_MAX, INT32_MIN, 0,
+                                    -1,        65536,     16777217,  127,       -128};
+        int64_t value = awkward ? extremes[pick(random, 0, 9)] : pick(random, -100, 100);
+        return whole_element(dtype, wrap_to(dtype, value));
     }
     if (awkward) {
         constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -99,24 +116,35 @@ inline double random_element(Random &random, DType dtype, Data data) {
     return round_to(dtype, std::uniform_real_distribution<double>(-2, 2)(random));
 }
 
-inline void set_element(void *data, DType dtype, int64_t i, double value) {
+inline void set_element(void *data, DType dtype, int64_t i, Element value) {
+    auto real = static_cast<double>(value);
     switch (dtype) {
+    case DType::F64:
+        static_cast<double *>(data)[i] = real;
+        return;
     case DType::F32:
-        static_cast<float *>(data)[i] = static_cast<float>(value);
-        break;
+        static_cast<float *>(data)[i] = static_cast<float>(real);
+        return;
     case DType::F16:
-        static_cast<uint16_t *>(data)[i] = float_to_half(static_cast<float>(value));
-        break;
+        static_cast<uint16_t *>(data)[i] = float_to_half(static_cast<float>(real));
+        return;
     case DType::BF16:
-        static_cast<uint16_t *>(data)[i] = float_to_bfloat(static_cast<float>(value));
-        break;
+        static_cast<uint16_t *>(data)[i] = float_to_bfloat(static_cast<float>(real));
+        return;
     default:
-        static_cast<int32_t *>(data)[i] = static_cast<int32_t>(value);
+        break;
     }
+    // Little-endian: the low bytes come first.
+    uint64_t bits = value < 0 ? static_cast<uint64_t>(static_cast<int64_t>(value))
+                              : static_cast<uint64_t>(value);
+    int bytes = size_bytes(dtype);
+    std::memcpy(static_cast<char *>(data) + i * bytes, &bits, static_cast<size_t>(bytes));
 }
 
-inline double get_element(const void *data, DType dtype, int64_t i) {
+inline Element get_element(const void *data, DType dtype, int64_t i) {
     switch (dtype) {
+    case DType::F64:
+        return static_cast<const double *>(data)[i];
     case DType::F32:
         return static_cast<const float *>(data)[i];
     case DType::F16:
@@ -124,14 +152,18 @@ inline double get_element(const void *data, DType dtype, int64_t i) {
     case DType::BF16:
         return bfloat_to_float(static_cast<const uint16_t *>(data)[i]);
     default:
-        return static_cast<const int32_t *>(data)[i];
+        break;
     }
+    int64_t value = 0;
+    int bytes = size_bytes(dtype);
+    std::memcpy(&value, static_cast<const char *>(data) + i * bytes, static_cast<size_t>(bytes));
+    return whole_element(dtype, wrap_to(dtype, value));
 }
 
-inline double at(const TensorView &view, int64_t r, int64_t c) {
+inline Element at(const TensorView &view, int64_t r, int64_t c) {
     return get_element(view.data, view.dtype, r * view.strides[0] + c * view.strides[1]);
 }
-inline void set(const TensorView &view, int64_t r, int64_t c, double value) {
+inline void set(const TensorView &view, int64_t r, int64_t c, Element value) {
     set_element(view.data, view.dtype, r * view.strides[0] + c * view.strides[1], value);
 }
 
@@ -251,7 +283,7 @@ inline std::vector<kernel::Argument> evaluated(const kernel::TileProgram &progra
     return copies;
 }
 
-inline bool close(double actual, double expected, const Tolerance &tolerance) {
+inline bool close(Element actual, Element expected, const Tolerance &tolerance) {
     if (std::isnan(actual) || std::isnan(expected)) {
         return std::isnan(actual) && std::isnan(expected);
     }
@@ -307,13 +339,13 @@ struct PlacedArguments {
         for (size_t p = 0; p < program.params.size(); ++p) {
             const kernel::Param &param = program.params[p];
             if (param.kind == kernel::Param::Kind::Scalar) {
-                double value = random_element(random, param.type.dtype,
-                                              data == Data::Awkward ? Data::Ordinary : data);
+                Element value = random_element(random, param.type.dtype,
+                                               data == Data::Awkward ? Data::Ordinary : data);
                 placed.emplace_back();
                 if (is_integer(param.type.dtype)) {
                     arguments.emplace_back(static_cast<int64_t>(value));
                 } else {
-                    arguments.emplace_back(value);
+                    arguments.emplace_back(static_cast<double>(value));
                 }
                 continue;
             }

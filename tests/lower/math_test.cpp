@@ -152,6 +152,78 @@ TEST(Math, SigmoidAndSiluAreWithinFourUlps) {
     EXPECT_ULPS(silu, 4);
 }
 
+double gelu(double x) {
+    return x * 0.5 * std::erfc(-x * std::sqrt(0.5));
+}
+
+TEST(Math, SineAndCosineAreWithinOneUlp) {
+    EXPECT_ULPS(worst_error(
+                    unary(Op::Sin), [](double x) { return std::sin(x); }, any),
+                1);
+    EXPECT_ULPS(worst_error(
+                    unary(Op::Cos), [](double x) { return std::cos(x); }, any),
+                1);
+}
+
+TEST(Math, TheErrorFunctionAndGeluAreWithinOneUlp) {
+    EXPECT_ULPS(worst_error(
+                    unary(Op::Erf), [](double x) { return std::erf(x); }, any),
+                1);
+    EXPECT_ULPS(worst_error(unary(Op::Gelu), gelu, any), 1);
+}
+
+struct Function {
+    Op op;
+    double (*exact)(double);
+};
+
+constexpr Function functions[] = {
+    {Op::Exp, [](double x) { return std::exp(x); }},
+    {Op::Log, [](double x) { return std::log(x); }},
+    {Op::Sqrt, [](double x) { return std::sqrt(x); }},
+    {Op::Rsqrt, [](double x) { return 1 / std::sqrt(x); }},
+    {Op::Tanh, [](double x) { return std::tanh(x); }},
+    {Op::Sin, [](double x) { return std::sin(x); }},
+    {Op::Cos, [](double x) { return std::cos(x); }},
+    {Op::Erf, [](double x) { return std::erf(x); }},
+    {Op::Sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); }},
+    {Op::Silu, [](double x) { return x / (1 + std::exp(-x)); }},
+    {Op::Gelu, gelu},
+};
+
+/// Every input there is. Rounding a result that is off by some f32 ulp gives another neighbour at
+/// most where the exact one is next to the middle of two.
+TEST(Math, HalfPrecisionIsRoundedToANeighbourForEveryInput) {
+    for (DType dtype : {DType::F16, DType::BF16}) {
+        auto value_of = dtype == DType::F16 ? half_to_float : bfloat_to_float;
+        TensorView x = allocate_tensor({64, 1024}, dtype);
+        TensorView y = allocate_tensor({64, 1024}, dtype);
+        for (int i = 0; i < 65536; ++i) {
+            static_cast<uint16_t *>(x.data)[i] = static_cast<uint16_t>(i);
+        }
+        for (const Function &function : functions) {
+            kernel::TestKernel k;
+            kernel::Value in = k.x(64, 1024, dtype);
+            k.b.store(k.out("y", 64, 1024, dtype), k.op(function.op, {in}));
+            compile_kernel(k.b.finish())({x, y});
+            int inexact = 0;
+            for (int i = 0; i < 65536; ++i) {
+                double exact = function.exact(value_of(static_cast<uint16_t>(i)));
+                double actual = value_of(static_cast<uint16_t *>(y.data)[i]);
+                double nearest = round_to(dtype, exact);
+                if (actual == nearest || (std::isnan(actual) && std::isnan(nearest))) {
+                    continue;
+                }
+                ++inexact;
+                // Not more than the f32 error away from the middle of two neighbours.
+                ASSERT_LE(std::abs(actual - exact), std::abs(nearest - exact) * (1 + 1e-2))
+                    << kernel::name(function.op) << " of " << value_of(static_cast<uint16_t>(i));
+            }
+            EXPECT_LT(inexact, 66) << kernel::name(function.op);
+        }
+    }
+}
+
 TEST(Math, UlpsAreCountedInTheLastPlaceOfTheResult) {
     EXPECT_EQ(ulps(1.0f, 1.0), 0);
     EXPECT_EQ(ulps(std::nextafter(1.0f, 2.0f), 1.0), 1);

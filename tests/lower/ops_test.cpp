@@ -12,7 +12,9 @@ using kernel::OpKind;
 using kernel::TestKernel;
 using kernel::Value;
 
-constexpr std::array compute_dtypes{DType::F32, DType::F16, DType::BF16, DType::I32};
+constexpr std::array compute_dtypes{DType::F32, DType::F16, DType::BF16, DType::F64,
+                                    DType::I8,  DType::I16, DType::I32,  DType::I64,
+                                    DType::U8,  DType::U16, DType::U32,  DType::U64};
 
 /// Shapes of the operands of one call.
 using Shapes = std::vector<std::pair<int64_t, int64_t>>;
@@ -48,12 +50,17 @@ Tolerance tolerance_of(Op op, DType result) {
     case Op::Exp:
     case Op::Log:
     case Op::Tanh:
+    case Op::Sin:
+    case Op::Cos:
+    case Op::Erf:
+    case Op::Gelu:
     case Op::Rsqrt:
     case Op::Sigmoid:
     case Op::Silu:
     case Op::Softmax:
     case Op::Rowsum:
     case Op::Rowmean:
+    case Op::Colsum:
     case Op::Matmul: {
         Tolerance tolerance = reassociated(result);
         tolerance.absolute = result == DType::F16 ? 1e-7 : 1e-30;
@@ -63,6 +70,8 @@ Tolerance tolerance_of(Op op, DType result) {
     case Op::Minimum:
     case Op::Rowmax:
     case Op::Rowmin:
+    case Op::Colmax:
+    case Op::Colmin:
     case Op::Relu:
         return same_value();
     default:
@@ -143,6 +152,49 @@ TEST(Ops, ReductionsOfOddLengths) {
     }
 }
 
+TEST(Ops, ColumnReductionsOfOddLengths) {
+    for (Op op : {Op::Colsum, Op::Colmax, Op::Colmin}) {
+        for (DType dtype : compute_dtypes) {
+            check(op, {dtype}, {{17, 33}}, Data::Ordinary);
+        }
+        for (auto shape : {std::pair{1, 1}, {1, 33}, {100, 3}, {3, 1}}) {
+            check(op, {DType::F32}, {shape}, Data::Ordinary);
+        }
+    }
+    for (Op op : {Op::Colmax, Op::Colmin}) {
+        check(op, {DType::F32}, {{17, 100}}, Data::Awkward);
+        check(op, {DType::U64}, {{17, 33}}, Data::Awkward);
+    }
+}
+
+TEST(Ops, MovesInsideRows) {
+    for (DType dtype : compute_dtypes) {
+        check(Op::SliceEven, {dtype}, {{3, 33}}, Data::Awkward);
+        check(Op::SliceOdd, {dtype}, {{3, 33}}, Data::Awkward);
+        check(Op::Interleave, {dtype, dtype}, {{3, 17}, {3, 17}}, Data::Awkward);
+        check(Op::Reshape, {dtype}, {{6, 35}}, Data::Awkward,
+              {{"rows", Affine(10)}, {"columns", Affine(21)}});
+    }
+    check(Op::IotaU32, {}, {}, Data::Ordinary, {{"columns", Affine(33)}});
+}
+
+TEST(Ops, SortsRows) {
+    for (DType dtype : compute_dtypes) {
+        for (Op op : {Op::TopkValues, Op::TopkIndices}) {
+            // Whole numbers have many equal ones.
+            check(op, {dtype}, {{3, 33}}, Data::Whole, {{"k", Affine(7)}});
+            check(op, {dtype}, {{3, 33}}, Data::Awkward, {{"k", Affine(33)}});
+        }
+    }
+    check(Op::TopkValues, {DType::F32}, {{1, 1}}, Data::Awkward, {{"k", Affine(1)}});
+    check(Op::Tsort32, {DType::F32, DType::U32}, {{1, 32}, {1, 32}}, Data::Whole);
+    TestKernel k;
+    Value pairs = k.op(Op::Tsort32, {k.x(1, 32), k.x(1, 32, DType::U32)});
+    Value indices = k.op(Op::ExtractTopkIndices, {pairs}, {{"k", Affine(8)}});
+    k.b.store(k.out("y", 1, 8, DType::U32), indices);
+    check_program(k.b.finish(), Data::Awkward, exact());
+}
+
 TEST(Ops, MatmulOfAllTransposes) {
     for (DType dtype : compute_dtypes) {
         for (bool a : {false, true}) {
@@ -153,7 +205,9 @@ TEST(Ops, MatmulOfAllTransposes) {
                     std::vector<DType> types{dtype, dtype};
                     if (acc) {
                         shapes.push_back({17, 3});
-                        types.push_back(is_integer(dtype) ? dtype : DType::F32);
+                        types.push_back(single(Op::Matmul, {dtype, dtype}, {{1, 1}, {1, 1}})
+                                            ->params.back()
+                                            .type.dtype);
                     }
                     Attributes flags{{"trans_a", a}, {"trans_b", b}};
                     // Sums of whole numbers are exact in any order.
@@ -190,6 +244,17 @@ TEST(Ops, ShapesAndIndices) {
     }
     for (Op op : {Op::RowIndex, Op::ColumnIndex}) {
         check(op, {}, {}, Data::Ordinary, {{"rows", Affine(17)}, {"columns", Affine(33)}});
+    }
+}
+
+TEST(Ops, DivisionByConstantZeros) {
+    for (DType dtype : {DType::F16, DType::F32, DType::F64}) {
+        for (double zero : {0.0, -0.0}) {
+            TestKernel k;
+            Value x = k.x(3, 17, dtype);
+            k.b.store(k.out("y", 3, 17, dtype), k.op(Op::Div, {x, k.b.constant(zero, dtype)}));
+            check_program(k.b.finish(), Data::Awkward, exact());
+        }
     }
 }
 

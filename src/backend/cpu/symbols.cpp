@@ -69,6 +69,7 @@ const HostSymbol symbols[] = {
     MATH(Unary, acosh),
     MATH(Unary, atanh),
     MATH(Unary, erf),
+    MATH(Unary, erfc),
     MATH(Unary, floor),
     MATH(Unary, ceil),
     MATH(Unary, round),

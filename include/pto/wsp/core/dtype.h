@@ -24,7 +24,6 @@ struct DTypeInfo {
     const char *numpy_name;  ///< `float32`; bf16 is stored as `uint16`
     int bytes;
     DTypeKind kind;
-    bool computes;  ///< kernels can compute on it now
 };
 
 /// The whole table, in the order of the enumerators.
@@ -51,14 +50,22 @@ DType parse_dtype(std::string_view name, const Loc &at = {});
 /// -> F64). TypeCheckError for Mask with anything but Mask.
 DType promote(DType a, DType b);
 
+/// `value` as an integer type, as NumPy has it on x86-64: cut towards zero to I32, or to I64 for
+/// types of 64 bits; what does not fit, and NaN, is the smallest of these; then the low bits, sign-
+/// or zero-extended. For U32 and U64 the upper half of the range fits too, and what is above is 0.
+int64_t cut_to(DType dtype, double value);
+/// The low bits of `value` that `dtype` has, sign- or zero-extended.
+int64_t wrap_to(DType dtype, int64_t value);
+
 /// IEEE conversions, round to nearest even, NaN kept quiet. Used by the reference evaluator.
 float half_to_float(uint16_t bits);
 uint16_t float_to_half(float value);
 float bfloat_to_float(uint16_t bits);
 uint16_t float_to_bfloat(float value);
-/// `value` rounded once to `dtype` (floats), or cut towards zero and wrapped to its width
-/// (integers; NaN and infinities give 0), or 1 when not zero (Mask). 64-bit integers past 2^53 are
-/// as exact as the double is.
+/// `value` rounded once to `dtype` (floats), or cut to it (integers), or 1 when not zero (Mask).
+/// 64-bit integers past 2^53 are as exact as the double is.
 double round_to(DType dtype, double value);
+/// The 64-bit word that carries a scalar to a kernel (core/abi.h).
+int64_t scalar_word(DType dtype, double value);
 
 }  // namespace pto::wsp

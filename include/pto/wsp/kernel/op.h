@@ -13,7 +13,7 @@ namespace pto::wsp::kernel {
 
 /// Every operation of the tile language. The rows, in this order, are in `ops.def`; each row also
 /// names its type rule and its reference semantics, so that adding an operation is one row there,
-/// its rule and meaning in `src/kernel/`, and one row in `src/lower/ops.cpp`.
+/// its rule and meaning in `src/kernel/`, and one row in `src/lower/*_ops.cpp`.
 enum class Op : uint8_t {
 #define PTO_WSP_TILE_OP(name, ...) name,
 #include "pto/wsp/kernel/ops.def"
@@ -29,15 +29,18 @@ inline constexpr int op_count = 0
 
 /// What the lowering, the rewriter and the cost model may assume of an operation.
 enum class OpKind : uint8_t {
-    Memory,       ///< load, store
-    Leaf,         ///< constant
-    Elementwise,  ///< element (r, c) of the result depends on element (r, c) of the broadcast
-                  ///< operands
-    Reduction,    ///< rowsum...: [r, c] -> [r, 1]
-    Matrix,       ///< matmul
-    Shape,        ///< transpose, broadcast
-    Composite,    ///< softmax: has a definition in other operations
-    Control,      ///< fori_loop
+    Memory,           ///< load, store
+    Leaf,             ///< constant
+    Elementwise,      ///< element (r, c) of the result depends on element (r, c) of the broadcast
+                      ///< operands
+    Reduction,        ///< rowsum...: [r, c] -> [r, 1]
+    ColumnReduction,  ///< colsum...: [r, c] -> [1, c]
+    Matrix,           ///< matmul
+    Shape,            ///< transpose, broadcast: moves elements
+    RowShape,         ///< interleave...: moves elements inside each row
+    Sorting,          ///< topk...: gathers elements of a row by their rank
+    Composite,        ///< softmax: has a definition in other operations
+    Control,          ///< fori_loop
 };
 
 struct RefTile;  // kernel/evaluate.h

@@ -140,6 +140,8 @@ PTO_WSP_TILE_BINARY(add, Add)
 PTO_WSP_TILE_BINARY(sub, Sub)
 PTO_WSP_TILE_BINARY(mul, Mul)
 PTO_WSP_TILE_BINARY(div, Div)
+PTO_WSP_TILE_BINARY(floordiv, FloorDiv)
+PTO_WSP_TILE_BINARY(mod, Mod)
 PTO_WSP_TILE_BINARY(maximum, Maximum)
 PTO_WSP_TILE_BINARY(minimum, Minimum)
 PTO_WSP_TILE_BINARY(lt, Lt)
@@ -156,13 +158,24 @@ PTO_WSP_TILE_UNARY(log, Log)
 PTO_WSP_TILE_UNARY(sqrt, Sqrt)
 PTO_WSP_TILE_UNARY(rsqrt, Rsqrt)
 PTO_WSP_TILE_UNARY(tanh, Tanh)
+PTO_WSP_TILE_UNARY(sin, Sin)
+PTO_WSP_TILE_UNARY(cos, Cos)
+PTO_WSP_TILE_UNARY(erf, Erf)
 PTO_WSP_TILE_UNARY(sigmoid, Sigmoid)
 PTO_WSP_TILE_UNARY(silu, Silu)
+PTO_WSP_TILE_UNARY(gelu, Gelu)
 PTO_WSP_TILE_UNARY(rowsum, Rowsum)
 PTO_WSP_TILE_UNARY(rowmean, Rowmean)
 PTO_WSP_TILE_UNARY(rowmax, Rowmax)
 PTO_WSP_TILE_UNARY(rowmin, Rowmin)
+PTO_WSP_TILE_UNARY(colsum, Colsum)
+PTO_WSP_TILE_UNARY(colmax, Colmax)
+PTO_WSP_TILE_UNARY(colmin, Colmin)
 PTO_WSP_TILE_UNARY(transpose, Transpose)
+PTO_WSP_TILE_UNARY(slice_even, SliceEven)
+PTO_WSP_TILE_UNARY(slice_odd, SliceOdd)
+PTO_WSP_TILE_BINARY(interleave, Interleave)
+PTO_WSP_TILE_BINARY(tsort32, Tsort32)
 PTO_WSP_TILE_UNARY(softmax, Softmax)
 /// `x` where column <= row, else -inf; with an offset where column <= row + offset.
 PTO_WSP_TILE_UNARY(causal_mask, CausalMask)
@@ -190,9 +203,19 @@ Tile cast(const Operand &x, DType dtype, const Loc &at = Loc::here());
 /// The window [rows, columns] of `x` at (row, column), which must lie in `x`.
 Tile slice(const Operand &x, const Operand &row, const Operand &column, const Affine &rows,
            const Affine &columns, const Loc &at = Loc::here());
+/// The elements of `x`, row by row, as [rows, columns].
+Tile reshape(const Operand &x, const Affine &rows, const Affine &columns,
+             const Loc &at = Loc::here());
+/// The indices of the first `k` pairs of `tsort32`: U32 [r, k].
+Tile extract_topk_indices(const Operand &pairs, const Affine &k, const Loc &at = Loc::here());
+/// The `k` largest of each row in descending order, NaN first; their columns, as U32.
+Tile topk_values(const Operand &x, const Affine &k, const Loc &at = Loc::here());
+Tile topk_indices(const Operand &x, const Affine &k, const Loc &at = Loc::here());
 /// `x` repeated to [rows, columns].
 Tile broadcast(const Operand &x, const Affine &rows, const Affine &columns,
                const Loc &at = Loc::here());
+/// U32 [1, columns] whose element (r, c) is c.
+Tile iota_u32(Builder &builder, const Affine &columns, const Loc &at = Loc::here());
 /// I32 tiles whose element (r, c) is r, or c.
 Tile row_index(Builder &builder, const Affine &rows, const Affine &columns = 1,
                const Loc &at = Loc::here());

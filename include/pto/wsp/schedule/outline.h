@@ -14,7 +14,7 @@ namespace pto::wsp::schedule {
 enum class FuncRole {
     Load,       ///< a window of a parameter; computed: a copy of it
     Pure,       ///< elementwise and shape operations
-    Reduction,  ///< rowsum...: has the reduction dim `k`
+    Reduction,  ///< rowsum, colsum, topk and its `<topk>.rank`...: has the reduction dim `k`
     Probe,      ///< `<rowmax>.nan`: finds whether a row has a NaN; has the dim `k`
     Operand,    ///< `<matmul>.b`: the right operand as rows of k; computed: packed
     Sum,        ///< `<matmul>.sum`: the accumulator, with the reduction dim `k`

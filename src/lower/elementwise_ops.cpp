@@ -1,0 +1,159 @@
+#include <limits>
+
+#include "ops.h"
+#include "pto/wsp/support/error.h"
+
+/// Rows of the lowering table that work element by element.
+namespace pto::wsp::lower {
+
+using namespace Halide::Internal;
+using Halide::Expr;
+using kernel::Op;
+
+Expr infinity(Halide::Type type, int sign) {
+    return make_const(type, sign * std::numeric_limits<double>::infinity());
+}
+
+Expr divided(const Expr &a, const Expr &b) {
+    // b + -0.0 is b. Halide refuses to divide by what it sees to be zero, LLVM removes the sum.
+    Expr divisor = Call::make(b.type(), Call::strict_add, {b, make_const(b.type(), -0.0)},
+                              Call::PureIntrinsic);
+    return Call::make(a.type(), Call::strict_div, {a, divisor}, Call::PureIntrinsic);
+}
+
+Expr maximum(const Expr &a, const Expr &b) {
+    return a.type().is_float() ? choose(Halide::is_nan(a) || strict(a > b), a, b)
+                               : Halide::max(a, b);
+}
+
+Expr minimum(const Expr &a, const Expr &b) {
+    return a.type().is_float() ? choose(Halide::is_nan(a) || strict(a < b), a, b)
+                               : Halide::min(a, b);
+}
+
+namespace {
+
+bool is_f(const Expr &x) {
+    return x.type().is_float();
+}
+
+/// Signed integers wrap: computed on the unsigned type of the same width.
+template <typename F> Expr wrapping(const Expr &a, const Expr &b, F f) {
+    return is_f(a) ? strict(f(a, b)) : Halide::cast(a.type(), f(as_unsigned(a), as_unsigned(b)));
+}
+
+Expr sign_bit(const Expr &x) {
+    return make_const(x.type().with_code(Halide::Type::UInt), 1) << (x.type().bits() - 1);
+}
+
+Expr negated(const Expr &x) {
+    if (is_f(x)) {
+        return Halide::reinterpret(x.type(), float_bits(x) ^ sign_bit(x));
+    }
+    return Halide::cast(x.type(),
+                        make_zero(x.type().with_code(Halide::Type::UInt)) - as_unsigned(x));
+}
+
+Expr absolute(const Expr &x) {
+    if (is_f(x)) {
+        return Halide::reinterpret(x.type(), float_bits(x) & ~sign_bit(x));
+    }
+    return x.type().is_uint() ? x : Halide::select(x < 0, negated(x), x);
+}
+
+/// Operand `i` converted to the result's type first, as NumPy promotes.
+Expr promoted(const Definition &d, const std::vector<Expr> &x, size_t i) {
+    return converted(d.operand_types[i].dtype, d.type.dtype, x[i]);
+}
+
+/// Operands of a comparison converted to their common type.
+Expr common(const Definition &d, const std::vector<Expr> &x, size_t i) {
+    DType type = promote(d.operand_types[0].dtype, d.operand_types[1].dtype);
+    return converted(d.operand_types[i].dtype, type, x[i]);
+}
+
+/// a <= b. The x86 backend turns that into !(b < a), which holds for NaN.
+Expr at_most(const Expr &a, const Expr &b) {
+    return is_f(a) ? strict(a < b) || strict(a == b) : a <= b;
+}
+
+Expr constant_value(const Definition &d) {
+    const kernel::Attribute &value = d.node.attributes.at("value");
+    Halide::Type type = inner_type(d.type.dtype);
+    if (is_integer(d.type.dtype)) {
+        return make_const(type, std::get<int64_t>(value));
+    }
+    double number = std::holds_alternative<int64_t>(value)
+                        ? static_cast<double>(std::get<int64_t>(value))
+                        : std::get<double>(value);
+    return make_const(type, round_to(d.type.dtype, number));
+}
+
+/// floor(a / b) of integers; 0 when b is 0, as NumPy has it, and the lowest / -1 wraps.
+Expr floor_div(const Expr &a, const Expr &b) {
+    Expr zero = make_zero(b.type());
+    Expr one = make_one(b.type());
+    Expr by_zero = b == zero;
+    if (b.type().is_uint()) {
+        return Halide::select(by_zero, zero, a / Halide::select(by_zero, one, b));
+    }
+    Expr minus = b == make_const(b.type(), -1);
+    // Halide's division of integers is Euclidean; it differs from floor for b < 0.
+    Expr divisor = Halide::select(by_zero || minus, one, b);
+    Expr quotient = a / divisor;
+    Expr floored = Halide::select(divisor < zero && a % divisor != zero, quotient - one, quotient);
+    return Halide::select(by_zero, zero, minus, negated(a), floored);
+}
+
+/// a - b floor_div(a, b); 0 when b is 0.
+Expr floor_mod(const Expr &a, const Expr &b) {
+    Expr product = as_unsigned(floor_div(a, b)) * as_unsigned(b);
+    Expr rest = Halide::cast(a.type(), as_unsigned(a) - product);
+    return Halide::select(b == make_zero(b.type()), make_zero(b.type()), rest);
+}
+
+}  // namespace
+
+PTO_WSP_ELEMENT(Constant, constant_value(d))
+PTO_WSP_ELEMENT(Add, wrapping(promoted(d, x, 0), promoted(d, x, 1),
+                              [](Expr a, Expr b) { return a + b; }))
+PTO_WSP_ELEMENT(Sub, wrapping(promoted(d, x, 0), promoted(d, x, 1),
+                              [](Expr a, Expr b) { return a - b; }))
+PTO_WSP_ELEMENT(Mul, wrapping(promoted(d, x, 0), promoted(d, x, 1),
+                              [](Expr a, Expr b) { return a * b; }))
+PTO_WSP_ELEMENT(Div, divided(promoted(d, x, 0), promoted(d, x, 1)))
+PTO_WSP_ELEMENT(FloorDiv, floor_div(promoted(d, x, 0), promoted(d, x, 1)))
+PTO_WSP_ELEMENT(Mod, floor_mod(promoted(d, x, 0), promoted(d, x, 1)))
+PTO_WSP_ELEMENT(Maximum, maximum(promoted(d, x, 0), promoted(d, x, 1)))
+PTO_WSP_ELEMENT(Minimum, minimum(promoted(d, x, 0), promoted(d, x, 1)))
+PTO_WSP_ELEMENT(Neg, negated(x[0]))
+PTO_WSP_ELEMENT(Abs, absolute(x[0]))
+PTO_WSP_ELEMENT(Exp, d.flag("nonpositive") ? math::exp_nonpositive(x[0]) : math::exp(x[0]))
+PTO_WSP_ELEMENT(Log, math::log(x[0]))
+PTO_WSP_ELEMENT(Sqrt, strict(Halide::sqrt(x[0])))
+PTO_WSP_ELEMENT(Rsqrt, divided(make_one(x[0].type()), strict(Halide::sqrt(x[0]))))
+PTO_WSP_ELEMENT(Tanh, math::tanh(x[0]))
+PTO_WSP_ELEMENT(Sin, math::sin(x[0]))
+PTO_WSP_ELEMENT(Cos, math::cos(x[0]))
+PTO_WSP_ELEMENT(Erf, math::erf(x[0]))
+PTO_WSP_ELEMENT(Sigmoid, math::sigmoid(x[0]))
+PTO_WSP_ELEMENT(Silu, math::silu(x[0]))
+PTO_WSP_ELEMENT(Gelu, math::gelu(x[0]))
+PTO_WSP_ELEMENT(Relu, maximum(x[0], Halide::cast(x[0].type(), 0)))
+PTO_WSP_ELEMENT(Cast, converted(d.operand_types[0].dtype, d.type.dtype, x[0]))
+PTO_WSP_ELEMENT(Where, choose(x[0], converted(d.operand_types[1].dtype, d.type.dtype, x[1]),
+                              converted(d.operand_types[2].dtype, d.type.dtype, x[2])))
+PTO_WSP_ELEMENT(Lt, strict(common(d, x, 0) < common(d, x, 1)))
+PTO_WSP_ELEMENT(Le, at_most(common(d, x, 0), common(d, x, 1)))
+PTO_WSP_ELEMENT(Gt, strict(common(d, x, 0) > common(d, x, 1)))
+PTO_WSP_ELEMENT(Ge, at_most(common(d, x, 1), common(d, x, 0)))
+PTO_WSP_ELEMENT(Eq, strict(common(d, x, 0) == common(d, x, 1)))
+PTO_WSP_ELEMENT(Ne, !strict(common(d, x, 0) == common(d, x, 1)))
+PTO_WSP_ELEMENT(Broadcast, x[0])
+PTO_WSP_ELEMENT(RowIndex, Halide::cast<int32_t>(d.row))
+PTO_WSP_ELEMENT(ColumnIndex, Halide::cast<int32_t>(d.column))
+PTO_WSP_ELEMENT(IotaU32, Halide::cast<uint32_t>(d.column))
+PTO_WSP_ELEMENT(CausalMask, choose(d.column - d.row <= (x.size() > 1 ? x[1] : Expr(0)), x[0],
+                                   infinity(x[0].type(), -1)))
+
+}  // namespace pto::wsp::lower
