@@ -33,6 +33,15 @@ RefTile scalar_tile(double value, DType dtype) {
     return tile;
 }
 
+/// Wraps to the width of `dtype`. Before it is a double, which holds integers up to 2^53 alone.
+double wrapped(int64_t value, DType dtype) {
+    int shift = 64 - 8 * size_bytes(dtype);
+    uint64_t high = static_cast<uint64_t>(value) << shift;
+    return pto::wsp::info(dtype).kind == DTypeKind::Signed
+               ? static_cast<double>(static_cast<int64_t>(high) >> shift)
+               : static_cast<double>(high >> shift);
+}
+
 /// The operation's own reference semantics on its constant operands.
 Value fold(TileRebuild &to, const Match &m) {
     const TileGraph &graph = to.old();
@@ -43,9 +52,9 @@ Value fold(TileRebuild &to, const Match &m) {
     }
     const OpInfo &row = info(static_cast<Op>(graph.op(m.root())));
     RefTile result = row.reference(tiles, graph.attributes(m.root()), type);
-    double value =
-        is_integer(type.dtype) ? static_cast<double>(result.integer(0, 0)) : result.real(0, 0);
-    return to.constant(round_to(type.dtype, value), type.dtype);
+    double value = is_integer(type.dtype) ? wrapped(result.integer(0, 0), type.dtype)
+                                          : round_to(type.dtype, result.real(0, 0));
+    return to.constant(value, type.dtype);
 }
 
 /// Masks are no constants, and 64-bit integers do not fit the numbers that constants are read as.

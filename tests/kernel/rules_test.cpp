@@ -164,6 +164,17 @@ TEST(FoldRules, ComputesConstants) {
     EXPECT_TRUE(rc::check([&] { expect_equal(r, {random_tensor(2, 3, awkward_number)}, 0.0F); }));
 }
 
+TEST(FoldRules, WrapsConstantIntegers) {
+    Kernel k;
+    Value largest = k.b.constant(2147483647, DType::I32);
+    Value one = k.op(Op::Mul, {largest, largest});
+    k.out(k.op(Op::Cast, {k.op(Op::Mul, {k.in("x", 2, 3), one})}, {{"dtype", std::string("f32")}}));
+    Rewritten r(k);
+    EXPECT_TRUE(r.fired("fold-constants"));
+    EXPECT_EQ(difference(r, {tensor(2, 3, [](int64_t i) { return static_cast<float>(i); })}, 0.0F),
+              "");
+}
+
 TEST(FoldRules, DropsNeutralOperands) {
     Kernel k;
     Value x = k.in("x", 2, 3);
