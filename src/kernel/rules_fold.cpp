@@ -107,7 +107,8 @@ void add_neutral_operands(std::vector<rewrite::Rule> &rules) {
     }
 }
 
-/// Whether 1 / s is exact, so that x / s and x * (1 / s) round the same real number.
+/// Whether 1 / s is exact in the type of the quotient, so that x / s and x * (1 / s) round the same
+/// real number. In the type of s it need not be.
 bool is_power_of_two(const TileGraph &graph, const Match &m) {
     double s = *graph.constant(m["s"]);
     int exponent = 0;
@@ -116,7 +117,7 @@ bool is_power_of_two(const TileGraph &graph, const Match &m) {
 }
 
 Value multiply_by_inverse(TileRebuild &to, const Match &m) {
-    DType dtype = to.old().type(m["s"]).dtype;
+    DType dtype = to.old().type(m.root()).dtype;
     double inverse = 1.0 / *to.old().constant(m["s"]);
     return to.op(Op::Mul, {to(m["x"]), to.constant(inverse, dtype)});
 }

@@ -248,6 +248,14 @@ TEST(FoldRules, KeepsADivisionWhoseInverseIsNoNumber) {
     EXPECT_EQ(Rewritten(tiny).count(Op::Div), 1);
 }
 
+TEST(FoldRules, InvertsAPowerOfTwoInTheTypeOfTheQuotient) {
+    Kernel k;
+    k.out(k.op(Op::Div, {k.in("x", 2, 3), k.b.constant(std::ldexp(1.0, -20), DType::F16)}));
+    Rewritten r(k);
+    EXPECT_TRUE(r.fired("divide-by-power-of-two")) << r.why();
+    EXPECT_TRUE(rc::check([&] { expect_equal(r, {random_tensor(2, 3, awkward_number)}, 0.0F); }));
+}
+
 TEST(FoldRules, DropsBroadcastsThatArithmeticDoesItself) {
     Kernel k;
     Value x = k.in("x", 2, 3);
