@@ -587,7 +587,7 @@ TEST(ScaleRules, ScalesTheSmallerOperand) {
         Value a = k.in("a", 5, 2);
         Value b = k.in("b", 6, 2);
         Value product = k.op(Op::Matmul, {a, b}, {{"trans_b", true}});
-        k.out(k.op(op, {product, k.b.constant(3.0, DType::F32)}));
+        k.out(k.op(op, {product, k.b.constant(op == Op::Mul ? 0.3 : 3.0, DType::F32)}));
         Rewritten r(k);
         EXPECT_TRUE(r.fired("scale-operand")) << r.why();
         const Node &store = r.after->nodes[static_cast<size_t>(r.after->blocks[0].nodes.back())];
@@ -596,6 +596,21 @@ TEST(ScaleRules, ScalesTheSmallerOperand) {
         EXPECT_TRUE(rc::check([&] {
             expect_equal(r, {random_tensor(5, 2), random_tensor(6, 2)}, 1e-5F);
         }));
+    }
+}
+
+TEST(ScaleRules, OverflowOnlyWhereTheProductDoes) {
+    for (Op op : {Op::Mul, Op::Div}) {
+        Kernel k;
+        Value product = k.op(Op::Matmul, {k.in("a", 5, 2), k.in("b", 2, 6)});
+        double s = op == Op::Mul ? 0x1p20 : 0x1p-20;
+        k.out(k.op(op, {product, k.b.constant(s, DType::F32)}));
+        Rewritten r(k);
+        EXPECT_EQ(difference(r,
+                             {tensor(5, 2, [](int64_t) { return 1e33F; }),
+                              tensor(2, 6, [](int64_t) { return 1e-30F; })},
+                             1e-5F),
+                  "");
     }
 }
 
@@ -634,9 +649,19 @@ TEST(ScaleRules, SaysWhyAScaleStays) {
                      [](Kernel &k, Value product) {
                          return k.op(Op::Mul, {product, k.b.constant(0x1p100, DType::F32)});
                      }),
-        HasSubstr(
-            "scale-operand: not applied: constant 1.2676506002282294e+30 is not between 2^-24 and "
-            "2^24\n"));
+        HasSubstr("scale-operand: not applied: constant 1.2676506002282294e+30 makes the operand "
+                  "larger, which could overflow where matmul [5, 6] does not\n"));
+    EXPECT_THAT(scale_reason(2,
+                             [](Kernel &k, Value product) {
+                                 return k.op(Op::Div, {product, k.b.constant(0.3, DType::F32)});
+                             }),
+                HasSubstr("makes the operand larger"));
+    EXPECT_THAT(scale_reason(2,
+                             [](Kernel &k, Value product) {
+                                 return k.op(Op::Mul, {product, k.b.constant(0x1p-30, DType::F32)});
+                             }),
+                HasSubstr("scale-operand: not applied: constant 9.313225746154785e-10 makes the "
+                          "operand smaller by more than 2^24: too much of it could vanish\n"));
     EXPECT_THAT(scale_reason(2,
                              [](Kernel &k, Value product) {
                                  k.out(product, "z");
