@@ -79,25 +79,17 @@ const Attributes &TileGraph::attributes(NodeId value) const {
     return node == nullptr ? none : node->attributes;
 }
 
-bool TileGraph::flag(NodeId value, const char *name) const {
-    const Attributes &all = attributes(value);
-    auto found = all.find(name);
-    return found != all.end() && std::get<bool>(found->second);
-}
-
-std::vector<Op> TileGraph::users(NodeId value) const {
-    std::vector<Op> found;
+std::vector<const Node *> TileGraph::users(NodeId value) const {
+    std::vector<const Node *> found;
+    auto among = [value](const std::vector<Value> &values) {
+        return std::find(values.begin(), values.end(), value) != values.end();
+    };
     for (size_t n = 0; n < program_->nodes.size(); ++n) {
         const Node &node = program_->nodes[n];
-        if (!live_[n]) {
-            continue;
+        bool yields = node.block >= 0 && among(program_->blocks[at(node.block)].yields);
+        if (live_[n] && (yields || among(node.operands))) {
+            found.push_back(&node);
         }
-        auto count = std::count(node.operands.begin(), node.operands.end(), value);
-        if (node.block >= 0) {
-            const std::vector<Value> &yields = program_->blocks[at(node.block)].yields;
-            count += std::count(yields.begin(), yields.end(), value);
-        }
-        found.insert(found.end(), static_cast<size_t>(count), node.op);
     }
     return found;
 }

@@ -24,9 +24,11 @@ public:
     /// Of the node that makes `value`; empty for arguments.
     const Attributes &attributes(rewrite::NodeId value) const;
     /// A boolean attribute, false when absent.
-    bool flag(rewrite::NodeId value, const char *name) const;
-    /// The operations that use `value`, one a use; `fori_loop` for what its body yields.
-    std::vector<Op> users(rewrite::NodeId value) const;
+    bool flag(rewrite::NodeId value, const char *name) const {
+        return has_flag(attributes(value), name);
+    }
+    /// The nodes that use `value`, each once; `fori_loop` for what its body yields.
+    std::vector<const Node *> users(rewrite::NodeId value) const;
     /// Whether some node computes what no store needs.
     bool has_dead_nodes() const;
 

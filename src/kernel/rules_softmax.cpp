@@ -43,19 +43,82 @@ TileRule normalise(const Pattern &p) {
         .single_use("p");
 }
 
-/// Where an exponential below 2^-126 may as well be 0: in sums and products.
-bool is_only_summed(const TileGraph &graph, const Match &m) {
-    const std::vector<Op> users = graph.users(m["e"]);
-    return std::all_of(users.begin(), users.end(), [](Op user) {
-        return user == Op::Rowsum || user == Op::Matmul || user == Op::Mul || user == Op::Div ||
-               user == Op::Cast;
-    });
-}
+/// Where an exponential below 2^-126 may as well be 0, with `m` either rowmax(x) itself (*own*) or
+/// a maximum of more than x:
+/// - in its row's sum, which is off by less than 2^-126 a column. With an own maximum the sum is at
+///   least 1. Without, it may be 0 in place of a number near 2^-126, and is only added to what else
+///   the maximum stands for;
+/// - as the left operand of a product with v, which is off by less than 2^-126 times the sum of |v|
+///   over the column;
+/// - divided by its own sum, of an own maximum.
+/// A factor of any other kind could make it large, and a quotient of small numbers too.
+class SmallMayVanish {
+public:
+    SmallMayVanish(const TileGraph &graph, Value e, bool own) : graph_(graph), e_(e), own_(own) {}
 
-/// What is never positive: `x - maximum of x and others`.
+    bool holds() const { return holds_for(e_); }
+
+private:
+    bool holds_for(Value value) const {
+        const std::vector<const Node *> users = graph_.users(value);
+        return std::all_of(users.begin(), users.end(),
+                           [&](const Node *user) { return is_blind(*user, value); });
+    }
+
+    /// Whether `user` of e, or of e converted, cannot tell.
+    bool is_blind(const Node &user, Value value) const {
+        switch (user.op) {
+        case Op::Rowsum:
+            return own_ || is_only_added(user.results[0]);
+        case Op::Matmul:
+            return std::count(user.operands.begin(), user.operands.end(), value) == 1 &&
+                   user.operands[0] == value;
+        case Op::Div:
+            return own_ && is_sum(user.operands[1]) && user.operands[0] == value;
+        case Op::Mul:
+            return own_ && is_inverse_sum(user.operands[user.operands[0] == value ? 1 : 0]);
+        case Op::Cast:
+            // Half floats have nothing between 0 and 2^-24.
+            return graph_.type(user.results[0]).dtype == DType::F16 || holds_for(user.results[0]);
+        default:
+            return false;
+        }
+    }
+
+    bool is_only_added(Value sum) const {
+        const std::vector<const Node *> users = graph_.users(sum);
+        return std::all_of(users.begin(), users.end(),
+                           [](const Node *user) { return user->op == Op::Add; });
+    }
+
+    bool is(Value value, Op op) const { return graph_.op(value) == static_cast<rewrite::OpId>(op); }
+
+    bool is_sum(Value value) const {
+        if (!is(value, Op::Rowsum)) {
+            return false;
+        }
+        Value summed = graph_.operands(value)[0];
+        while (is(summed, Op::Cast)) {
+            summed = graph_.operands(summed)[0];
+        }
+        return summed == e_;
+    }
+
+    bool is_inverse_sum(Value value) const {
+        return is(value, Op::Div) && graph_.constant(graph_.operands(value)[0]) == 1.0 &&
+               is_sum(graph_.operands(value)[1]);
+    }
+
+    const TileGraph &graph_;
+    Value e_;
+    bool own_;
+};
+
+/// What is never positive: `x - maximum of x and others`; captures `own` when there are no others.
 Pattern nonpositive() {
-    Pattern maximum_of_x = either({rowmax(same("x")), maximum(rowmax(same("x")), any("old")),
-                                   maximum(same("x"), any("new"))});
+    Pattern maximum_of_x =
+        either({rowmax(same("x")).as("own"), maximum(rowmax(same("x")), any("old")),
+                maximum(same("x"), any("new"))});
     return sub(any("x"), maximum_of_x);
 }
 
@@ -94,9 +157,11 @@ rewrite::Table make_table() {
             }));
     rules.push_back(TileRule("nonpositive-exponent", exp(nonpositive()).as("e"))
                         .when("", is_unset("e", "nonpositive"))
-                        .when("{e} is seen by more than sums and products, which could tell a "
-                              "number below 2^-126 from 0",
-                              is_only_summed)
+                        .when("{e} is seen by more than its sums, products and normalisation, "
+                              "which could tell a number below 2^-126 from 0",
+                              [](const TileGraph &graph, const Match &m) {
+                                  return SmallMayVanish(graph, m["e"], m.has("own")).holds();
+                              })
                         .to([](TileRebuild &to, const Match &m) {
                             Attributes attributes = to.old().attributes(m["e"]);
                             attributes["nonpositive"] = true;
