@@ -94,6 +94,15 @@ std::vector<const Node *> TileGraph::users(NodeId value) const {
     return found;
 }
 
+const Node *TileGraph::loop_of_index(NodeId value) const {
+    for (const Node &node : program_->nodes) {
+        if (node.block >= 0 && program_->blocks[at(node.block)].arguments[0] == value) {
+            return &node;
+        }
+    }
+    return nullptr;
+}
+
 bool TileGraph::has_dead_nodes() const {
     return std::find(live_.begin(), live_.end(), false) != live_.end();
 }

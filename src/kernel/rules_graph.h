@@ -29,6 +29,8 @@ public:
     }
     /// The nodes that use `value`, each once; `fori_loop` for what its body yields.
     std::vector<const Node *> users(rewrite::NodeId value) const;
+    /// The `fori_loop` whose index `value` is, or null.
+    const Node *loop_of_index(rewrite::NodeId value) const;
     /// Whether some node computes what no store needs.
     bool has_dead_nodes() const;
 

@@ -43,6 +43,11 @@ struct Kernel {
         Loc at{"user.py", line};
         return b.op(op, std::move(operands), std::move(attributes), at);
     }
+    /// A scalar of i32 that cannot be far from 0.
+    Value shift(const std::string &name) {
+        Value most = op(Op::Minimum, {scalar(name, DType::I32), b.constant(4096, DType::I32)});
+        return op(Op::Maximum, {most, b.constant(-4096, DType::I32)});
+    }
     Value row_index(Affine rows) {
         return op(Op::RowIndex, {}, {{"rows", rows}, {"columns", Affine(1)}});
     }
@@ -334,8 +339,8 @@ TEST(MaskRules, CollectsShiftsOfBothSides) {
     for (int shape = 0; shape < 16; ++shape) {
         Kernel k;
         Value x = k.in("x", 4, 5);
-        Value q0 = k.scalar("q0", DType::I32);
-        Value k0 = k.scalar("k0", DType::I32);
+        Value q0 = k.shift("q0");
+        Value k0 = k.shift("k0");
         Value row = k.row_index(4);
         Value column = k.column_index(5);
         if ((shape & 1) != 0) {
@@ -357,6 +362,46 @@ TEST(MaskRules, CollectsShiftsOfBothSides) {
             double s = *rc::gen::inRange(-6, 7);
             expect_equal(r, {random_tensor(4, 5, awkward_number), q, s}, 0.0F);
         }));
+    }
+}
+
+TEST(MaskRules, KnowsHowFarALoopIndexShifts) {
+    Kernel k;
+    Value x = k.in("x", 64, 64);
+    Value y = k.b.fori_loop(
+        k.b.constant(0, DType::I32), k.b.constant(1000, DType::I32), {x},
+        [&](Value index, const std::vector<Value> &carries) -> std::vector<Value> {
+            Value shift = k.op(Op::Mul, {index, k.b.constant(64, DType::I32)});
+            Value row = k.op(Op::Add, {k.row_index(64), shift});
+            return {masked(k, mask_forms[0], carries[0], row, k.column_index(64), -infinity)};
+        })[0];
+    k.out(y);
+    Rewritten r(k);
+    EXPECT_EQ(r.count(Op::CausalMask), 1) << r.why();
+}
+
+TEST(MaskRules, KeepsAMaskWhosePositionsCouldWrap) {
+    constexpr int64_t largest = 2147483647;
+    for (bool known : {false, true}) {
+        for (bool of_row : {false, true}) {
+            Kernel k;
+            Value x = k.in("x", 4, 5);
+            Value shift = known ? k.b.constant(largest, DType::I32) : k.scalar("s", DType::I32);
+            Value row = k.row_index(4);
+            Value column = k.column_index(5);
+            (of_row ? row : column) = k.op(Op::Add, {of_row ? row : column, shift});
+            k.out(masked(k, mask_forms[0], x, row, column, -infinity));
+            Rewritten r(k);
+            EXPECT_EQ(r.count(Op::CausalMask), 0) << r.text();
+            EXPECT_THAT(r.why(), HasSubstr("user.py:21: causal-mask: not applied: a position is "
+                                           "shifted so far that it could wrap around: bound the "
+                                           "shift by minimum and maximum\n"));
+            std::vector<Argument> inputs{tensor(4, 5, [](int64_t) { return 1.0F; })};
+            if (!known) {
+                inputs.emplace_back(static_cast<double>(largest));
+            }
+            EXPECT_EQ(difference(r, inputs, 0.0F), "");
+        }
     }
 }
 
@@ -750,7 +795,7 @@ void build_attention(Kernel &k, int64_t rows, int64_t keys, int64_t depth) {
     Value q = k.in("q", rows, depth);
     Value keys_tile = k.in("k", keys, depth);
     Value v = k.in("v", keys, depth);
-    Value q0 = k.scalar("q0", DType::I32);
+    Value q0 = k.shift("q0");
     Value scale = k.op(Op::Rsqrt, {k.b.constant(static_cast<double>(depth), DType::F32)});
     Value s = k.op(Op::Mul, {k.op(Op::Matmul, {q, k.op(Op::Transpose, {keys_tile})}), scale});
     Value row = k.op(Op::Add, {k.row_index(rows), q0});
@@ -767,7 +812,7 @@ TEST(Rules, TurnCausalAttentionIntoItsBestForm) {
                              "maximum-of-softmax", "scale-operand"}) {
         EXPECT_TRUE(r.fired(rule)) << rule << "\n" << r.why();
     }
-    EXPECT_EQ(r.after->nodes.size(), 14U) << r.text();
+    EXPECT_EQ(r.after->nodes.size(), 18U) << r.text();
     EXPECT_TRUE(rc::check([&] {
         double q0 = *rc::gen::inRange(0, 5);
         expect_equal(r, {random_tensor(8, 4), random_tensor(12, 4), random_tensor(12, 4), q0},
