@@ -12,8 +12,6 @@ namespace pto::wsp {
 
 namespace {
 
-constexpr size_t max_text_bytes = size_t(16) << 20;
-
 bool is_reserved(const std::string &name) {
     return name == "and" || name == "or" || name == "not";
 }
@@ -93,25 +91,6 @@ int64_t apply_binary(ScalarExpr::Op op, int64_t a, int64_t b) {
 
 }  // namespace
 
-/// Operands are released from a list, not by recursion: a deep expression would overflow the stack.
-ScalarExpr::Node::~Node() {
-    std::vector<std::shared_ptr<const Node>> pending;
-    auto release = [&](std::vector<ScalarExpr> &operands) {
-        for (ScalarExpr &operand : operands) {
-            if (operand.node_.use_count() == 1) {
-                pending.push_back(std::move(operand.node_));
-            }
-        }
-    };
-    release(operands);
-    while (!pending.empty()) {
-        std::shared_ptr<const Node> last = std::move(pending.back());
-        pending.pop_back();
-        // No one else holds it, and no node is created const.
-        release(const_cast<Node &>(*last).operands);
-    }
-}
-
 ScalarExpr::ScalarExpr(int64_t value) {
     auto node = std::make_shared<Node>();
     node->value = value;
@@ -137,6 +116,18 @@ ScalarExpr ScalarExpr::make(Op op, std::vector<ScalarExpr> operands) {
     }
     auto node = std::make_shared<Node>();
     node->op = op;
+    for (const ScalarExpr &operand : operands) {
+        node->depth = std::max(node->depth, operand.node_->depth + 1);
+        node->operations += operand.node_->operations;
+    }
+    if (node->depth > max_depth) {
+        throw CompileError({}, "expression nests deeper than " + std::to_string(max_depth));
+    }
+    if (node->operations > max_operations) {
+        throw CompileError({}, "expression has " + std::to_string(node->operations) +
+                                   " operations, must be at most " +
+                                   std::to_string(max_operations));
+    }
     node->operands = std::move(operands);
     return ScalarExpr(std::move(node));
 }
@@ -290,10 +281,6 @@ std::string ScalarExpr::str() const {
     while (!pending.empty()) {
         Piece piece = std::move(pending.back());
         pending.pop_back();
-        if (text.size() > max_text_bytes) {
-            throw CompileError({}, "expression is too large to print: more than " +
-                                       std::to_string(max_text_bytes) + " bytes");
-        }
         if (const auto *literal = std::get_if<std::string>(&piece)) {
             text += *literal;
             continue;

@@ -20,7 +20,7 @@ public:
                 break;
             }
             reader_.next();
-            left = ScalarExpr::make(row->op, {left, expression(row->precedence + 1)});
+            left = make(row->op, {left, expression(row->precedence + 1)});
             if (row->precedence == comparison_precedence) {
                 refuse_chain();
             }
@@ -33,10 +33,10 @@ private:
     class Level {
     public:
         explicit Level(Parser &parser) : parser_(parser) {
-            if (++parser_.depth_ > ScalarExpr::max_parse_depth) {
+            if (++parser_.depth_ > ScalarExpr::max_depth) {
                 throw IRConversionError(parser_.reader_.loc(),
                                         "expression nests deeper than " +
-                                            std::to_string(ScalarExpr::max_parse_depth));
+                                            std::to_string(ScalarExpr::max_depth));
             }
         }
         Level(const Level &) = delete;
@@ -46,6 +46,14 @@ private:
     private:
         Parser &parser_;
     };
+
+    ScalarExpr make(Op op, std::vector<ScalarExpr> operands) const {
+        try {
+            return ScalarExpr::make(op, std::move(operands));
+        } catch (const CompileError &error) {
+            throw IRConversionError(reader_.loc(), error.text());
+        }
+    }
 
     const ScalarOp *next_operator() const {
         const Token &token = reader_.peek();
@@ -70,13 +78,13 @@ private:
                 reader_.fail("an operand");
             }
             reader_.next();
-            return ScalarExpr::make(Op::Not, {expression(not_precedence)});
+            return make(Op::Not, {expression(not_precedence)});
         }
         if (reader_.is_next("-") && reader_.peek(1).kind == Token::Kind::Integer) {
             return reader_.integer();
         }
         if (reader_.accept("-")) {
-            return ScalarExpr::make(Op::Sub, {0, unary(sign_precedence)});
+            return make(Op::Sub, {0, unary(sign_precedence)});
         }
         if (reader_.accept("+")) {
             return unary(sign_precedence);
@@ -118,7 +126,7 @@ private:
             operands.push_back(expression(or_precedence));
         }
         reader_.expect(")");
-        return ScalarExpr::make(row->op, std::move(operands));
+        return make(row->op, std::move(operands));
     }
 
     TextReader &reader_;

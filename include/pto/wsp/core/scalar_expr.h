@@ -18,8 +18,9 @@ namespace pto::wsp {
 /// Immutable. Division and remainder round towards minus infinity as Python's do; booleans are 0
 /// and 1. Prints as `(b % 4)` and parses back; `ScalarExpr::parse("b % 4")` is what a schedule
 /// file holds. The syntax is Python's: `+ - * // %`, comparisons (not chained), `and or not`, and
-/// the calls `min(a, b)`, `max(a, b)`, `select(condition, a, b)`. Any depth can be built, printed,
-/// evaluated and destroyed; a text nests at most `max_parse_depth`.
+/// the calls `min(a, b)`, `max(a, b)`, `select(condition, a, b)`. What works on expressions
+/// recurses into them, so they have at most `max_depth` levels and, counting shared operands each
+/// time, `max_operations` operations.
 class ScalarExpr {
 public:
     enum class Op {
@@ -44,14 +45,16 @@ public:
         Select,
     };
 
-    /// Brackets, calls and signs within each other that `parse` accepts.
-    static constexpr int max_parse_depth = 500;
+    /// Operations within each other; in a text also brackets, calls and signs.
+    static constexpr int max_depth = 500;
+    /// Operations, constants and variables in all.
+    static constexpr int max_operations = 10000;
 
     ScalarExpr(int64_t value = 0);  // NOLINT: integers are expressions
     /// CompileError when `name` is no identifier or a word of the syntax (`and`, `or`, `not`).
     static ScalarExpr variable(const std::string &name);
     /// CompileError when `op` takes another number of operands (Not: 1, Select: 3, others: 2) or is
-    /// Const or Var.
+    /// Const or Var, and when the expression becomes too deep or too large.
     static ScalarExpr make(Op op, std::vector<ScalarExpr> operands);
     /// The sum of the terms of `affine`, then its constant.
     static ScalarExpr from(const Affine &affine);
@@ -63,7 +66,7 @@ public:
 
     /// Names of all variables that occur.
     std::set<std::string> variables() const;
-    /// Each variable replaced by its value, or kept when there is none.
+    /// Each variable replaced by its value, or kept when there is none. CompileError as in `make`.
     ScalarExpr substitute(const std::map<std::string, ScalarExpr> &values) const;
     /// ExecutionError on division by zero and on results outside 64 bits, CompileError on a missing
     /// variable. `and`, `or` and `select` evaluate only the operands that they need, so
@@ -73,9 +76,9 @@ public:
     /// CompileError when a coefficient leaves 64 bits.
     std::optional<Affine> as_affine() const;
 
-    /// CompileError past 16 MiB of text, which shared operands can reach.
     std::string str() const;
-    /// Reads one expression; stops at what does not continue it. IRConversionError at the place.
+    /// Reads one expression; stops at what does not continue it. IRConversionError at the place,
+    /// also when the expression becomes too deep or too large.
     static ScalarExpr parse(TextReader &reader);
     /// Reads the whole of `text`.
     static ScalarExpr parse(std::string_view text, const std::string &origin = "expression");
@@ -88,11 +91,8 @@ private:
         int64_t value = 0;
         std::string name;
         std::vector<ScalarExpr> operands;
-
-        Node() = default;
-        Node(const Node &) = delete;
-        Node &operator=(const Node &) = delete;
-        ~Node();
+        int depth = 1;
+        int operations = 1;
     };
 
     explicit ScalarExpr(std::shared_ptr<const Node> node) : node_(std::move(node)) {}
