@@ -1,8 +1,9 @@
 #include "pto/wsp/workload/parse.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdint>
-#include <new>
 #include <set>
 
 #include "pto/wsp/support/text.h"
@@ -13,6 +14,8 @@ namespace pto::wsp::workload {
 namespace {
 
 constexpr int max_nesting = 200;
+/// Bytes from a tensor's memory to that of another placed at it, and to either's ends.
+constexpr int64_t farthest_place = int64_t{1} << 40;
 
 /// `at <tensor> + <bytes>` of a tensor.
 struct Placement {
@@ -99,6 +102,9 @@ private:
                 reader_.expect("+");
             }
             const int64_t bytes = reader_.integer();
+            if (bytes > farthest_place || bytes < -farthest_place) {
+                refuse(at, "tensor " + tensor.name + " reaches too far from its place");
+            }
             placements_.push_back({tensors_.size(), base, minus ? -bytes : bytes});
         }
         if (!tensor_numbers_.emplace(tensor.name, tensors_.size()).second) {
@@ -131,7 +137,6 @@ private:
     }
 
     void place_group(const std::vector<Placement> &group) {
-        constexpr int64_t limit = int64_t{1} << 40;
         int64_t low = 0;
         int64_t high = 0;
         for (const Placement &placement : group) {
@@ -140,24 +145,43 @@ private:
                 refuse(tensor.at,
                        "tensor " + tensor.name + " is placed at a tensor that is placed");
             }
-            const auto [begin, end] = tensor.view.byte_extent();
-            if (std::abs(placement.bytes) > limit || begin < -limit || end > limit) {
+            const auto [begin, end] = extent_of(tensor);
+            if (begin < -farthest_place || end > farthest_place) {
                 refuse(tensor.at, "tensor " + tensor.name + " reaches too far from its place");
             }
             low = std::min(low, placement.bytes + begin);
             high = std::max(high, placement.bytes + end);
         }
-        try {
-            const TensorView memory = allocate_tensor({high - low}, DType::U8);
-            for (const Placement &placement : group) {
-                TensorView &view = tensors_[placement.tensor]->view;
-                view.data = static_cast<char *>(memory.data) + (placement.bytes - low);
-                view.owner = memory.owner;
-            }
-        } catch (const std::bad_alloc &) {
+        const std::shared_ptr<void> memory = reserve(static_cast<size_t>(high - low));
+        if (memory == nullptr) {
             refuse(tensors_[group.front().tensor]->at,
-                   "cannot allocate " + std::to_string(high - low) + " bytes");
+                   "cannot reserve " + std::to_string(high - low) + " bytes");
         }
+        for (const Placement &placement : group) {
+            TensorView &view = tensors_[placement.tensor]->view;
+            view.data = static_cast<char *>(memory.get()) + (placement.bytes - low);
+            view.owner = memory;
+        }
+    }
+
+    static std::pair<int64_t, int64_t> extent_of(const Tensor &tensor) {
+        try {
+            return tensor.view.byte_extent();
+        } catch (const CompileError &error) {
+            refuse(tensor.at, "tensor " + tensor.name + ": " + error.text());
+        }
+    }
+
+    /// Zeros that take memory only where they are written: what a text says of addresses may be
+    /// far larger than what its workload touches. Null when there is no room.
+    static std::shared_ptr<void> reserve(size_t bytes) {
+        bytes = std::max<size_t>(bytes, 1);
+        void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory == MAP_FAILED) {
+            return nullptr;
+        }
+        return {memory, [bytes](void *mapped) { munmap(mapped, bytes); }};
     }
 
     void parse_kernel() {

@@ -47,6 +47,20 @@ std::string refused(const std::string &text) {
     return error_of<IRConversionError>([&] { parse_workload(text, "file.txt"); });
 }
 
+TEST(Parse, FarPlacesTakeNoMemory) {
+    const Workload workload =
+        parse_workload("tensor Y: f32[1, 4]\n"
+                       "tensor X: f32[1, 4] at Y + 1099511627000\n"
+                       "kernel k(out a: f32[1, 4], out b: f32[1, 4])\n"
+                       "workload w { task k(out Y[0:1, 0:4], out X[0:1, 0:4]) }");
+    const std::vector<TensorPtr> tensors = workload.tensors();
+    ASSERT_EQ(tensors.size(), 2u);
+    const auto *y = static_cast<const char *>(tensors[0]->view.data);
+    const auto *x = static_cast<const char *>(tensors[1]->view.data);
+    EXPECT_EQ(x - y, 1099511627000);
+    EXPECT_EQ(*x, 0);
+}
+
 TEST(Parse, NamesWhatIsWrong) {
     EXPECT_THAT(refused("tensor X: f32[-1]\nworkload w {}"),
                 HasSubstr("file.txt:1: error: tensor X has the negative shape [-1]"));
@@ -58,6 +72,12 @@ TEST(Parse, NamesWhatIsWrong) {
                 HasSubstr("no tensor is called \"Y\""));
     EXPECT_THAT(refused("tensor Y: f32[4] tensor X: f32[4] at Y + 99999999999999\nworkload w {}"),
                 HasSubstr("tensor X reaches too far from its place"));
+    EXPECT_THAT(refused("tensor Y: f32[4]\ntensor X: f32[4] at Y - -9223372036854775808\n"
+                        "workload w {}"),
+                HasSubstr("file.txt:2: error: tensor X reaches too far from its place"));
+    EXPECT_THAT(refused("tensor Y: f32[4]\ntensor X: f32[4, 4] strides [4611686018427387904, 1]\n"
+                        "  at Y + 4\nworkload w {}"),
+                HasSubstr("file.txt:2: error: tensor X: the bytes of shape [4, 4] with strides"));
     EXPECT_THAT(refused("kernel k() kernel k() workload w {}"),
                 HasSubstr("kernel k is declared twice"));
     EXPECT_THAT(refused("workload w { task k() }"), HasSubstr("no kernel is called \"k\""));
