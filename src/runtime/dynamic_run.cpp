@@ -95,6 +95,8 @@ bool DynamicRun::allocate() {
         tracking_ = pool_.take(graph_.window, prepared_.most_slots, prepared_.cell_count);
         frame_.resize(static_cast<size_t>(graph_.frame_words));
         ready_.reserve(most_tasks_per_step);
+        // So that nothing is thrown through the expander.
+        tracking_->held.reserve(most_tasks_per_step);
     } catch (const std::bad_alloc &) {
         std::string text = "out of memory: " + std::to_string(prepared_.cell_count) +
                            " cells and " + std::to_string(graph_.window) + " tasks to track";
@@ -165,19 +167,44 @@ bool DynamicRun::wait_for_room() {
 }
 
 bool DynamicRun::wait_for_all() {
-    Window &window = tracking_->window;
-    Task &waiting = window.open_submitter();
-    uint32_t links = 0;
-    for (int64_t number = tracking_->oldest; number < tracking_->next; number++) {
-        // A task with successors ends before them.
-        if (Window::is_last(window.task(number))) {
-            window.link(window.task(number), waiting, links);
+    bool all = false;
+    while (!all) {
+        Task &waiting = tracking_->window.open_submitter();
+        uint32_t links = 0;
+        all = link_behind_all(waiting, links);
+        if (!Window::release(waiting, links)) {
+            return true;
         }
     }
-    return !Window::release(waiting, links);
+    return false;
+}
+
+/// False without memory for more links: then `waiting` waits for some first, which needs none.
+bool DynamicRun::link_behind_all(Task &waiting, uint32_t &links) {
+    Window &window = tracking_->window;
+    try {
+        for (int64_t number = tracking_->oldest; number < tracking_->next; number++) {
+            // A task with successors ends before them.
+            if (Window::is_last(window.task(number))) {
+                window.link(window.task(number), waiting, links);
+            }
+        }
+    } catch (const std::bad_alloc &) {
+        return false;
+    }
+    return true;
 }
 
 void DynamicRun::submit(int32_t site, const int64_t *slots, const int64_t *cells, int32_t worker) {
+    try {
+        submit_task(site, slots, cells, worker);
+    } catch (const std::bad_alloc &) {
+        fail("task graph", {}, -1, "out of memory while a task was submitted");
+    }
+}
+
+void DynamicRun::submit_task(int32_t site, const int64_t *slots, const int64_t *cells,
+                             int32_t worker) {
     if (budget_ == 0 || static_cast<size_t>(site) >= prepared_.sites.size()) {
         std::string text = budget_ == 0 ? "the expander submits more tasks than its budget"
                                         : "the expander submits to site " + std::to_string(site) +

@@ -23,7 +23,8 @@ public:
 
     void run_job(Job &job, Worker &me) override;
 
-    /// The body of pto_wsp_submit, called by the expander's step.
+    /// The body of pto_wsp_submit, called by the expander's step. Does not throw: the expander is
+    /// generated code.
     void submit(int32_t site, const int64_t *slots, const int64_t *cells, int32_t worker);
 
 private:
@@ -40,7 +41,9 @@ private:
     void publish(Worker &me);
     bool wait_for_room();
     bool wait_for_all();
+    bool link_behind_all(Task &waiting, uint32_t &links);
 
+    void submit_task(int32_t site, const int64_t *slots, const int64_t *cells, int32_t worker);
     void track(Submission &submission, const PreparedSite &site, const int64_t *cells);
     void refuse_cell(const Task &task, int64_t number, int64_t cell);
 

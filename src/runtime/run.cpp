@@ -1,5 +1,6 @@
 #include "runtime/run.h"
 
+#include <new>
 #include <string_view>
 
 #include "runtime/wait_until.h"
@@ -31,18 +32,24 @@ bool Run::wait(std::optional<std::chrono::nanoseconds> timeout) {
     return wait_until(ended_changed_, lock, timeout, [&] { return is_complete(); });
 }
 
-void Run::fail(const std::string &subject, const Loc &at, abi::Status status, const char *text) {
+void Run::fail(std::string_view subject, const Loc &at, abi::Status status, const char *text) {
     cancelled_.store(true, std::memory_order_relaxed);
     std::lock_guard lock(mutex_);
     if (failures_++ > 0) {
         return;
     }
-    failed_at_ = at;
-    failure_ = subject + ": ";
-    if (text != nullptr) {
-        failure_ += trimmed(text);
-    } else {
-        failure_ += "returned status " + std::to_string(status) + ", expected 0";
+    try {
+        failed_at_ = at;
+        failure_ = subject;
+        failure_ += ": ";
+        if (text != nullptr) {
+            failure_ += trimmed(text);
+        } else {
+            failure_ += "returned status " + std::to_string(status) + ", expected 0";
+        }
+    } catch (const std::bad_alloc &) {
+        // Short enough to need no memory.
+        failure_ = "out of memory";
     }
 }
 

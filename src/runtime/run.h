@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pto/wsp/runtime/executor.h"
@@ -49,8 +50,9 @@ protected:
     }
 
     bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
-    /// Records that `subject` (`kernel 'name'`) failed and cancels the rest.
-    void fail(const std::string &subject, const Loc &at, abi::Status status, const char *text);
+    /// Records that `subject` (`kernel 'name'`) failed and cancels the rest. Does not throw, also
+    /// without memory for the text.
+    void fail(std::string_view subject, const Loc &at, abi::Status status, const char *text);
     /// Marks the run as ended and lets go of it: nothing of it may be used afterwards.
     void end();
 
