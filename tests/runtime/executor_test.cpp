@@ -418,8 +418,25 @@ TEST(ExecutorDeathTest, AProcessEndsCleanlyWhileTasksRun) {
         ::testing::ExitedWithCode(0), "^$");
 }
 
-#if !defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool is_sanitized = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr bool is_sanitized = true;
+#else
+constexpr bool is_sanitized = false;
+#endif
+#else
+constexpr bool is_sanitized = false;
+#endif
+
 TEST(Executor, AChildProcessGetsASharedOneOfItsOwn) {
+    if (is_sanitized) {
+        GTEST_SKIP()
+            << "the sanitizer's own locks, unlike those of malloc, stay as they were at the "
+               "fork: threads of the child wait for ever for one that a thread of the "
+               "parent held";
+    }
     Executor &parent = Executor::shared();
     Executor own(2);
     run(parent, plan_of(std::vector<Phase>{}));
@@ -437,7 +454,6 @@ TEST(Executor, AChildProcessGetsASharedOneOfItsOwn) {
     ASSERT_EQ(waitpid(child, &status, 0), child);
     EXPECT_EQ(status, 0);
 }
-#endif
 
 }  // namespace
 }  // namespace pto::wsp::runtime
