@@ -27,6 +27,7 @@ constexpr const char *temporary_mark = ".tmp-";
 constexpr std::chrono::hours temporary_lifetime{1};
 /// Other processes' writes are seen at the latest after so many of our own.
 constexpr int writes_between_scans = 64;
+constexpr off_t most_entry_bytes = off_t{1} << 30;
 
 class Descriptor {
 public:
@@ -51,13 +52,32 @@ std::string error_text(const std::string &path, int error) {
     return fmt::format("{}: {}", path, std::strerror(error));
 }
 
-/// All bytes of an open file; errno is set on failure.
-std::optional<std::string> read_all(int file) {
-    struct stat status;
-    if (fstat(file, &status) != 0) {
-        return std::nullopt;
+/// Why a file or directory may hold what another user wrote, who could then run code as this one;
+/// empty when it cannot.
+std::string distrust(const struct stat &status) {
+    if (status.st_uid != geteuid() && status.st_uid != 0) {
+        return fmt::format("it belongs to user {}", status.st_uid);
     }
-    std::string bytes(static_cast<size_t>(status.st_size), '\0');
+    if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        return fmt::format("others may write it: its mode is {:o}", status.st_mode & 07777);
+    }
+    return "";
+}
+
+/// Why an open file is no entry, or an empty text.
+std::string file_flaw(const struct stat &status) {
+    if (!S_ISREG(status.st_mode)) {
+        return "it is no regular file";
+    }
+    if (status.st_size > most_entry_bytes) {
+        return fmt::format("{} bytes, more than {}", status.st_size, most_entry_bytes);
+    }
+    return distrust(status);
+}
+
+/// The first `size` bytes of an open file, or those that there are; errno is set on failure.
+std::optional<std::string> read_all(int file, off_t size) {
+    std::string bytes(static_cast<size_t>(size), '\0');
     size_t done = 0;
     while (done < bytes.size()) {
         const ssize_t count = ::read(file, bytes.data() + done, bytes.size() - done);
@@ -99,25 +119,49 @@ std::string CacheDirectory::entry_path(const Hash128 &key) const {
     return fmt::format("{}/{}.o", entries_, key.hex());
 }
 
+std::string CacheDirectory::why_not_trusted() const {
+    struct stat status;
+    if (lstat(entries_.c_str(), &status) != 0) {
+        return errno == ENOENT ? "" : error_text(entries_, errno);
+    }
+    const std::string flaw = S_ISDIR(status.st_mode) ? distrust(status) : "it is no directory";
+    return flaw.empty() ? "" : fmt::format("{} is not trusted: {}", entries_, flaw);
+}
+
 CacheDirectory::Found CacheDirectory::read(const Hash128 &key) const {
     if (directory_.empty()) {
         return {.reason = "no directory is set"};
     }
+    if (std::string why = why_not_trusted(); !why.empty()) {
+        return {.reason = std::move(why)};
+    }
     const std::string path = entry_path(key);
-    const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    // What is in place of an entry may be a link or a pipe, which must not be followed or waited
+    // for.
+    const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (file.get() < 0) {
         const int error = errno;
         return {.reason = error == ENOENT ? fmt::format("no entry {}", path)
                                           : "cannot read " + error_text(path, error)};
     }
-    const std::optional<std::string> bytes = read_all(file.get());
+    struct stat status;
+    if (fstat(file.get(), &status) != 0) {
+        return {.reason = "cannot read " + error_text(path, errno)};
+    }
+    auto corrupt = [&](const std::string &flaw) -> Found {
+        return {.reason = fmt::format("corrupt entry {}: {}", path, flaw), .corrupt = true};
+    };
+    std::string flaw = file_flaw(status);
+    if (!flaw.empty()) {
+        return corrupt(flaw);
+    }
+    const std::optional<std::string> bytes = read_all(file.get(), status.st_size);
     if (!bytes) {
         return {.reason = "cannot read " + error_text(path, errno)};
     }
-    std::string flaw;
     const std::string_view object = decode_entry(key, *bytes, &flaw);
     if (!flaw.empty()) {
-        return {.reason = fmt::format("corrupt entry {}: {}", path, flaw), .corrupt = true};
+        return corrupt(flaw);
     }
     // Time of the last use; a directory that we may only read keeps the old one.
     futimens(file.get(), nullptr);
@@ -137,12 +181,18 @@ std::string CacheDirectory::write(const Hash128 &key, std::string_view object) {
     if (mkdir(entries_.c_str(), 0700) != 0 && errno != EEXIST) {
         return error_text(entries_, errno);
     }
+    if (std::string why = why_not_trusted(); !why.empty()) {
+        return why;
+    }
+    const std::string entry = encode_entry(key, object);
+    if (entry.size() > static_cast<size_t>(most_entry_bytes)) {
+        return fmt::format("{} bytes, more than {}", entry.size(), most_entry_bytes);
+    }
     std::string temporary = fmt::format("{}/{}{}XXXXXX", entries_, key.hex(), temporary_mark);
     Descriptor file(mkostemp(temporary.data(), O_CLOEXEC));
     if (file.get() < 0) {
         return error_text(temporary, errno);
     }
-    const std::string entry = encode_entry(key, object);
     if (!write_all(file.get(), entry) || !file.close() ||
         rename(temporary.c_str(), entry_path(key).c_str()) != 0) {
         const int failure = errno;

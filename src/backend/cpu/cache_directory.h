@@ -11,7 +11,8 @@
 namespace pto::wsp::backend::cpu {
 
 /// The files of an ObjectCache. Safe against other threads and processes on the same directory:
-/// files appear whole, by renaming, and may disappear at any time.
+/// files appear whole, by renaming, and may disappear at any time. Objects are code: only what this
+/// user or the superuser alone could have written is read.
 class CacheDirectory {
 public:
     CacheDirectory(std::string directory, int64_t bound_bytes);
@@ -36,6 +37,8 @@ public:
 
 private:
     std::string entry_path(const Hash128 &key) const;
+    /// Why the subdirectory may hold what another user wrote, or an empty text.
+    std::string why_not_trusted() const;
     int64_t scan();
 
     std::string directory_;

@@ -18,6 +18,7 @@
 #include <rapidcheck/gtest.h>
 #include <spawn.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -107,6 +108,69 @@ TEST(ObjectCache, StoresWhatWasGenerated) {
     EXPECT_EQ(second.stats().hits, 1);
     EXPECT_EQ(second.stats().misses, 0);
     EXPECT_THAT(file_names(directory.path() / "v1"), ElementsAre(key_a.hex() + ".o"));
+}
+
+/// What is said of `key_a`, and its object made anew.
+std::string reason_of_rebuilding(const TemporaryDirectory &directory) {
+    ObjectCache cache(directory.path().string(), large);
+    EXPECT_EQ(cache.get(key_a, [] { return "object a"; }), "object a");
+    EXPECT_EQ(cache.stats().misses, 1);
+    return cache.stats().reasons.at(0).text;
+}
+
+TEST(ObjectCache, ReadsNothingButRegularFilesOfASaneSize) {
+    const TemporaryDirectory directory;
+    const fs::path entry = entry_of(directory, key_a);
+    fs::create_directory(entry.parent_path());
+    fs::permissions(entry.parent_path(), fs::perms::owner_all);
+
+    ASSERT_EQ(mkfifo(entry.c_str(), 0600), 0);
+    EXPECT_EQ(reason_of_rebuilding(directory),
+              "corrupt entry " + entry.string() + ": it is no regular file");
+
+    ASSERT_EQ(truncate(entry.c_str(), off_t{8} << 40), 0);
+    EXPECT_EQ(reason_of_rebuilding(directory),
+              "corrupt entry " + entry.string() + ": 8796093022208 bytes, more than 1073741824");
+
+    fs::rename(entry, directory.path() / "elsewhere");
+    fs::create_symlink(directory.path() / "elsewhere", entry);
+    EXPECT_THAT(reason_of_rebuilding(directory), HasSubstr("cannot read " + entry.string()));
+    EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(entry)));
+}
+
+TEST(ObjectCache, TrustsOnlyWhatOthersCannotWrite) {
+    const TemporaryDirectory directory;
+    const fs::path entry = entry_of(directory, key_a);
+    ObjectCache(directory.path().string(), large).get(key_a, [] { return "object a"; });
+
+    fs::permissions(entry, fs::perms::owner_read | fs::perms::group_write);
+    EXPECT_EQ(reason_of_rebuilding(directory),
+              "corrupt entry " + entry.string() + ": others may write it: its mode is 420");
+
+    const CapturedLog log;
+    fs::permissions(entry.parent_path(), fs::perms::all);
+    const std::string why =
+        entry.parent_path().string() + " is not trusted: others may write it: its mode is 777";
+    EXPECT_EQ(reason_of_rebuilding(directory), why);
+    EXPECT_THAT(log.texts, ElementsAre(HasSubstr(why)));
+    fs::permissions(entry.parent_path(), fs::perms::owner_all);
+    EXPECT_EQ(ObjectCache(directory.path().string(), large).get(key_a, never), "object a");
+
+    fs::rename(entry.parent_path(), directory.path() / "elsewhere");
+    fs::create_symlink(directory.path() / "elsewhere", entry.parent_path());
+    EXPECT_EQ(reason_of_rebuilding(directory),
+              entry.parent_path().string() + " is not trusted: it is no directory");
+}
+
+TEST(ObjectCache, TrustsNothingOfOtherUsers) {
+    const TemporaryDirectory directory;
+    const fs::path entry = entry_of(directory, key_a);
+    ObjectCache(directory.path().string(), large).get(key_a, [] { return "object a"; });
+    if (chown(entry.c_str(), 12345, static_cast<gid_t>(-1)) != 0) {
+        GTEST_SKIP() << "only the superuser can give files away";
+    }
+    EXPECT_EQ(reason_of_rebuilding(directory),
+              "corrupt entry " + entry.string() + ": it belongs to user 12345");
 }
 
 TEST(ObjectCache, SaysWhyItMissed) {
@@ -307,6 +371,7 @@ TEST(ObjectCache, StaysBelowItsBound) {
 TEST(ObjectCache, RemovesOnlyStaleTemporaryFiles) {
     const TemporaryDirectory directory;
     fs::create_directories(directory.path() / "v1");
+    fs::permissions(directory.path() / "v1", fs::perms::owner_all);
     const fs::path stale = directory.path() / "v1" / "0.tmp-stale";
     const fs::path fresh = directory.path() / "v1" / "0.tmp-fresh";
     set_file_text(stale, "x");
