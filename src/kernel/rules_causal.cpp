@@ -247,9 +247,7 @@ private:
         return made[at(value)] = builder_.op(node->op, operands, attributes, node->at);
     }
 
-    Value slice(Value of, const Blocks &block, Value row, const Affine &rows, const Affine &columns,
-                const Loc &where) {
-        (void)block;
+    Value slice(Value of, Value row, const Affine &rows, const Affine &columns, const Loc &where) {
         return builder_.op(Op::Slice, {of, row, i32(0)}, {{"rows", rows}, {"columns", columns}},
                            where);
     }
@@ -266,15 +264,15 @@ private:
         const Node *node = node_of(value);
         if (node == &mask_) {
             std::vector<Value> scratch(p_.values.size(), -1);
-            Value x = slice(whole(mask_.operands[0], scratch), block, block.row, block.rows,
-                            block.columns, mask_.at);
+            Value x = slice(whole(mask_.operands[0], scratch), block.row, block.rows, block.columns,
+                            mask_.at);
             return builder_.op(Op::CausalMask, {x, block.offset}, {}, mask_.at);
         }
         if (!reaches_mask(value)) {
             std::vector<Value> scratch(p_.values.size(), -1);
             Value all = whole(value, scratch);
             return type(value).rows == Affine(rows_)
-                       ? slice(all, block, block.row, block.rows, type(value).columns, p_.at)
+                       ? slice(all, block.row, block.rows, type(value).columns, p_.at)
                        : all;
         }
         return operation(*node, value, block);
@@ -329,7 +327,7 @@ private:
         if (left) {
             bool transposed = has_flag(node.attributes, "trans_b");
             const TileType &full = type(node.operands[1]);
-            b = slice(b, block, i32(0), transposed ? full.rows : block.columns,
+            b = slice(b, i32(0), transposed ? full.rows : block.columns,
                       transposed ? block.columns : full.columns, node.at);
         }
         std::vector<Value> operands{inside(node.operands[0], block), b};

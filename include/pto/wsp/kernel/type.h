@@ -33,6 +33,7 @@ std::string attribute_text(const Attribute &value);
 
 /// How a kernel uses a parameter.
 enum class Direction { In, Out, InOut };
+/// As printed: `in`, `out`, `inout`.
 std::string name(Direction direction);
 
 /// A parameter of a kernel.

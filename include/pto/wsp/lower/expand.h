@@ -18,6 +18,8 @@ struct RegionTile {
     int64_t column_stride = 1;
     Affine offset;
 };
+/// The tile that `region` is: its last dimension that is kept gives the columns, the one before it
+/// the rows.
 RegionTile region_tile(const workload::Region &region);
 
 /// What the task loops of a workload need to know of its kernels and tensors.
