@@ -309,8 +309,7 @@ private:
         int64_t all_rows = size(top.rows, 0);
         bool divides = columns > 0 && all_rows > 0 && columns % strip(columns) == 0 &&
                        all_rows % rows == 0 && rows % tile_rows(rows, columns) == 0;
-        return divides ? &get(func->reads[0] == top.name ? func->name : product_of(*func))
-                       : nullptr;
+        return divides ? &get(product_of(*func)) : nullptr;
     }
 
     std::string product_of(const FuncOutline &reader) const {

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "outline_funcs.h"
 #include "pto/wsp/support/error.h"
 
 namespace pto::wsp::schedule {
@@ -61,7 +62,7 @@ public:
             result_.statements.push_back(statement(shape));
         }
         for (size_t r = 0; r < regions_.size(); ++r) {
-            list_funcs(regions_[r]);
+            list(regions_[r]);
         }
         return std::move(result_);
     }
@@ -368,15 +369,7 @@ private:
         return {std::move(loop)};
     }
 
-    /// Whether a row's extreme needs a second look for NaN (see the lowering of rowmax).
-    bool looks_for_nan(const Node &each) const {
-        bool ignores = kernel::has_flag(each.attributes, "ignore_nan");
-        bool extreme = each.op == Op::Rowmax || each.op == Op::Rowmin || each.op == Op::Colmax ||
-                       each.op == Op::Colmin;
-        return extreme && !ignores && is_float(program_.type(each.results[0]).dtype);
-    }
-
-    void list_funcs(const Region &region);
+    void list(const Region &region);
 
     const TileProgram &program_;
     std::vector<int> home_;
@@ -385,108 +378,14 @@ private:
     Outline result_;
 };
 
-void Partitioner::list_funcs(const Region &region) {
-    std::map<Value, std::string> func_of;
-    std::map<Value, std::string> probe_of;  // who reads an extreme reads its probe
-    auto add = [&](std::string name, FuncRole role, int node, const kernel::TileType &type) {
-        if (result_.find(name) != nullptr) {
-            name += ".r" + std::to_string(region.index);
-        }
-        FuncOutline func;
-        func.name = name;
-        func.role = role;
-        func.node = node;
-        func.region = region.index;
-        func.rows = type.rows;
-        func.columns = type.columns;
-        result_.funcs.push_back(func);
-        return result_.funcs.size() - 1;
-    };
-    auto read = [&](size_t func, Value value) {
-        auto it = func_of.find(value);
-        if (it != func_of.end()) {
-            result_.funcs[func].reads.push_back(it->second);
-        }
-        auto probe = probe_of.find(value);
-        if (probe != probe_of.end()) {
-            result_.funcs[func].reads.push_back(probe->second);
-        }
-    };
+void Partitioner::list(const Region &region) {
+    std::vector<int> nodes;
     for (size_t n = 0; n < program_.nodes.size(); ++n) {
-        if (visited_.count({region.index, static_cast<int>(n)}) == 0) {
-            continue;
+        if (visited_.count({region.index, static_cast<int>(n)}) > 0) {
+            nodes.push_back(static_cast<int>(n));
         }
-        const Node &each = program_.nodes[n];
-        const std::string &name = result_.names[n];
-        const kernel::TileType &type = program_.type(each.results[0]);
-        OpKind kind = kernel::info(each.op).kind;
-        size_t main = 0;
-        if (each.op == Op::Matmul) {
-            const kernel::TileType &a = program_.type(each.operands[0]);
-            bool trans_a = kernel::has_flag(each.attributes, "trans_a");
-            Affine inner = trans_a ? a.rows : a.columns;
-            size_t operand = add(name + ".b", FuncRole::Operand, static_cast<int>(n),
-                                 {a.dtype, inner, type.columns});
-            read(operand, each.operands[1]);
-            size_t sum = add(name + ".sum", FuncRole::Sum, static_cast<int>(n), type);
-            result_.funcs[sum].reduction = inner;
-            read(sum, each.operands[0]);
-            result_.funcs[sum].reads.push_back(result_.funcs[operand].name);
-            main = add(name, FuncRole::Product, static_cast<int>(n), type);
-            result_.funcs[main].reads.push_back(result_.funcs[sum].name);
-            if (each.operands.size() > 2) {
-                read(main, each.operands[2]);
-            }
-        } else {
-            bool folds = kind == OpKind::Reduction || kind == OpKind::ColumnReduction ||
-                         kind == OpKind::Sorting;
-            FuncRole role = each.op == Op::Load ? FuncRole::Load
-                            : folds             ? FuncRole::Reduction
-                                                : FuncRole::Pure;
-            size_t rank = 0;
-            if (kind == OpKind::Sorting) {
-                const kernel::TileType &x = program_.type(each.operands[0]);
-                rank = add(name + ".rank", FuncRole::Reduction, static_cast<int>(n), x);
-                result_.funcs[rank].reduction = x.columns;
-                read(rank, each.operands[0]);
-            }
-            main = add(name, role, static_cast<int>(n), type);
-            if (kind == OpKind::Sorting) {
-                result_.funcs[main].reads.push_back(result_.funcs[rank].name);
-            }
-            if (role == FuncRole::Reduction) {
-                const kernel::TileType &x = program_.type(each.operands[0]);
-                const Affine &extent = kind == OpKind::ColumnReduction ? x.rows : x.columns;
-                // One element is no loop, but for what sorts it.
-                bool loop = kind == OpKind::Sorting || !(extent == Affine(1));
-                result_.funcs[main].reduction = loop ? extent : Affine(0);
-                if (looks_for_nan(each)) {
-                    size_t probe = add(name + ".nan", FuncRole::Probe, static_cast<int>(n), type);
-                    result_.funcs[probe].reduction = result_.funcs[main].reduction;
-                    read(probe, each.operands[0]);
-                    probe_of[each.results[0]] = result_.funcs[probe].name;
-                }
-            }
-            if (each.op != Op::Load) {
-                for (Value operand : each.operands) {
-                    read(main, operand);
-                }
-            }
-        }
-        func_of[each.results[0]] = result_.funcs[main].name;
     }
-    for (int store : region.stores) {
-        const Node &each = node(store);
-        size_t func = add(result_.names[static_cast<size_t>(store)], FuncRole::Store, store,
-                          program_.type(each.operands[0]));
-        read(func, each.operands[0]);
-    }
-    for (const RegionOutput &output : region.outputs) {
-        size_t func = add(output.name, FuncRole::Copy,
-                          program_.values[static_cast<size_t>(output.value)].node,
-                          program_.type(output.value));
-        read(func, output.value);
-    }
+    list_funcs(program_, region, nodes, result_);
 }
 
 }  // namespace

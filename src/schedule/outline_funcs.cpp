@@ -1,0 +1,175 @@
+#include "outline_funcs.h"
+
+#include <map>
+#include <string>
+
+namespace pto::wsp::schedule {
+
+using kernel::Node;
+using kernel::Op;
+using kernel::OpKind;
+using kernel::TileProgram;
+using kernel::Value;
+
+namespace {
+
+/// The Funcs of one region, appended to an outline in the order in which they are made.
+class Lister {
+public:
+    Lister(const TileProgram &program, Outline &outline, const Region &region)
+        : program_(program), outline_(outline), region_(region) {}
+
+    void list_node(int n) {
+        const Node &each = node(n);
+        size_t func = each.op == Op::Matmul ? list_product(n)
+                      : folds(each)         ? list_reduction(n)
+                                            : list_pointwise(n);
+        func_of_[each.results[0]] = outline_.funcs[func].name;
+    }
+
+    void list_stores_and_outputs() {
+        for (int store : region_.stores) {
+            Value value = node(store).operands[0];
+            read(add(name_of(store), FuncRole::Store, store, program_.type(value)), value);
+        }
+        for (const RegionOutput &output : region_.outputs) {
+            int made_by = program_.values[static_cast<size_t>(output.value)].node;
+            read(add(output.name, FuncRole::Copy, made_by, program_.type(output.value)),
+                 output.value);
+        }
+    }
+
+private:
+    size_t list_product(int n) {
+        const Node &each = node(n);
+        const kernel::TileType &type = program_.type(each.results[0]);
+        const kernel::TileType &a = program_.type(each.operands[0]);
+        Affine inner = kernel::has_flag(each.attributes, "trans_a") ? a.rows : a.columns;
+        size_t operand =
+            add(name_of(n) + ".b", FuncRole::Operand, n, {a.dtype, inner, type.columns});
+        read(operand, each.operands[1]);
+        size_t sum = add(name_of(n) + ".sum", FuncRole::Sum, n, type);
+        outline_.funcs[sum].reduction = inner;
+        read(sum, each.operands[0]);
+        outline_.funcs[sum].reads.push_back(outline_.funcs[operand].name);
+        size_t product = add(name_of(n), FuncRole::Product, n, type);
+        outline_.funcs[product].reads.push_back(outline_.funcs[sum].name);
+        if (each.operands.size() > 2) {
+            read(product, each.operands[2]);
+        }
+        return product;
+    }
+
+    static bool folds(const Node &each) {
+        OpKind kind = kernel::info(each.op).kind;
+        return kind == OpKind::Reduction || kind == OpKind::ColumnReduction ||
+               kind == OpKind::Sorting;
+    }
+
+    size_t list_reduction(int n) {
+        const Node &each = node(n);
+        const kernel::TileType &type = program_.type(each.results[0]);
+        const kernel::TileType &x = program_.type(each.operands[0]);
+        OpKind kind = kernel::info(each.op).kind;
+        const Affine &extent = kind == OpKind::ColumnReduction ? x.rows : x.columns;
+        if (kind == OpKind::Sorting) {
+            return list_sorting(n, extent);
+        }
+        size_t func = add(name_of(n), FuncRole::Reduction, n, type);
+        // One element is no loop.
+        const Affine reduction = extent == Affine(1) ? Affine(0) : extent;
+        outline_.funcs[func].reduction = reduction;
+        if (looks_for_nan(each)) {
+            size_t probe = add(name_of(n) + ".nan", FuncRole::Probe, n, type);
+            outline_.funcs[probe].reduction = reduction;
+            read(probe, each.operands[0]);
+            probe_of_[each.results[0]] = outline_.funcs[probe].name;
+        }
+        read_operands(func, each);
+        return func;
+    }
+
+    size_t list_sorting(int n, const Affine &extent) {
+        const Node &each = node(n);
+        size_t rank =
+            add(name_of(n) + ".rank", FuncRole::Reduction, n, program_.type(each.operands[0]));
+        outline_.funcs[rank].reduction = extent;
+        read(rank, each.operands[0]);
+        size_t func = add(name_of(n), FuncRole::Reduction, n, program_.type(each.results[0]));
+        outline_.funcs[func].reduction = extent;
+        outline_.funcs[func].reads.push_back(outline_.funcs[rank].name);
+        read_operands(func, each);
+        return func;
+    }
+
+    size_t list_pointwise(int n) {
+        const Node &each = node(n);
+        bool loads = each.op == Op::Load;
+        size_t func = add(name_of(n), loads ? FuncRole::Load : FuncRole::Pure, n,
+                          program_.type(each.results[0]));
+        if (!loads) {
+            read_operands(func, each);
+        }
+        return func;
+    }
+
+    /// Whether an extreme needs a second look for NaN (see the lowering of rowmax).
+    bool looks_for_nan(const Node &each) const {
+        bool ignores = kernel::has_flag(each.attributes, "ignore_nan");
+        bool extreme = each.op == Op::Rowmax || each.op == Op::Rowmin || each.op == Op::Colmax ||
+                       each.op == Op::Colmin;
+        return extreme && !ignores && is_float(program_.type(each.results[0]).dtype);
+    }
+
+    size_t add(std::string name, FuncRole role, int node, const kernel::TileType &type) {
+        if (outline_.find(name) != nullptr) {
+            name += ".r" + std::to_string(region_.index);
+        }
+        FuncOutline func;
+        func.name = std::move(name);
+        func.role = role;
+        func.node = node;
+        func.region = region_.index;
+        func.rows = type.rows;
+        func.columns = type.columns;
+        outline_.funcs.push_back(std::move(func));
+        return outline_.funcs.size() - 1;
+    }
+
+    void read(size_t func, Value value) {
+        for (const auto *made : {&func_of_, &probe_of_}) {
+            auto found = made->find(value);
+            if (found != made->end()) {
+                outline_.funcs[func].reads.push_back(found->second);
+            }
+        }
+    }
+
+    void read_operands(size_t func, const Node &each) {
+        for (Value operand : each.operands) {
+            read(func, operand);
+        }
+    }
+
+    const Node &node(int n) const { return program_.nodes[static_cast<size_t>(n)]; }
+    const std::string &name_of(int n) const { return outline_.names[static_cast<size_t>(n)]; }
+
+    const TileProgram &program_;
+    Outline &outline_;
+    const Region &region_;
+    std::map<Value, std::string> func_of_;
+    std::map<Value, std::string> probe_of_;  ///< who reads an extreme reads its probe
+};
+
+}  // namespace
+
+void list_funcs(const TileProgram &program, const Region &region, const std::vector<int> &nodes,
+                Outline &outline) {
+    Lister lister(program, outline, region);
+    for (int n : nodes) {
+        lister.list_node(n);
+    }
+    lister.list_stores_and_outputs();
+}
+
+}  // namespace pto::wsp::schedule
