@@ -20,12 +20,28 @@ Program::Impl::~Impl() {
     }
 }
 
-void Program::execute() {
-    std::scoped_lock lock(impl_->mutex);
-    impl_->require_kernels();
-    if (impl_->run != nullptr) {
-        impl_->run->wait(std::nullopt);
+namespace {
+
+/// Waits until no run is in flight. Gives up `lock` meanwhile, so that others can ask for the run;
+/// true when it did, and others may then have changed anything.
+bool wait_for_run(Program::Impl &impl, std::unique_lock<std::mutex> &lock) {
+    bool waited = false;
+    while (impl.run != nullptr && !impl.run->is_complete()) {
+        const std::shared_ptr<runtime::Execution> run = impl.run;
+        lock.unlock();
+        run->wait(std::nullopt);
+        lock.lock();
+        waited = true;
     }
+    return waited;
+}
+
+}  // namespace
+
+void Program::execute() {
+    std::unique_lock lock(impl_->mutex);
+    impl_->require_kernels();
+    wait_for_run(*impl_, lock);
     if (impl_->plan == nullptr) {
         impl_->build();
     }
@@ -81,18 +97,18 @@ void check_bound(const std::string &name, const TensorView &old, const TensorVie
     }
 }
 
-}  // namespace
-
-void Program::bind(const std::map<std::string, TensorView> &tensors, const Loc &at) {
-    std::scoped_lock lock(impl_->mutex);
-    std::vector<TensorView> views = impl_->views;
+/// The views of the program with those of `tensors` in their place.
+std::vector<TensorView> bound_views(const Program::Impl &impl,
+                                    const std::map<std::string, TensorView> &tensors,
+                                    const Loc &at) {
+    std::vector<TensorView> views = impl.views;
     for (const auto &[name, view] : tensors) {
         std::vector<std::string> names;
         bool found = false;
         for (size_t t = 0; t < views.size(); ++t) {
-            names.push_back(impl_->tensors[t]->name);
-            if (impl_->tensors[t]->name == name) {
-                check_bound(name, impl_->tensors[t]->view, view, at);
+            names.push_back(impl.tensors[t]->name);
+            if (impl.tensors[t]->name == name) {
+                check_bound(name, impl.tensors[t]->view, view, at);
                 views[t] = view;
                 found = true;
             }
@@ -102,9 +118,17 @@ void Program::bind(const std::map<std::string, TensorView> &tensors, const Loc &
                                  "tensors: " + join(names));
         }
     }
-    workload::check_binding(impl_->summary, views, at);
-    if (impl_->run != nullptr) {
-        impl_->run->wait(std::nullopt);
+    workload::check_binding(impl.summary, views, at);
+    return views;
+}
+
+}  // namespace
+
+void Program::bind(const std::map<std::string, TensorView> &tensors, const Loc &at) {
+    std::unique_lock lock(impl_->mutex);
+    std::vector<TensorView> views = bound_views(*impl_, tensors, at);
+    if (wait_for_run(*impl_, lock)) {
+        views = bound_views(*impl_, tensors, at);
     }
     impl_->views = std::move(views);
 }
@@ -141,16 +165,14 @@ void Program::register_kernel(const std::string &name,
 void Program::register_kernel(const KernelPtr &declaration,
                               std::shared_ptr<const kernel::TileProgram> implementation,
                               const Loc &at) {
-    std::scoped_lock lock(impl_->mutex);
+    std::unique_lock lock(impl_->mutex);
     if (std::find(impl_->kernels.begin(), impl_->kernels.end(), declaration) ==
         impl_->kernels.end()) {
         throw ScheduleError(at, fmt::format("register_kernel: the program does not call this '{}'",
                                             declaration->name));
     }
     check_implementation(*declaration, *implementation, at);
-    if (impl_->run != nullptr) {
-        impl_->run->wait(std::nullopt);
-    }
+    wait_for_run(*impl_, lock);
     impl_->implementations[declaration] = std::move(implementation);
     impl_->plan = nullptr;
     if (impl_->missing_kernel() == nullptr) {

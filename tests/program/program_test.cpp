@@ -1,5 +1,8 @@
+#include <atomic>
+#include <chrono>
 #include <fstream>
 #include <limits>
+#include <thread>
 
 #include "program/samples.h"
 #include "pto/wsp/support/env.h"
@@ -226,6 +229,36 @@ TEST(Program, delivers_the_error_of_a_task_and_goes_on) {
         w.R.span<int32_t>()[0] = 6;
         run(program);
         EXPECT_EQ(w.Y[3].span<float>()[0], w.X[6].span<float>()[0]);
+    }
+}
+
+TEST(Program, can_be_asked_while_another_thread_waits_to_execute) {
+    const Tensor X("X", {2, 4}), Y("Y", {2, 4});
+    const Kernel copy = increment();
+    Program program = Workload("long", [&] {
+                          for ([[maybe_unused]] auto i : P.seq(100'000'000)) {
+                              copy({X, Y});
+                          }
+                      }).compile();
+    for (bool binds : {false, true}) {
+        program.execute();
+        std::atomic<bool> began = false;
+        std::thread other([&] {
+            began = true;
+            if (binds) {
+                program.bind({});
+            } else {
+                program.execute();
+            }
+        });
+        while (!began) {
+            std::this_thread::yield();
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        EXPECT_FALSE(program.synchronize(std::chrono::milliseconds(1)));
+        EXPECT_FALSE(program.is_complete());
+        other.join();
+        EXPECT_TRUE(program.synchronize(std::chrono::minutes(1)));
     }
 }
 
