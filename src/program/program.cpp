@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <mutex>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -42,6 +43,9 @@ void Program::execute() {
     std::unique_lock lock(impl_->mutex);
     impl_->require_kernels();
     wait_for_run(*impl_, lock);
+    if (impl_->run != nullptr && !std::exchange(impl_->is_reported, true)) {
+        impl_->run->rethrow();
+    }
     if (impl_->plan == nullptr) {
         impl_->build();
     }
@@ -53,6 +57,7 @@ void Program::execute() {
     bindings.push_back(executor.workers());
     impl_->in_use = impl_->views;
     impl_->run = executor.start(impl_->plan, std::move(bindings));
+    impl_->is_reported = false;
 }
 
 bool Program::synchronize(std::optional<std::chrono::nanoseconds> timeout) {
@@ -66,6 +71,10 @@ bool Program::synchronize(std::optional<std::chrono::nanoseconds> timeout) {
     }
     if (!run->wait(timeout)) {
         return false;
+    }
+    {
+        std::scoped_lock lock(impl_->mutex);
+        impl_->is_reported = impl_->is_reported || impl_->run == run;
     }
     run->rethrow();
     return true;

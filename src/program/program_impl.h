@@ -38,6 +38,7 @@ struct Program::Impl {
     std::vector<TensorView> views;   ///< what the next run is bound to
     std::vector<TensorView> in_use;  ///< kept alive for the run in flight
     std::shared_ptr<runtime::Execution> run;
+    bool is_reported = false;  ///< what the run failed with, if it did, was thrown
     ProgramStats stats;
     Reasons cache_reasons;
 

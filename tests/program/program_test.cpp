@@ -232,6 +232,21 @@ TEST(Program, delivers_the_error_of_a_task_and_goes_on) {
     }
 }
 
+TEST(Program, delivers_an_error_before_the_next_run) {
+    Windows w;
+    Program program = w.compile();
+    w.R.span<int32_t>()[0] = 7;
+    program.execute();
+    while (!program.is_complete()) {
+        std::this_thread::yield();
+    }
+    w.R.span<int32_t>()[0] = 6;
+    EXPECT_THROW(program.execute(), KernelError);
+    EXPECT_NE(w.Y[3].span<float>()[0], w.X[6].span<float>()[0]) << "the run was started";
+    run(program);
+    EXPECT_EQ(w.Y[3].span<float>()[0], w.X[6].span<float>()[0]);
+}
+
 TEST(Program, can_be_asked_while_another_thread_waits_to_execute) {
     const Tensor X("X", {2, 4}), Y("Y", {2, 4});
     const Kernel copy = increment();

@@ -43,7 +43,8 @@ struct ProgramStats {
 /// Thread-safe.
 class Program {
 public:
-    /// Starts a run and returns at once. A program that is running is waited for first. The first
+    /// Starts a run and returns at once. A program that is running is waited for first; task errors
+    /// of that run that `synchronize` has not thrown are thrown, and no run is started. The first
     /// call with an unsupplied kernel throws ExecutionError naming it.
     void execute();
     /// Waits for the run; rethrows task errors. False when the timeout passed first.
