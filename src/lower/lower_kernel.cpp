@@ -23,14 +23,6 @@ std::string ParamLayout::str() const {
                        wide ? " wide" : "", copied ? " copied" : "");
 }
 
-std::string KernelVariant::key() const {
-    std::string text = program->str();
-    for (size_t p = 0; p < layouts.size(); ++p) {
-        text += fmt::format("layout {}: {}\n", p, layouts[p].str());
-    }
-    return text + schedule.json().dump();
-}
-
 std::string Module::text() const {
     std::ostringstream out;
     out << impl_->module;

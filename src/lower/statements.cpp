@@ -11,6 +11,7 @@
 #include "pto/wsp/kernel/dims.h"
 #include "pto/wsp/support/error.h"
 #include "region_funcs.h"
+#include "valid_sizes.h"
 
 namespace pto::wsp::lower {
 
@@ -148,6 +149,9 @@ public:
             if (variant_.layouts[p].copied) {
                 body = copy_first(program_.params[p], body);
             }
+        }
+        if (Stmt checks = check_valid_sizes(variant_); checks.defined()) {
+            body = Block::make(checks, body);
         }
         return bind_symbols(body);
     }

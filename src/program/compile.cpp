@@ -80,6 +80,56 @@ std::map<std::string, Affine> region_sizes(const TaskNode &task, const kernel::T
     return sizes;
 }
 
+/// Expressions of one form when they are affine, so that equal ones are the same.
+ScalarExpr normal_form(const ScalarExpr &size) {
+    std::optional<Affine> affine = size.as_affine();
+    return affine ? ScalarExpr::from(*affine) : size;
+}
+
+/// The classes of dims whose valid sizes the regions of `task` do not prove equal: of each class
+/// one dim for each size. TypeCheckError when two sizes are different numbers.
+std::vector<kernel::DimClass> unproven_dims(const TaskNode &task, const KernelRequest &request,
+                                            const Loc &at) {
+    std::vector<kernel::DimClass> result;
+    for (const kernel::DimClass &dims : request.meeting_dims()) {
+        kernel::DimClass unproven;
+        std::vector<ScalarExpr> sizes;
+        auto meet = [&](int p, const std::optional<ScalarExpr> &valid, int64_t whole,
+                        const char *what, std::vector<int> &to) {
+            ScalarExpr size = normal_form(valid.value_or(whole));
+            if (std::find(sizes.begin(), sizes.end(), size) != sizes.end()) {
+                return;
+            }
+            for (const ScalarExpr &other : sizes) {
+                if (size.op() == ScalarExpr::Op::Const && other.op() == ScalarExpr::Op::Const) {
+                    throw TypeCheckError(
+                        at, fmt::format("{}: '{}' has {} valid {}, where {} are expected",
+                                        request.program->name,
+                                        request.program->params[static_cast<size_t>(p)].name,
+                                        size.value(), what, other.value()));
+                }
+            }
+            sizes.push_back(size);
+            to.push_back(p);
+        };
+        auto region = [&](int p) -> const Region & {
+            return std::get<Region>(task.arguments[static_cast<size_t>(p)].value);
+        };
+        for (int p : dims.rows_of) {
+            meet(p, region(p).valid_rows, lower::region_tile(region(p)).rows, "rows",
+                 unproven.rows_of);
+        }
+        for (int p : dims.columns_of) {
+            meet(p, region(p).valid_columns, lower::region_tile(region(p)).columns, "columns",
+                 unproven.columns_of);
+        }
+        if (sizes.size() > 1) {
+            result.push_back(std::move(unproven));
+        }
+    }
+    return result;
+}
+
 }  // namespace
 
 std::map<const TaskNode *, std::string> Program::Impl::choose_code() {
@@ -105,6 +155,7 @@ std::map<const TaskNode *, std::string> Program::Impl::choose_code() {
             copy_overlapping(*request.program, request.layouts, static_cast<size_t>(i),
                              static_cast<size_t>(j), node.at);
         }
+        request.unproven = unproven_dims(task, request, node.at);
         request.blocks = {options.block_m, options.block_n, options.block_k};
         auto schedule = options.kernels.find(task.kernel);
         if (schedule != options.kernels.end()) {

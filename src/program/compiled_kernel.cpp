@@ -46,7 +46,8 @@ struct CompiledKernel::Impl {
         return {program,
                 std::move(layouts),
                 options.schedule,
-                {options.block_m, options.block_n, options.block_k}};
+                {options.block_m, options.block_n, options.block_k},
+                {}};
     }
 
     const Variant &variant(std::vector<lower::ParamLayout> layouts) {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "pto/wsp/kernel/rules.h"
 #include "pto/wsp/support/error.h"
@@ -15,19 +16,36 @@ std::string KernelRequest::key() const {
     for (const lower::ParamLayout &layout : layouts) {
         text += layout.str() + "\n";
     }
+    for (const kernel::DimClass &dims : unproven) {
+        text += fmt::format("equal rows of {} columns of {}\n", fmt::join(dims.rows_of, " "),
+                            fmt::join(dims.columns_of, " "));
+    }
     text += fmt::format("blocks {} {} {}\n", blocks.m, blocks.n, blocks.k);
     return text + (schedule ? schedule->json().dump() : "heuristic");
 }
 
-lower::KernelVariant prepare(const KernelRequest &request, const lower::Target &target,
-                             Reasons *reasons) {
+namespace {
+
+kernel::PartialProgram partial_program(const KernelRequest &request) {
     std::vector<bool> partial;
     for (const lower::ParamLayout &layout : request.layouts) {
         partial.push_back(layout.partial);
     }
+    return kernel::with_valid_sizes(*request.program, partial);
+}
+
+}  // namespace
+
+std::vector<kernel::DimClass> KernelRequest::meeting_dims() const {
+    return partial_program(*this).classes;
+}
+
+lower::KernelVariant prepare(const KernelRequest &request, const lower::Target &target,
+                             Reasons *reasons) {
     lower::KernelVariant variant;
     variant.layouts = request.layouts;
-    variant.program = kernel::with_valid_sizes(*request.program, partial).program;
+    variant.unproven = request.unproven;
+    variant.program = partial_program(request).program;
     variant.program = kernel::rewrite_tile_program(*variant.program, reasons);
     if (request.schedule) {
         variant.schedule = *request.schedule;

@@ -23,7 +23,10 @@ struct KernelRequest {
     std::vector<lower::ParamLayout> layouts;
     std::optional<schedule::KernelSchedule> schedule;  ///< none: the heuristic's
     schedule::BlockSizes blocks;
+    std::vector<kernel::DimClass> unproven;  ///< see lower::KernelVariant
 
+    /// Dims of partial parameters that must have the same valid size.
+    std::vector<kernel::DimClass> meeting_dims() const;
     /// Text of everything that decides the code besides target and engine. Rewriting and the
     /// heuristic are functions of it, so a cached kernel runs neither.
     std::string key() const;

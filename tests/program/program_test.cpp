@@ -329,6 +329,46 @@ TEST(Data, parts_of_tiles) {
     }));
 }
 
+/// Y = X, of views of two rows of which only some are valid.
+Program partial_copy(const Tensor &X, const Tensor &Y, const ScalarExpr &of_x,
+                     const ScalarExpr &of_y) {
+    const Kernel copy("copy", {In("x", small_tile()), Out("y", small_tile())},
+                      [](const Parameters &k) { store(k["y"], load(k["x"])); });
+    return Workload("partial",
+                    [&] {
+                        for (auto b : P(Dense(2, "b"))) {
+                            const std::map<std::string, ScalarExpr> at{{"b", as_expr(b)}};
+                            copy[b]({X[b].valid({of_x.substitute(at), 4}),
+                                     Y[b].valid({of_y.substitute(at), 4})});
+                        }
+                    })
+        .compile();
+}
+
+TEST(Data, parts_of_tiles_that_meet_are_of_one_size) {
+    const Tensor X("X", {2, 2, 4}), Y("Y", {2, 2, 4});
+    fill(X);
+    const ScalarExpr b = ScalarExpr::variable("b");
+    EXPECT_EQ(error_of<TypeCheckError>([&] { partial_copy(X, Y, 2, 1); }),
+              "copy: 'y' has 1 valid rows, where 2 are expected");
+
+    Program differ = partial_copy(X, Y, 2 - b, 1 + b);
+    const std::string text = error_of<KernelError>([&] { run(differ); });
+    EXPECT_EQ(text.substr(0, text.find(" (and")),
+              "kernel copy: the valid rows of 'y' are not as many as the valid rows of 'x', which "
+              "they meet");
+    EXPECT_EQ(Y.span<float>()[0], 0);
+
+    Program proven = partial_copy(X, Y, 1 + b, b + 1);
+    run(proven);
+    EXPECT_EQ(Y[0].span<float>()[4], 0);
+    EXPECT_EQ(Y[1].span<float>()[4], X[1].span<float>()[4]);
+
+    Program equal = partial_copy(X, Y, 1 + b, min(2, 1 + b));
+    run(equal);
+    EXPECT_EQ(Y[0].span<float>()[4], 0);
+}
+
 TEST(Data, sizes_of_symbols) {
     const Symbol N("N");
     const Tensor X("X", {5, 4}), Y("Y", {3, 4}), A("A", {5, 4}), B("B", {3, 4});

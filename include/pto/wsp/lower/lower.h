@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "pto/wsp/kernel/dims.h"
 #include "pto/wsp/kernel/program.h"
 #include "pto/wsp/schedule/step.h"
 #include "pto/wsp/support/reason.h"
@@ -36,13 +37,14 @@ struct ParamLayout {
     std::string str() const;
 };
 
-/// A kernel ready to be lowered. Two of the same key have the same code.
+/// A kernel ready to be lowered.
 struct KernelVariant {
     std::shared_ptr<const kernel::TileProgram> program;  ///< after the tile rules
     std::vector<ParamLayout> layouts;                    ///< one a parameter
     schedule::KernelSchedule schedule;
-    /// Text of everything that decides the code.
-    std::string key() const;
+    /// Dims whose valid sizes must be equal and that callers may give different ones: compared
+    /// before anything else, a difference ends the task with an error.
+    std::vector<kernel::DimClass> unproven;
 };
 
 /// A Halide module: THE artefact that backends start from. Opaque, so that no public header
