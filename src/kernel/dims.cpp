@@ -8,6 +8,11 @@
 
 namespace pto::wsp::kernel {
 
+const std::string *symbol_of(const Affine &dim) {
+    bool single = dim.terms().size() == 1 && dim == Affine::variable(dim.terms().begin()->first);
+    return single ? &dim.terms().begin()->first : nullptr;
+}
+
 std::string valid_rows_symbol(const Param &param) {
     return param.name + ".valid_rows";
 }
@@ -233,7 +238,7 @@ PartialProgram with_valid_sizes(const TileProgram &program, const std::vector<bo
     auto result = std::make_shared<TileProgram>(program);
     auto replace = [&](Affine &dim, size_t dim_class) {
         auto it = symbol.find(dim_class);
-        if (it != symbol.end() && !(dim == Affine(1))) {
+        if (it != symbol.end() && !(dim == Affine(1)) && symbol_of(dim) == nullptr) {
             dim = Affine::variable(it->second);
         }
     };

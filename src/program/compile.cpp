@@ -39,44 +39,59 @@ namespace {
 /// The layout that all views of a region's tile have.
 lower::ParamLayout region_layout(const Region &region, const kernel::TileType &declared) {
     lower::RegionTile tile = lower::region_tile(region);
-    TensorView view;
-    view.shape = {tile.rows, tile.columns};
-    view.strides = {tile.row_stride, tile.column_stride};
-    lower::ParamLayout layout = layout_of(view, declared);
+    lower::ParamLayout layout = layout_of(
+        {nullptr, tile.rows, tile.columns, tile.row_stride, tile.column_stride}, declared);
     layout.partial = layout.partial || region.valid_rows || region.valid_columns;
     return layout;
 }
 
 /// Values of the Symbols of `program` from the regions that the task gives it. TypeCheckError when
-/// a region is larger than its parameter.
+/// a region is larger than its parameter or none gives a Symbol its value.
 std::map<std::string, Affine> region_sizes(const TaskNode &task, const kernel::TileProgram &program,
                                            const Loc &at) {
     std::map<std::string, Affine> sizes;
-    auto meet = [&](const kernel::Param &param, const Affine &dim, int64_t size,
-                    const Region &region) {
-        if (dim.terms().size() == 1 && dim == Affine::variable(dim.terms().begin()->first)) {
-            auto [it, added] = sizes.try_emplace(dim.terms().begin()->first, size);
-            if (added || it->second == Affine(size)) {
-                return;
-            }
-        } else if (size <= dim.substitute(sizes).as_constant().value_or(INT64_MAX)) {
-            return;
-        }
+    auto fail = [&](const kernel::Param &param, const std::string &text) {
         throw TypeCheckError(at,
-                             fmt::format("{}: '{}' is {}, the region {} is larger or of another "
-                                         "size",
-                                         program.name, param.name, param.type.user_str(),
-                                         region.str()),
+                             fmt::format("{}: '{}' is {}, {}", program.name, param.name,
+                                         param.type.user_str(), text),
                              {{param.at, "declared here"}});
     };
-    for (size_t a = 0; a < task.arguments.size(); ++a) {
-        const auto *region = std::get_if<Region>(&task.arguments[a].value);
-        if (region != nullptr) {
-            lower::RegionTile tile = lower::region_tile(*region);
-            meet(program.params[a], program.params[a].type.rows, tile.rows, *region);
-            meet(program.params[a], program.params[a].type.columns, tile.columns, *region);
+    auto other_size = [](const Region &region) {
+        return fmt::format("the region {} is larger or of another size", region.str());
+    };
+    auto bind = [&](const kernel::Param &param, const Affine &dim, int64_t size,
+                    const Region &region) {
+        const std::string *symbol = kernel::symbol_of(dim);
+        if (symbol != nullptr &&
+            !(sizes.try_emplace(*symbol, size).first->second == Affine(size))) {
+            fail(param, other_size(region));
         }
-    }
+    };
+    auto compare = [&](const kernel::Param &param, const Affine &dim, int64_t size,
+                       const Region &region) {
+        Affine declared = dim.substitute(sizes);
+        if (!declared.is_constant()) {
+            fail(param,
+                 fmt::format("and no region gives {} a value", declared.terms().begin()->first));
+        }
+        if (size > *declared.as_constant()) {
+            fail(param, other_size(region));
+        }
+    };
+    auto each_dim = [&](auto f) {
+        for (size_t a = 0; a < task.arguments.size(); ++a) {
+            const auto *region = std::get_if<Region>(&task.arguments[a].value);
+            if (region != nullptr) {
+                const kernel::Param &param = program.params[a];
+                lower::RegionTile tile = lower::region_tile(*region);
+                f(param, param.type.rows, tile.rows, *region);
+                f(param, param.type.columns, tile.columns, *region);
+            }
+        }
+    };
+    // All Symbols before the dims that are made of them.
+    each_dim(bind);
+    each_dim(compare);
     return sizes;
 }
 
@@ -91,7 +106,7 @@ ScalarExpr normal_form(const ScalarExpr &size) {
 std::vector<kernel::DimClass> unproven_dims(const TaskNode &task, const KernelRequest &request,
                                             const Loc &at) {
     std::vector<kernel::DimClass> result;
-    for (const kernel::DimClass &dims : request.meeting_dims()) {
+    for (const kernel::DimClass &dims : meeting_dims(*request.program, request.layouts)) {
         kernel::DimClass unproven;
         std::vector<ScalarExpr> sizes;
         auto meet = [&](int p, const std::optional<ScalarExpr> &valid, int64_t whole,

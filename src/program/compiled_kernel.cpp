@@ -1,9 +1,9 @@
-#include <algorithm>
 #include <map>
 #include <mutex>
 
 #include <fmt/format.h>
 
+#include "kernel_call.h"
 #include "kernel_code.h"
 #include "pto/wsp/backend/cpu/cache.h"
 #include "pto/wsp/backend/cpu/engine_build.h"
@@ -12,9 +12,6 @@
 #include "pto/wsp/support/error.h"
 
 namespace pto::wsp {
-
-using kernel::Direction;
-using kernel::Param;
 
 namespace {
 
@@ -80,139 +77,19 @@ struct CompiledKernel::Impl {
         }
         return *prepared;
     }
-
-    void check(const Param &param, const std::variant<TensorView, double, int64_t> &argument,
-               const Loc &at) const;
-    void check_valid_sizes(const std::vector<bool> &partial,
-                           const std::vector<std::variant<TensorView, double, int64_t>> &arguments,
-                           const Loc &at) const;
-    void bind_dim(const Param &param, const Affine &dim, int64_t size, const char *what,
-                  std::map<std::string, int64_t> &symbols, const Loc &at) const;
 };
 
-void CompiledKernel::Impl::bind_dim(const Param &param, const Affine &dim, int64_t size,
-                                    const char *what, std::map<std::string, int64_t> &symbols,
-                                    const Loc &at) const {
-    if (dim.terms().size() == 1 && dim.constant() == 0 && dim.terms().begin()->second == 1) {
-        auto [it, added] = symbols.try_emplace(dim.terms().begin()->first, size);
-        if (!added && it->second != size) {
-            throw TypeCheckError(at, fmt::format("{}: '{}' has {} {}, but {} is {} already",
-                                                 program->name, param.name, size, what, it->first,
-                                                 it->second));
-        }
-        return;
-    }
-    int64_t declared = dim.evaluate(symbols);
-    if (size > declared) {
-        throw TypeCheckError(at,
-                             fmt::format("{}: '{}' has {} {}, more than the {} declared",
-                                         program->name, param.name, size, what, declared),
-                             {{param.at, "declared here as " + param.type.user_str()}});
-    }
-}
-
-void CompiledKernel::Impl::check(const Param &param,
-                                 const std::variant<TensorView, double, int64_t> &argument,
-                                 const Loc &at) const {
-    const auto *view = std::get_if<TensorView>(&argument);
-    if ((view != nullptr) != (param.kind == Param::Kind::Tile)) {
-        throw TypeCheckError(at, fmt::format("{}: '{}' takes a {}, not a {}", program->name,
-                                             param.name, view == nullptr ? "tile" : "number",
-                                             view == nullptr ? "number" : "tile"));
-    }
-    if (view == nullptr) {
-        return;
-    }
-    if (view->rank() < 1 || view->rank() > 2) {
-        throw TypeCheckError(at, fmt::format("{}: '{}' is a tile of two dimensions, not a view {}",
-                                             program->name, param.name, shape_text(view->shape)));
-    }
-    if (view->dtype != param.type.dtype) {
-        throw TypeCheckError(at, fmt::format("{}: '{}' is {}, not {}", program->name, param.name,
-                                             info(param.type.dtype).user_name,
-                                             info(view->dtype).user_name));
-    }
-}
-
-void CompiledKernel::Impl::check_valid_sizes(
-    const std::vector<bool> &partial,
-    const std::vector<std::variant<TensorView, double, int64_t>> &arguments, const Loc &at) const {
-    for (const kernel::DimClass &dims : kernel::with_valid_sizes(*program, partial).classes) {
-        int64_t first = -1;
-        auto meet = [&](int param, int64_t size, const char *what) {
-            if (first >= 0 && size != first) {
-                throw TypeCheckError(
-                    at, fmt::format("{}: '{}' has {} valid {}, where {} are expected",
-                                    program->name, program->params[static_cast<size_t>(param)].name,
-                                    size, what, first));
-            }
-            first = size;
-        };
-        for (int param : dims.rows_of) {
-            meet(param, tile_view(std::get<TensorView>(arguments[static_cast<size_t>(param)])).rows,
-                 "rows");
-        }
-        for (int param : dims.columns_of) {
-            meet(param,
-                 tile_view(std::get<TensorView>(arguments[static_cast<size_t>(param)])).columns,
-                 "columns");
-        }
-    }
-}
-
-void CompiledKernel::operator()(
-    const std::vector<std::variant<TensorView, double, int64_t>> &arguments, const Loc &at) const {
+void CompiledKernel::operator()(const std::vector<KernelArgument> &arguments, const Loc &at) const {
     Impl &impl = *impl_;
-    const std::vector<Param> &params = impl.program->params;
-    if (arguments.size() != params.size()) {
-        throw TypeCheckError(at, fmt::format("{} takes {} arguments, not {}", impl.program->name,
-                                             params.size(), arguments.size()));
-    }
-    std::vector<lower::ParamLayout> layouts(params.size());
-    std::vector<int64_t> slots;
-    std::map<std::string, int64_t> symbols = impl.options.symbols;
-    bool empty = false;
-    for (size_t p = 0; p < params.size(); ++p) {
-        impl.check(params[p], arguments[p], at);
-        const auto *view = std::get_if<TensorView>(&arguments[p]);
-        if (view == nullptr) {
-            double number = std::holds_alternative<double>(arguments[p])
-                                ? std::get<double>(arguments[p])
-                                : static_cast<double>(std::get<int64_t>(arguments[p]));
-            append_slot(slots, params[p].type.dtype, number);
-            continue;
-        }
-        TileView tile = tile_view(*view);
-        impl.bind_dim(params[p], params[p].type.rows, tile.rows, "rows", symbols, at);
-        impl.bind_dim(params[p], params[p].type.columns, tile.columns, "columns", symbols, at);
-        layouts[p] = layout_of(*view, params[p].type);
-        append_slots(slots, tile);
-        empty = empty ||
-                (params[p].direction != Direction::In && (tile.rows == 0 || tile.columns == 0));
-        for (size_t q = 0; q < p; ++q) {
-            const auto *other = std::get_if<TensorView>(&arguments[q]);
-            bool writes =
-                params[p].direction != Direction::In || params[q].direction != Direction::In;
-            if (other != nullptr && writes && may_overlap(*view, *other)) {
-                copy_overlapping(*impl.program, layouts, q, p, at);
-            }
-        }
-    }
-    std::vector<bool> partial;
-    for (const lower::ParamLayout &layout : layouts) {
-        partial.push_back(layout.partial);
-    }
-    if (std::find(partial.begin(), partial.end(), true) != partial.end()) {
-        impl.check_valid_sizes(partial, arguments, at);
-    }
-    if (empty) {
+    KernelCall call = bind_call(*impl.program, impl.options.symbols, arguments, at);
+    if (call.writes_nothing) {
         return;
     }
-    const Variant &variant = impl.variant(layouts);
+    const Variant &variant = impl.variant(call.layouts);
     struct Closure {
         abi::KernelFn function;
         const int64_t *slots;
-    } closure{variant.function, slots.data()};
+    } closure{variant.function, call.slots.data()};
     const char *text = nullptr;
     int status = runtime::guarded_call(
         [](void *data) {

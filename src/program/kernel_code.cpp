@@ -1,5 +1,6 @@
 #include "kernel_code.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
@@ -26,18 +27,22 @@ std::string KernelRequest::key() const {
 
 namespace {
 
-kernel::PartialProgram partial_program(const KernelRequest &request) {
+kernel::PartialProgram partial_program(const kernel::TileProgram &program,
+                                       const std::vector<lower::ParamLayout> &layouts) {
     std::vector<bool> partial;
-    for (const lower::ParamLayout &layout : request.layouts) {
+    for (const lower::ParamLayout &layout : layouts) {
         partial.push_back(layout.partial);
     }
-    return kernel::with_valid_sizes(*request.program, partial);
+    return kernel::with_valid_sizes(program, partial);
 }
 
 }  // namespace
 
-std::vector<kernel::DimClass> KernelRequest::meeting_dims() const {
-    return partial_program(*this).classes;
+std::vector<kernel::DimClass> meeting_dims(const kernel::TileProgram &program,
+                                           const std::vector<lower::ParamLayout> &layouts) {
+    bool partial = std::any_of(layouts.begin(), layouts.end(),
+                               [](const lower::ParamLayout &layout) { return layout.partial; });
+    return partial ? partial_program(program, layouts).classes : std::vector<kernel::DimClass>{};
 }
 
 lower::KernelVariant prepare(const KernelRequest &request, const lower::Target &target,
@@ -45,7 +50,7 @@ lower::KernelVariant prepare(const KernelRequest &request, const lower::Target &
     lower::KernelVariant variant;
     variant.layouts = request.layouts;
     variant.unproven = request.unproven;
-    variant.program = partial_program(request).program;
+    variant.program = partial_program(*request.program, request.layouts).program;
     variant.program = kernel::rewrite_tile_program(*variant.program, reasons);
     if (request.schedule) {
         variant.schedule = *request.schedule;
@@ -77,15 +82,10 @@ TileView tile_view(const TensorView &view) {
     return tile;
 }
 
-lower::ParamLayout layout_of(const TensorView &view, const kernel::TileType &type) {
-    TileView tile = tile_view(view);
+lower::ParamLayout layout_of(const TileView &tile, const kernel::TileType &type) {
     lower::ParamLayout layout;
     layout.unit_columns = tile.column_stride == 1 || tile.columns <= 1;
-    auto smaller = [](const Affine &declared, int64_t size) {
-        std::optional<int64_t> constant = declared.as_constant();
-        return constant && size < *constant;
-    };
-    layout.partial = smaller(type.rows, tile.rows) || smaller(type.columns, tile.columns);
+    layout.partial = !(type.rows == Affine(tile.rows)) || !(type.columns == Affine(tile.columns));
     int64_t reach =
         tile.rows * std::abs(tile.row_stride) + tile.columns * std::abs(tile.column_stride);
     layout.wide = reach > INT32_MAX;

@@ -25,8 +25,6 @@ struct KernelRequest {
     schedule::BlockSizes blocks;
     std::vector<kernel::DimClass> unproven;  ///< see lower::KernelVariant
 
-    /// Dims of partial parameters that must have the same valid size.
-    std::vector<kernel::DimClass> meeting_dims() const;
     /// Text of everything that decides the code besides target and engine. Rewriting and the
     /// heuristic are functions of it, so a cached kernel runs neither.
     std::string key() const;
@@ -39,8 +37,9 @@ lower::KernelVariant prepare(const KernelRequest &request, const lower::Target &
 /// `symbol` of lower/ for a hash: `k` and 16 digits.
 std::string kernel_symbol(const Hash128 &hash);
 
-/// Layout that fits `view` bound to a parameter of `type` ([1, columns] for rank 1).
-lower::ParamLayout layout_of(const TensorView &view, const kernel::TileType &type);
+/// Dims of partial parameters that must have the same valid size.
+std::vector<kernel::DimClass> meeting_dims(const kernel::TileProgram &program,
+                                           const std::vector<lower::ParamLayout> &layouts);
 
 /// Row and column counts and strides of a rank-1 or rank-2 view as a tile.
 struct TileView {
@@ -48,6 +47,9 @@ struct TileView {
     int64_t rows = 1, columns = 1, row_stride = 0, column_stride = 1;
 };
 TileView tile_view(const TensorView &view);
+
+/// Layout that fits `tile` bound to a parameter of `type`, whose dims are numbers.
+lower::ParamLayout layout_of(const TileView &tile, const kernel::TileType &type);
 
 /// Appends the slots of core/abi.h.
 void append_slots(std::vector<int64_t> &slots, const TileView &view);

@@ -14,6 +14,9 @@ namespace pto::wsp::kernel {
 std::shared_ptr<const TileProgram> substitute_dims(const TileProgram &program,
                                                    const std::map<std::string, Affine> &values);
 
+/// The Symbol that `dim` is; null when it is a number or made of Symbols.
+const std::string *symbol_of(const Affine &dim);
+
 /// The Symbol that stands for the valid rows (columns) of a partial parameter.
 std::string valid_rows_symbol(const Param &param);
 std::string valid_columns_symbol(const Param &param);
@@ -37,7 +40,8 @@ struct PartialProgram {
 /// operation, both sides of a product's sum, a load and its parameter. Each class that has a dim
 /// of a partial parameter gets that parameter's valid size, so reductions and products run over the
 /// valid part, nothing outside of it is read or written, and a whole parameter that meets a partial
-/// one is used in its valid part only. Windows of partial parameters are refused (TypeCheckError).
+/// one is used in its valid part only. A dim that is a Symbol stays: views have all of it. Windows
+/// of partial parameters are refused (TypeCheckError).
 PartialProgram with_valid_sizes(const TileProgram &program, const std::vector<bool> &partial);
 
 }  // namespace pto::wsp::kernel

@@ -1,0 +1,183 @@
+#include "kernel_call.h"
+
+#include <fmt/format.h>
+
+#include "kernel_code.h"
+#include "pto/wsp/support/error.h"
+
+namespace pto::wsp {
+
+using kernel::Direction;
+using kernel::Param;
+
+namespace {
+
+class Binding {
+public:
+    Binding(const kernel::TileProgram &program, const std::map<std::string, int64_t> &symbols,
+            const std::vector<KernelArgument> &arguments, const Loc &at)
+        : program_(program), arguments_(arguments), at_(at),
+          symbols_(symbols.begin(), symbols.end()) {}
+
+    KernelCall bind() {
+        if (arguments_.size() != program_.params.size()) {
+            fail(fmt::format("{} takes {} arguments, not {}", program_.name, program_.params.size(),
+                             arguments_.size()));
+        }
+        for (size_t p = 0; p < arguments_.size(); ++p) {
+            check(program_.params[p], arguments_[p]);
+        }
+        // All Symbols before the dims that are made of them.
+        each_tile([this](const Param &param, const TileView &tile, size_t) {
+            bind_symbol(param, param.type.rows, tile.rows, "rows");
+            bind_symbol(param, param.type.columns, tile.columns, "columns");
+        });
+        call_.layouts.resize(arguments_.size());
+        each_tile([this](const Param &param, const TileView &tile, size_t p) {
+            kernel::TileType type = param.type;
+            type.rows = declared(param, type.rows, tile.rows, "rows");
+            type.columns = declared(param, type.columns, tile.columns, "columns");
+            call_.layouts[p] = layout_of(tile, type);
+        });
+        copy_overlaps();
+        check_valid_sizes();
+        add_slots();
+        call_.writes_nothing = writes_nothing();
+        return std::move(call_);
+    }
+
+private:
+    [[noreturn]] void fail(const std::string &text, std::vector<Note> notes = {}) const {
+        throw TypeCheckError(at_, text, std::move(notes));
+    }
+
+    template <typename F> void each_tile(F f) {
+        for (size_t p = 0; p < arguments_.size(); ++p) {
+            if (const auto *view = std::get_if<TensorView>(&arguments_[p])) {
+                f(program_.params[p], tile_view(*view), p);
+            }
+        }
+    }
+
+    void check(const Param &param, const KernelArgument &argument) const {
+        const auto *view = std::get_if<TensorView>(&argument);
+        if ((view != nullptr) != (param.kind == Param::Kind::Tile)) {
+            fail(fmt::format("{}: '{}' takes a {}, not a {}", program_.name, param.name,
+                             view == nullptr ? "tile" : "number",
+                             view == nullptr ? "number" : "tile"));
+        }
+        if (view == nullptr) {
+            return;
+        }
+        if (view->rank() < 1 || view->rank() > 2) {
+            fail(fmt::format("{}: '{}' is a tile of two dimensions, not a view {}", program_.name,
+                             param.name, shape_text(view->shape)));
+        }
+        if (view->dtype != param.type.dtype) {
+            fail(fmt::format("{}: '{}' is {}, not {}", program_.name, param.name,
+                             info(param.type.dtype).user_name, info(view->dtype).user_name));
+        }
+    }
+
+    void bind_symbol(const Param &param, const Affine &dim, int64_t size, const char *what) {
+        const std::string *symbol = kernel::symbol_of(dim);
+        if (symbol == nullptr) {
+            return;
+        }
+        auto [it, added] = symbols_.try_emplace(*symbol, size);
+        if (!added && !(it->second == Affine(size))) {
+            fail(fmt::format("{}: '{}' has {} {}, but {} is {} already", program_.name, param.name,
+                             size, what, *symbol, it->second.str()));
+        }
+    }
+
+    /// The declared size of a dim, which `size` must not pass.
+    int64_t declared(const Param &param, const Affine &dim, int64_t size, const char *what) const {
+        std::optional<int64_t> whole = dim.substitute(symbols_).as_constant();
+        if (!whole) {
+            throw InternalError("bind-call", "a symbol without a value in " + dim.str());
+        }
+        if (size > *whole) {
+            fail(fmt::format("{}: '{}' has {} {}, more than the {} declared", program_.name,
+                             param.name, size, what, *whole),
+                 {{param.at, "declared here as " + param.type.user_str()}});
+        }
+        return *whole;
+    }
+
+    void copy_overlaps() {
+        each_tile([this](const Param &a, const TileView &, size_t p) {
+            for (size_t q = 0; q < p; ++q) {
+                const auto *other = std::get_if<TensorView>(&arguments_[q]);
+                bool writes =
+                    a.direction != Direction::In || program_.params[q].direction != Direction::In;
+                if (other != nullptr && writes &&
+                    may_overlap(std::get<TensorView>(arguments_[p]), *other)) {
+                    copy_overlapping(program_, call_.layouts, q, p, at_);
+                }
+            }
+        });
+    }
+
+    void check_valid_sizes() const {
+        for (const kernel::DimClass &dims : meeting_dims(program_, call_.layouts)) {
+            int64_t first = -1;
+            auto meet = [&](int p, int64_t TileView::*member, const char *what) {
+                auto param = static_cast<size_t>(p);
+                int64_t size = tile_view(std::get<TensorView>(arguments_[param])).*member;
+                if (first >= 0 && size != first) {
+                    fail(fmt::format("{}: '{}' has {} valid {}, where {} are expected",
+                                     program_.name, program_.params[param].name, size, what,
+                                     first));
+                }
+                first = size;
+            };
+            for (int p : dims.rows_of) {
+                meet(p, &TileView::rows, "rows");
+            }
+            for (int p : dims.columns_of) {
+                meet(p, &TileView::columns, "columns");
+            }
+        }
+    }
+
+    void add_slots() {
+        for (size_t p = 0; p < arguments_.size(); ++p) {
+            if (const auto *view = std::get_if<TensorView>(&arguments_[p])) {
+                append_slots(call_.slots, tile_view(*view));
+                continue;
+            }
+            double number = std::holds_alternative<double>(arguments_[p])
+                                ? std::get<double>(arguments_[p])
+                                : static_cast<double>(std::get<int64_t>(arguments_[p]));
+            append_slot(call_.slots, program_.params[p].type.dtype, number);
+        }
+    }
+
+    bool writes_nothing() const {
+        for (size_t p = 0; p < arguments_.size(); ++p) {
+            const auto *view = std::get_if<TensorView>(&arguments_[p]);
+            if (view != nullptr && program_.params[p].direction != Direction::In &&
+                (tile_view(*view).rows == 0 || tile_view(*view).columns == 0)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    const kernel::TileProgram &program_;
+    const std::vector<KernelArgument> &arguments_;
+    const Loc &at_;
+    std::map<std::string, Affine> symbols_;
+    KernelCall call_;
+};
+
+}  // namespace
+
+KernelCall bind_call(const kernel::TileProgram &program,
+                     const std::map<std::string, int64_t> &symbols,
+                     const std::vector<KernelArgument> &arguments, const Loc &at) {
+    return Binding(program, symbols, arguments, at).bind();
+}
+
+}  // namespace pto::wsp

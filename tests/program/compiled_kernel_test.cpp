@@ -1,0 +1,61 @@
+#include "program/samples.h"
+
+namespace pto::wsp::test {
+namespace {
+
+TensorView floats(std::vector<float> &data, int64_t rows, int64_t columns) {
+    return {data.data(), F32, {rows, columns}, contiguous_strides({rows, columns}), nullptr};
+}
+
+/// y = 7 in 2 N rows, where x has N.
+Kernel twice_as_many(bool result_first = false) {
+    const Symbol N("N");
+    const In x("x", Tile(N, 4, F32));
+    const Out y("y", Tile(2 * N, 4, F32));
+    const std::vector<kernel::Param> params =
+        result_first ? std::vector<kernel::Param>{y, x} : std::vector<kernel::Param>{x, y};
+    return {"twice", params, [&](const Parameters &k) {
+                store(k["y"], broadcast(tile::constant(k.builder(), 7.0, F32), 2 * N, 4));
+            }};
+}
+
+TEST(CompiledKernel, writes_no_more_of_a_sum_of_symbols_than_there_is) {
+    std::vector<float> x(3 * 4), y(6 * 4);
+    const CompiledKernel kernel = twice_as_many().compile();
+    kernel({floats(x, 3, 4), floats(y, 5, 3)});
+    EXPECT_EQ(y[14], 7);
+    EXPECT_EQ(y[15], 0);
+    EXPECT_EQ(error_of<TypeCheckError>([&] {
+                  kernel({floats(x, 2, 4), floats(y, 5, 4)});
+              }),
+              "twice: 'y' has 5 rows, more than the 4 declared");
+    kernel({floats(x, 3, 2), floats(y, 6, 4)});
+    EXPECT_EQ(y[23], 7);
+}
+
+TEST(CompiledKernel, knows_symbols_wherever_they_stand) {
+    std::vector<float> x(3 * 4), y(6 * 4);
+    const CompiledKernel kernel = twice_as_many(true).compile();
+    kernel({floats(y, 6, 4), floats(x, 3, 4)});
+    EXPECT_EQ(y[23], 7);
+}
+
+TEST(Program, knows_symbols_wherever_they_stand) {
+    const Symbol M("M"), L("L");
+    const Kernel declared("twice", {Out("y", Tile(M, 4, F32)), In("x", Tile(L, 4, F32))});
+    const auto implemented = [&](const Tensor &y, const Tensor &x) {
+        Program program = Workload("doubling", [&] { declared({y, x}); }).compile();
+        program.register_kernel("twice", twice_as_many(true).ir());
+        return program;
+    };
+    const Tensor X("X", {3, 4}), Y("Y", {6, 4}), Z("Z", {7, 4});
+    Program program = implemented(Y, X);
+    run(program);
+    EXPECT_EQ(Y.span<float>()[23], 7);
+    EXPECT_EQ(error_of<TypeCheckError>([&] { implemented(Z, X); }),
+              "twice: 'y' is Tile[2*N, 4, F32], the region Z[0:7, 0:4] is larger or of another "
+              "size");
+}
+
+}  // namespace
+}  // namespace pto::wsp::test
