@@ -328,7 +328,8 @@ void check_implementation(const workload::Kernel &declaration,
                              given.kind == kernel::Param::Kind::Tile ? "tile" : "scalar"));
         }
         bool open = !declared.type.rows.is_constant() || !declared.type.columns.is_constant();
-        if (!open && !(declared.type == given.type)) {
+        bool fits = open ? declared.type.dtype == given.type.dtype : declared.type == given.type;
+        if (!fits) {
             fail(fmt::format("declares '{}' as {}, its implementation as {}", declared.name,
                              declared.type.user_str(), given.type.user_str()));
         }

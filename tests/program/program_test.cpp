@@ -120,6 +120,20 @@ TEST(Program, takes_declared_kernels) {
               "program.register_kernel(name, implementation)");
 }
 
+TEST(Program, takes_kernels_of_the_declared_types_only) {
+    const Symbol N("N");
+    const Tensor X("X", {2, 4}), Y("Y", {2, 4});
+    const Kernel declared("k", {In("x", Tile(N, 4, F32)), Out("y", Tile(N, 4, F32))});
+    const auto refused = [&](const Tile &tile) {
+        const Kernel given("k", {In("x", tile), Out("y", tile)},
+                           [](const Parameters &k) { store(k["y"], load(k["x"])); });
+        Program program = Workload("w", [&] { declared({X, Y}); }).compile();
+        return error_of<TypeCheckError>([&] { program.register_kernel("k", given.ir()); });
+    };
+    EXPECT_EQ(refused(Tile(N, 4, DType::F16)), "register_kernel: 'k' declares 'x' as Tile[N, 4, "
+                                               "F32], its implementation as Tile[N, 4, F16]");
+}
+
 TEST(Program, tells_declarations_of_one_name_apart) {
     const Copying c;
     const Kernel one("same", {In("x", small_tile()), Out("y", small_tile())});
