@@ -28,6 +28,7 @@ struct Loop {
     std::string name;
     VarOrRVar var;
     bool reduction = false;
+    int64_t extent = -1;  ///< at most 2^31 - 1; -1: not known
 };
 
 /// A Func while steps are applied to it.
@@ -53,10 +54,11 @@ public:
             scheduled.name = name;
             scheduled.func = func;
             scheduled.outline = outline.find(name);
-            scheduled.loops = {{"rows", Halide::Var("rows"), false},
-                               {"columns", Halide::Var("columns"), false}};
+            for (const char *dim : {"rows", "columns"}) {
+                scheduled.loops.push_back({dim, Halide::Var(dim), false, extent(scheduled, dim)});
+            }
             if (func.has_update_definition()) {
-                scheduled.loops.push_back({"k", func.rvars(0)[0], true});
+                scheduled.loops.push_back({"k", func.rvars(0)[0], true, extent(scheduled, "k")});
             }
             funcs_.emplace(name, std::move(scheduled));
         }
@@ -189,10 +191,9 @@ private:
         if (name == "predicate") {
             return TailStrategy::Predicate;
         }
-        int64_t size =
-            loop.name == "rows" || loop.name == "columns" ? extent(target, loop.name) : -1;
         if (name == "round_up") {
-            if ((target.is_root() || target.updates()) && (size < 0 || size % factor != 0)) {
+            bool leaves = loop.extent < 0 || loop.extent % factor != 0;
+            if ((target.is_root() || target.updates()) && leaves) {
                 refuse(fmt::format("rounding {} up to a multiple of {} would leave '{}'", loop.name,
                                    factor, target.name),
                        "tails that fit: guard, predicate");
@@ -201,7 +202,7 @@ private:
         }
         if (name == "shift") {
             bool repeats = target.outline != nullptr && reads_what_it_writes(*target.outline);
-            if (repeats || target.updates() || size < factor) {
+            if (repeats || target.updates() || loop.extent < factor) {
                 refuse(
                     fmt::format("shifting the last tile of {} needs an extent of at least {} and "
                                 "data that is not updated in place",
@@ -236,8 +237,9 @@ private:
         size_t at = loop_index(target, dim);
         Loop loop = target.loops[at];
         TailStrategy strategy = tail(target, loop, factor);
-        Loop out{outer, named(outer, loop.reduction), loop.reduction};
-        Loop in{inner, named(inner, loop.reduction), loop.reduction};
+        int64_t tiles = loop.extent < 0 ? -1 : (loop.extent + factor - 1) / factor;
+        Loop out{outer, named(outer, loop.reduction), loop.reduction, tiles};
+        Loop in{inner, named(inner, loop.reduction), loop.reduction, factor};
         each_stage(target, loop.reduction, [&](Halide::Stage stage) {
             stage.split(loop.var, out.var, in.var, factor, strategy);
         });
@@ -309,7 +311,9 @@ private:
                    "loops, outermost first: " + join(loop_names(target)));
         }
         check_new(target, text("into"));
-        Loop fused{text("into"), named(text("into"), a.reduction), a.reduction};
+        bool known = a.extent >= 0 && b.extent >= 0 && a.extent * b.extent <= INT32_MAX;
+        int64_t places = known ? a.extent * b.extent : -1;
+        Loop fused{text("into"), named(text("into"), a.reduction), a.reduction, places};
         each_stage(target, a.reduction,
                    [&](Halide::Stage stage) { stage.fuse(b.var, a.var, fused.var); });
         target.loops[outer] = fused;
@@ -489,8 +493,7 @@ private:
             refuse(fmt::format("'{}' is staged already", target.name));
         }
         copy.func = target.func.in(consumer.func);
-        copy.loops = {{"rows", Halide::Var("rows"), false},
-                      {"columns", Halide::Var("columns"), false}};
+        copy.loops = {{"rows", Halide::Var("rows")}, {"columns", Halide::Var("columns")}};
         if (text("dim") == "root") {
             copy.func.compute_root();
         } else {
@@ -532,11 +535,11 @@ private:
         Halide::Stage update = target.func.update(0);
         update.split(target.loops[at].var, outer, inner, factor, TailStrategy::GuardWithIf);
         partial.func = update.rfactor({{inner, lane}});
-        partial.loops = {{"lane", lane, false},
-                         {"rows", Halide::Var("rows"), false},
-                         {"columns", Halide::Var("columns"), false},
+        partial.loops = {{"lane", lane},
+                         {"rows", Halide::Var("rows")},
+                         {"columns", Halide::Var("columns")},
                          {"k.o", outer, true}};
-        target.loops[at] = {"k.i", inner, true};
+        target.loops[at] = {"k.i", inner, true, factor};
         funcs_.emplace(partial.name, partial);
     }
 

@@ -191,6 +191,15 @@ TEST(Schedule, EachStepOnMatmulChangesNothing) {
 }
 
 TEST(Schedule, ShiftingTheLastTileOfAResultKeepsIt) {
+    // 33 rows are 5 of 8, then 3 of 2; and 11 of 3, then 2 of 6.
+    EXPECT_TRUE(same_under(program_of(matmul_text),
+                           KernelSchedule()
+                               .unroll("store0", "rows", 8)
+                               .split("store0", "rows", 2, "ro", "ri", Tail::ShiftInwards)));
+    EXPECT_TRUE(same_under(program_of(matmul_text),
+                           KernelSchedule()
+                               .split("store0", "rows", 3, "ro", "ri", Tail::RoundUp)
+                               .split("store0", "ro", 6, "a", "b", Tail::ShiftInwards)));
     EXPECT_TRUE(same_under(program_of(softmax_text),
                            KernelSchedule().vectorize("store0", "columns", 8, Tail::ShiftInwards)));
 }
@@ -270,6 +279,27 @@ TEST(Schedule, TailsThatLeaveOrRepeatAResultAreRefused) {
                       "vectorize(\"store0\", dim=\"columns\", by=8, tail=\"round_up\"): rounding "
                       "columns up to a multiple of 8 would leave 'store0'"),
               "tails that fit: guard, predicate");
+    // What is left of 33 rows outside of the unrolled ones is 5 iterations, under the name of all.
+    refused(
+        matmul_text,
+        none.unroll("store0", "rows", 8).split("store0", "rows", 6, "ro", "ri", Tail::ShiftInwards),
+        "split(\"store0\", dim=\"rows\", by=6, outer=\"ro\", inner=\"ri\", tail=\"shift\"): "
+        "shifting "
+        "the last tile of rows needs an extent of at least 6 and data that is not updated in "
+        "place");
+    refused(matmul_text,
+            none.unroll("store0", "rows", 3, Tail::RoundUp)
+                .split("store0", "rows", 3, "ro", "ri", Tail::RoundUp),
+            "split(\"store0\", dim=\"rows\", by=3, outer=\"ro\", inner=\"ri\", tail=\"round_up\"): "
+            "rounding rows up to a multiple of "
+            "3 would leave 'store0'");
+    refused(matmul_text,
+            none.split("store0", "rows", 11, "ro", "ri", Tail::RoundUp)
+                .fuse("store0", "ri", "columns", "rows")
+                .split("store0", "rows", 33, "a", "b", Tail::RoundUp),
+            "split(\"store0\", dim=\"rows\", by=33, outer=\"a\", inner=\"b\", tail=\"round_up\"): "
+            "rounding rows up to a multiple of "
+            "33 would leave 'store0'");
     EXPECT_EQ(refused(in_place_text, none.vectorize("store0", "columns", 8, Tail::ShiftInwards),
                       "vectorize(\"store0\", dim=\"columns\", by=8, tail=\"shift\"): shifting the "
                       "last tile of columns needs an extent of at least 8 and data that is not "
