@@ -496,11 +496,13 @@ private:
         copy.loops = {{"rows", Halide::Var("rows")}, {"columns", Halide::Var("columns")}};
         if (text("dim") == "root") {
             copy.func.compute_root();
+            copy.computed_at = "root";
         } else {
-            compute_func_at(copy.func, consumer.func,
-                            consumer.loops[loop_index(consumer, text("dim"))]);
+            loop_index(consumer, text("dim"));
+            copy.computed_at = consumer.name;
+            copy.computed_dim = text("dim");
+            copy.placed_by = step_;
         }
-        copy.computed_at = text("dim") == "root" ? "root" : consumer.name;
         target.staged = true;
         funcs_.emplace(copy.name, copy);
     }

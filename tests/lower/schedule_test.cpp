@@ -53,6 +53,14 @@ constexpr const char *in_place_text =
 }
 )";
 
+constexpr const char *exp_text =
+    R"(kernel @exp(%x: in tile<17x33xf32>, %y: out tile<17x33xf32>) {
+  %0 = load %x : tile<17x33xf32>
+  %1 = exp %0 : tile<17x33xf32>
+  store %y, %1
+}
+)";
+
 KernelOptions with(const KernelSchedule &schedule) {
     KernelOptions options;
     options.schedule = schedule;
@@ -262,6 +270,17 @@ TEST(Schedule, PlacesAreJudgedAfterTheLastStep) {
     EXPECT_TRUE(same_under(
         program_of(matmul_text),
         none.compute_at("relu0", "store0", "columns").vectorize("store0", "columns", 8)));
+}
+
+TEST(Schedule, StagedCopiesHavePlacesLikeOthers) {
+    KernelSchedule none;
+    EXPECT_TRUE(same_under(program_of(exp_text),
+                           none.stage("exp0", "store0", "rows")
+                               .compute_at("exp0", "exp0.staged", "rows")
+                               .compute_at("load0", "store0", "rows")));
+    refused(exp_text,
+            none.stage("exp0", "store0", "rows").split("store0", "rows", 4, "ro", "ri"),
+            "stage(\"exp0\", consumer=\"store0\", dim=\"rows\"): 'store0' has no loop 'rows'");
 }
 
 TEST(Schedule, NamesOfLoopsAreNames) {
