@@ -154,15 +154,13 @@ private:
         }
     }
 
-    bool writes_nothing() const {
-        for (size_t p = 0; p < arguments_.size(); ++p) {
-            const auto *view = std::get_if<TensorView>(&arguments_[p]);
-            if (view != nullptr && program_.params[p].direction != Direction::In &&
-                (tile_view(*view).rows == 0 || tile_view(*view).columns == 0)) {
-                return true;
-            }
-        }
-        return false;
+    bool writes_nothing() {
+        bool nothing = true;
+        each_tile([&](const Param &param, const TileView &tile, size_t) {
+            bool empty = tile.rows == 0 || tile.columns == 0;
+            nothing = nothing && (param.direction == Direction::In || empty);
+        });
+        return nothing;
     }
 
     const kernel::TileProgram &program_;

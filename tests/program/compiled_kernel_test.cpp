@@ -40,6 +40,22 @@ TEST(CompiledKernel, knows_symbols_wherever_they_stand) {
     EXPECT_EQ(y[23], 7);
 }
 
+TEST(CompiledKernel, writes_results_beside_empty_ones) {
+    const Symbol N("N");
+    const Kernel both("both", {Out("y", Tile(N, 4, F32)), Out("z", Tile(1, 4, F32))},
+                      [&](const Parameters &k) {
+                          const auto seven = tile::constant(k.builder(), 7.0, F32);
+                          store(k["y"], broadcast(seven, N, 4));
+                          store(k["z"], broadcast(seven, 1, 4));
+                      });
+    std::vector<float> y(4), z(4);
+    const CompiledKernel kernel = both.compile();
+    kernel({floats(y, 0, 4), floats(z, 1, 4)});
+    EXPECT_EQ(y, std::vector<float>(4, 0));
+    EXPECT_EQ(z, std::vector<float>(4, 7));
+    kernel({floats(y, 0, 4), floats(z, 0, 4)});
+}
+
 TEST(Program, knows_symbols_wherever_they_stand) {
     const Symbol M("M"), L("L");
     const Kernel declared("twice", {Out("y", Tile(M, 4, F32)), In("x", Tile(L, 4, F32))});
