@@ -107,6 +107,20 @@ DType parse_dtype(std::string_view name, const Loc &at) {
                            std::string("known are ") + join(names));
 }
 
+bool fits_integer(DType dtype, int64_t value) {
+    int bits = 8 * size_bytes(dtype);
+    if (info(dtype).kind == DTypeKind::Unsigned) {
+        return value >= 0 && (bits == 64 || value >> bits == 0);
+    }
+    return bits == 64 || (value >= -(int64_t{1} << (bits - 1)) && value < int64_t{1} << (bits - 1));
+}
+
+bool fits_integer(DType dtype, double value) {
+    bool has_sign = info(dtype).kind == DTypeKind::Signed;
+    double end = std::ldexp(1.0, 8 * size_bytes(dtype) - (has_sign ? 1 : 0));
+    return value == std::trunc(value) && value >= (has_sign ? -end : 0) && value < end;
+}
+
 DType promote(DType a, DType b) {
     if (a == b) {
         return a;

@@ -175,14 +175,6 @@ bool is_index_operand(const OpInfo &row, size_t index) {
     return name == "row" || name == "column" || name == "offset" || name == "lo" || name == "hi";
 }
 
-bool fits_integer(DType dtype, int64_t value) {
-    int bits = 8 * size_bytes(dtype);
-    if (pto::wsp::info(dtype).kind == DTypeKind::Unsigned) {
-        return value >= 0 && (bits == 64 || value >> bits == 0);
-    }
-    return bits == 64 || (value >= -(int64_t{1} << (bits - 1)) && value < int64_t{1} << (bits - 1));
-}
-
 void check_dim(const std::string &what, const std::string &name, const Affine &dim, const Loc &at) {
     std::optional<int64_t> value = dim.as_constant();
     if (value && (*value < 0 || *value > max_dim)) {

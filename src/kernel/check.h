@@ -9,9 +9,6 @@ inline constexpr int64_t max_dim = INT32_MAX;
 /// Nesting of `fori_loop`.
 inline constexpr int max_nesting = 64;
 
-/// Whether the integer type `dtype` has `value`.
-bool fits_integer(DType dtype, int64_t value);
-
 /// TypeCheckError unless the dim `name` of `what` can be one: constants lie in [0, max_dim].
 void check_dim(const std::string &what, const std::string &name, const Affine &dim, const Loc &at);
 

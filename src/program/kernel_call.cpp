@@ -4,6 +4,7 @@
 
 #include "kernel_code.h"
 #include "pto/wsp/support/error.h"
+#include "pto/wsp/support/text.h"
 
 namespace pto::wsp {
 
@@ -67,6 +68,7 @@ private:
                              view == nullptr ? "number" : "tile"));
         }
         if (view == nullptr) {
+            check_number(param, argument);
             return;
         }
         if (view->rank() < 1 || view->rank() > 2) {
@@ -76,6 +78,20 @@ private:
         if (view->dtype != param.type.dtype) {
             fail(fmt::format("{}: '{}' is {}, not {}", program_.name, param.name,
                              info(param.type.dtype).user_name, info(view->dtype).user_name));
+        }
+    }
+
+    void check_number(const Param &param, const KernelArgument &argument) const {
+        DType dtype = param.type.dtype;
+        const auto *integer = std::get_if<int64_t>(&argument);
+        bool fits = !is_integer(dtype) ||
+                    (integer != nullptr ? fits_integer(dtype, *integer)
+                                        : fits_integer(dtype, std::get<double>(argument)));
+        if (!fits) {
+            fail(fmt::format("{}: '{}' is {}, not {}", program_.name, param.name,
+                             info(dtype).user_name,
+                             integer != nullptr ? std::to_string(*integer)
+                                                : number_text(std::get<double>(argument))));
         }
     }
 
@@ -147,10 +163,15 @@ private:
                 append_slots(call_.slots, tile_view(*view));
                 continue;
             }
-            double number = std::holds_alternative<double>(arguments_[p])
-                                ? std::get<double>(arguments_[p])
-                                : static_cast<double>(std::get<int64_t>(arguments_[p]));
-            append_slot(call_.slots, program_.params[p].type.dtype, number);
+            DType dtype = program_.params[p].type.dtype;
+            const auto *integer = std::get_if<int64_t>(&arguments_[p]);
+            if (integer != nullptr && is_integer(dtype)) {
+                call_.slots.push_back(*integer);
+                continue;
+            }
+            append_slot(call_.slots, dtype,
+                        integer != nullptr ? static_cast<double>(*integer)
+                                           : std::get<double>(arguments_[p]));
         }
     }
 

@@ -38,6 +38,7 @@ public:
 
 private:
     TaskArgument check_scalar(const Param &param, const Argument &argument) const;
+    void check_range(const Param &param, const Argument &argument, const ScalarExpr &expr) const;
     void check_tile(const Param &param, const Region &region) const;
     void check_shape(const Param &param, const Region &region) const;
     void check_writable(const Param &param, const Region &region) const;
@@ -163,6 +164,37 @@ TaskArgument TaskCheck::check(const Param &param, const Argument &argument) cons
     return {param.direction, *region};
 }
 
+/// What an integer type holds.
+Range range_of_type(DType dtype) {
+    const bool has_sign = info(dtype).kind == DTypeKind::Signed;
+    const Wide end = Wide{1} << (8 * size_bytes(dtype) - (has_sign ? 1 : 0));
+    return {has_sign ? -end : 0, end - 1};
+}
+
+std::string range_text(const Range &range) {
+    return wide_text(range.low) + "..." + wide_text(range.high);
+}
+
+void TaskCheck::check_range(const Param &param, const Argument &argument,
+                            const ScalarExpr &expr) const {
+    const auto values = empty_ ? std::nullopt : range_of_sum(0, expr, sizes_);
+    const Range type = range_of_type(param.type.dtype);
+    if (!values || (values->low >= type.low && values->high <= type.high)) {
+        return;
+    }
+    const std::string holds =
+        std::string(info(param.type.dtype).user_name) + " holds " + range_text(type);
+    const std::vector<Note> declared{{param.at, param.name + " is declared here"}};
+    if (expr.op() == ScalarExpr::Op::Const) {
+        throw TypeCheckError(place(argument.at), prefix(param) + " = " + expr.str() + ": " + holds,
+                             declared);
+    }
+    throw TypeCheckError(place(argument.at),
+                         prefix(param) + " = " + expr.str() + " lies in " + range_text(*values) +
+                             ", but " + holds,
+                         declared, "bound it, as in max(min(n, high), low)");
+}
+
 TaskArgument TaskCheck::check_scalar(const Param &param, const Argument &argument) const {
     const bool floating = is_float(param.type.dtype);
     if (const auto *number = std::get_if<double>(&argument.value)) {
@@ -177,12 +209,17 @@ TaskArgument TaskCheck::check_scalar(const Param &param, const Argument &argumen
                                      number_text(*number),
                                  {{param.at, param.name + " is declared here"}});
         }
-        return {param.direction, ScalarExpr(static_cast<int64_t>(*number))};
+        const ScalarExpr integer(static_cast<int64_t>(*number));
+        check_range(param, argument, integer);
+        return {param.direction, integer};
     }
     const auto &expr = std::get<ScalarExpr>(argument.value);
     check_scope(expr.variables(), prefix(param) + " = " + expr.str(), argument.at);
     if (floating && expr.op() == ScalarExpr::Op::Const) {
         return {param.direction, static_cast<double>(expr.value())};
+    }
+    if (!floating) {
+        check_range(param, argument, expr);
     }
     return {param.direction, expr};
 }
@@ -325,8 +362,7 @@ void TaskCheck::check_valid(const Param &param, const Region &region, const Scal
     }
     if (range->low < 0 || range->high > extent) {
         throw TypeCheckError(place(region.at),
-                             text + " lies in " + wide_text(range->low) + "..." +
-                                 wide_text(range->high) + ", allowed is 0..." +
+                             text + " lies in " + range_text(*range) + ", allowed is 0..." +
                                  std::to_string(extent),
                              {}, "bound it, as in max(min(n, " + std::to_string(extent) + "), 0)");
     }

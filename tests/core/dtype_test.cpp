@@ -34,6 +34,23 @@ double decode(uint16_t bits, int digits, int exponent_bits) {
                          : sign * std::ldexp(fraction + (1 << digits), exponent - bias - digits);
 }
 
+TEST(DType, IntegersKnowWhatTheyHold) {
+    EXPECT_TRUE(fits_integer(DType::I32, 2147483647.0));
+    EXPECT_TRUE(fits_integer(DType::I32, -2147483648.0));
+    EXPECT_TRUE(fits_integer(DType::U64, 0x1p63));
+    EXPECT_TRUE(fits_integer(DType::I64, int64_t{INT64_MIN}));
+    for (double value : {2147483648.0, -2147483649.0, 2.5, infinity, -infinity, std::nan("")}) {
+        EXPECT_FALSE(fits_integer(DType::I32, value)) << value;
+    }
+    EXPECT_FALSE(fits_integer(DType::U64, 0x1p64));
+    EXPECT_FALSE(fits_integer(DType::I64, 0x1p63));
+    for (DType dtype : {DType::U8, DType::U64}) {
+        EXPECT_FALSE(fits_integer(dtype, -1.0));
+        EXPECT_FALSE(fits_integer(dtype, int64_t{-1}));
+    }
+    EXPECT_FALSE(fits_integer(DType::I8, int64_t{128}));
+}
+
 /// Nearest bits by search over all finite magnitudes, ties to the even pattern.
 uint16_t nearest_bits(double value, int digits, int exponent_bits) {
     int end = ((1 << exponent_bits) - 1) << digits;

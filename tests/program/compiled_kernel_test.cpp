@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "program/samples.h"
 
 namespace pto::wsp::test {
@@ -54,6 +56,26 @@ TEST(CompiledKernel, writes_results_beside_empty_ones) {
     EXPECT_EQ(y, std::vector<float>(4, 0));
     EXPECT_EQ(z, std::vector<float>(4, 7));
     kernel({floats(y, 0, 4), floats(z, 0, 4)});
+}
+
+TEST(CompiledKernel, takes_integers_that_their_type_has) {
+    const Kernel give("give", {Scalar("n", DType::I32), Out("y", Tile(1, 1, DType::I32))},
+                      [](const Parameters &k) { store(k["y"], k.scalar("n")); });
+    const CompiledKernel kernel = give.compile();
+    std::vector<int32_t> y(1);
+    const TensorView result{y.data(), DType::I32, {1, 1}, {1, 1}, nullptr};
+    kernel({-2147483648.0, result});
+    EXPECT_EQ(y[0], INT32_MIN);
+    kernel({int64_t{7}, result});
+    EXPECT_EQ(y[0], 7);
+    const auto refused = [&](const std::variant<TensorView, double, int64_t> &n) {
+        return error_of<TypeCheckError>([&] { kernel({n, result}); });
+    };
+    EXPECT_EQ(refused(int64_t{3000000000}), "give: 'n' is I32, not 3000000000");
+    EXPECT_EQ(refused(2.7), "give: 'n' is I32, not 2.7");
+    EXPECT_EQ(refused(std::nan("")), "give: 'n' is I32, not nan");
+    EXPECT_EQ(refused(1e300), "give: 'n' is I32, not 1e+300");
+    EXPECT_EQ(y[0], 7);
 }
 
 TEST(Program, knows_symbols_wherever_they_stand) {

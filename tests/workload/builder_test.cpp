@@ -112,6 +112,21 @@ TEST_F(Copy, NumberForATileAndTileForANumber) {
                 HasSubstr("copy: n: expected an integer (I32), got 2.5"));
 }
 
+TEST_F(Copy, NumbersOutsideOfTheirType) {
+    const auto with = [&](const Argument &n) { return refused({good_x(), n, good_y()}); };
+    const std::string holds = "I32 holds -2147483648...2147483647";
+    EXPECT_THAT(with(arg(ScalarExpr(3000000000))), HasSubstr("copy: n = 3000000000: " + holds));
+    EXPECT_THAT(with(Argument{"", -3e9, {}}), HasSubstr("copy: n = -3000000000: " + holds));
+    EXPECT_THAT(with(Argument{"", 2.5, {}}),
+                HasSubstr("copy: n: expected an integer (I32), got 2.5"));
+    EXPECT_THAT(with(arg(ScalarExpr::make(ScalarExpr::Op::Mul, {var(i), 1000000000}))),
+                AllOf(HasSubstr("lies in 0...3000000000, but " + holds),
+                      HasSubstr("hint: bound it, as in max(min(n, high), low)")));
+    const ScalarExpr bounded = ScalarExpr::make(
+        ScalarExpr::Op::Min, {ScalarExpr::make(ScalarExpr::Op::Mul, {var(i), 1000000000}), 7});
+    builder.task(copy, {}, {good_x(), arg(bounded), good_y()});
+}
+
 TEST_F(Copy, OffsetsLeaveTheTensor) {
     EXPECT_THAT(
         refused({arg(tile_of(x, at(i) + 1)), arg(var(i)), good_y()}),

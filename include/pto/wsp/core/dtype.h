@@ -45,6 +45,10 @@ inline bool is_integer(DType dtype) {
 /// `f32` -> F32; CompileError at `at` that lists the names otherwise.
 DType parse_dtype(std::string_view name, const Loc &at = {});
 
+/// Whether the integer type `dtype` has `value`.
+bool fits_integer(DType dtype, int64_t value);
+bool fits_integer(DType dtype, double value);
+
 /// The type of `a op b`: same in, same out; F16/BF16 with F32 -> F32; F16 with BF16 -> F32;
 /// integers with a float -> that float; integers of two kinds as NumPy promotes them (I64 with U64
 /// -> F64). TypeCheckError for Mask with anything but Mask.
