@@ -10,6 +10,8 @@ import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
+
 import pto_wsp._pto_wsp as native
 from pto_wsp.annotations import DirectedSpec, ScalarSpec, TileSpec
 from pto_wsp.dtypes import DType
@@ -223,7 +225,10 @@ class KernelRef:
     ) -> Specialisation:
         """The kernel for these constants and tile types; traced at most once for each."""
         constants = self._with_defaults(constants)
-        key = (tuple(constants.items()), tuple(sorted(tiles.items(), key=lambda item: item[0])))
+        key = (
+            tuple((name, _constant_key(value)) for name, value in constants.items()),
+            tuple(sorted(tiles.items(), key=lambda item: item[0])),
+        )
         try:
             hash(key)
         except TypeError as cause:
@@ -418,6 +423,17 @@ class BoundKernel:
 
     def __repr__(self) -> str:
         return f"<kernel {self.kernel.name}{list(self.axes)}>"
+
+
+def _constant_key(value: Any) -> Any:
+    """What tells constants apart: 1, 1.0 and True are equal, as are 0.0 and -0.0, but make other
+    code."""
+    if isinstance(value, (tuple, frozenset)):
+        parts = [_constant_key(part) for part in value]
+        return type(value), tuple(parts) if isinstance(value, tuple) else frozenset(parts)
+    if isinstance(value, (float, np.floating)):
+        return type(value), float(value).hex()
+    return type(value), value
 
 
 def kernel_schedule(steps: Any) -> native.KernelSchedule:

@@ -406,3 +406,42 @@ def test_reference_of_a_step_of_online_softmax(rng: np.random.Generator) -> None
     expected = np.maximum(m, (q.astype(float) @ k.astype(float).T / 8).max(1, keepdims=True))
     reference(step, q, k, m)
     np.testing.assert_allclose(m, expected, rtol=1e-6)
+
+
+def test_constants_that_are_equal_but_of_other_types_make_other_kernels() -> None:
+    @kernel
+    def which(x: In[Tile[1, 1, F32]], y: Out[Tile[1, 1, F32]], c: Constexpr):
+        number = 2.0 if c is True else 3.0 if isinstance(c, float) else 5.0
+        pto.store(y, x * number)
+
+    @kernel
+    def divided(x: In[Tile[1, 1, F32]], y: Out[Tile[1, 1, F32]], c: Constexpr):
+        pto.store(y, x * pto.constant(c, F32))
+
+    one, out = np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32)
+
+    def result(of: KernelRef, value: object) -> float:
+        of.compile(c=value)(one, out)
+        return float(out[0, 0])
+
+    assert [result(which, value) for value in (1, 1.0, True, 1)] == [5, 3, 2, 5]
+    assert [np.signbit(result(divided, value)) for value in (0.0, -0.0)] == [False, True]
+    assert [result(divided, value) for value in (2, 3.0)] == [2, 3]
+
+
+@pytest.mark.error
+def test_a_float_is_no_dim_after_an_equal_integer_was_one(fails) -> None:
+    @kernel
+    def sized(x: In[Tile["N", 4, F32]], N: Constexpr):  # noqa: F821
+        pto.exp(x)
+
+    sized.compile(N=4)
+
+    def floating() -> None:
+        sized.compile(N=4.0)
+
+    fails(
+        TypeCheckError,
+        floating,
+        "kernel 'sized': 'N' is a dim of 'x' and must be an integer, got 4.0",
+    )
