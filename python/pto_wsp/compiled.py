@@ -33,7 +33,8 @@ class CompiledKernel:
         self._kernel = kernel
         self._constants = constants
         self._tiles = tiles
-        self._made: dict[Any, native.CompiledKernel] = {}
+        self._symbols = symbols
+        self._made: dict[Any, tuple[native.TileProgram, native.CompiledKernel]] = {}
         self._options = native.KernelOptions(
             target=target,
             schedule=None if schedule is None else kernel_schedule(schedule),
@@ -50,7 +51,7 @@ class CompiledKernel:
             )
         self._signature = kernel.signature.without_constants()
         if all(name in tiles for name in self._signature if self._signature[name].takes_any_tile):
-            self._compile(tiles)
+            self._of_tiles(tiles)
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         """Runs it on the calling thread.
@@ -61,12 +62,14 @@ class CompiledKernel:
             A missing or extra argument, or an array of another shape or type than the parameter.
         """
         bound = self._signature.bind(args, kwargs)
-        values = [run_argument(self._kernel, name, value) for name, value in bound.items()]
+        values = {name: run_argument(self._kernel, name, value) for name, value in bound.items()}
         tiles = dict(self._tiles)
-        for (name, parameter), value in zip(self._signature.items(), values):
+        for name, parameter in self._signature.items():
             if name not in tiles and parameter.takes_any_tile:
-                tiles[name] = tile_of_shape(value.shape, value.dtype)
-        self._compile(tiles)(values)
+                tiles[name] = tile_of_shape(values[name].shape, values[name].dtype)
+        program, compiled = self._of_tiles(tiles)
+        self._check_whole(program, values)
+        compiled([value.view if isinstance(value, Tensor) else value for value in values.values()])
 
     @property
     def code(self) -> str:
@@ -105,18 +108,54 @@ class CompiledKernel:
             )
         return self._last
 
-    def _compile(self, tiles: Mapping[str, TileSpec]) -> native.CompiledKernel:
+    def _check_whole(self, program: native.TileProgram, values: Mapping[str, Any]) -> None:
+        """Refuses what is smaller than its parameter without saying so; the rest is checked
+        natively."""
+        symbols = dict(self._symbols)
+        params = [param for param in program.params if param.is_tile]
+        for param in params:
+            for dim, extent in _dims(param, values[param.name]):
+                name = next(iter(dim.terms), None)
+                if name is not None and dim == native.Affine.variable(name):
+                    symbols.setdefault(name, extent)
+        known = {name: native.Affine(value) for name, value in symbols.items()}
+        for param in params:
+            tensor = values[param.name]
+            dims = [
+                (dim.substitute(known), extent) for dim, extent in _dims(param, values[param.name])
+            ]
+            small = any((dim.as_constant() or 0) > extent for dim, extent in dims)
+            if small and not tensor.is_partial and tensor.ndim <= 2:
+                (rows, _), (cols, _) = dims
+                declared = TileSpec(param.type.rows, param.type.columns, tensor.dtype)
+                wanted = TileSpec(rows, cols, tensor.dtype)
+                raise error(
+                    TypeCheckError,
+                    f"kernel '{self._kernel.name}': '{param.name}' is {list(tensor.shape)}, "
+                    f"expected {wanted!r}" + (f" = {declared!r}" if declared != wanted else ""),
+                    hint="a partial tile is declared: Tensor(array).valid(rows=..., cols=...)",
+                )
+
+    def _of_tiles(
+        self, tiles: Mapping[str, TileSpec]
+    ) -> tuple[native.TileProgram, native.CompiledKernel]:
         key = tuple(tiles.items())
         if key not in self._made:
             program = self._kernel.specialise(self._constants, tiles).program
             assert program is not None
-            self._made[key] = native.compile_kernel(program, self._options)
-        self._last = self._made[key]
-        return self._last
+            self._made[key] = program, native.compile_kernel(program, self._options)
+        self._last = self._made[key][1]
+        return self._made[key]
+
+
+def _dims(param: native.Param, tensor: Tensor) -> list[tuple[native.Affine, int]]:
+    """The declared rows and columns, each with that of what is given."""
+    extents = [1, 1, *tensor.view.shape][-2:]
+    return list(zip((param.type.rows, param.type.columns), extents))
 
 
 def run_argument(kernel: KernelRef, name: str, value: Any) -> Any:
-    """What the native kernel takes for parameter `name`: a view or a number."""
+    """The number or the tensor that `value` is for parameter `name`."""
     spec = kernel.signature[name].spec
     if isinstance(spec, ScalarSpec):
         if isinstance(value, bool) or not hasattr(value, "__float__"):
@@ -142,23 +181,7 @@ def run_argument(kernel: KernelRef, name: str, value: Any) -> Any:
         )
     while tensor.ndim > 2 and tensor.shape[0] == 1:
         tensor = tensor[0]
-    if spec.tile is not None and not tensor.is_partial:
-        _check_shape(kernel, name, spec.tile, tensor.shape)
-    return tensor.view
-
-
-def _check_shape(kernel: KernelRef, name: str, tile: TileSpec, shape: tuple[int, ...]) -> None:
-    """Refuses what is smaller than declared without saying so; the rest is checked natively."""
-    wanted = [tile.rows.as_constant(), tile.cols.as_constant()]
-    given = [1, *shape]
-    if len(given) >= 2 and any(
-        size is not None and size > got for size, got in zip(wanted, given[-2:])
-    ):
-        raise error(
-            TypeCheckError,
-            f"kernel '{kernel.name}': '{name}' is {list(shape)}, expected {tile!r}",
-            hint="a partial tile is declared: Tensor(array).valid(rows=..., cols=...)",
-        )
+    return tensor
 
 
 def _wrap(kernel: KernelRef, name: str, spec: DirectedSpec, value: Any) -> Tensor:

@@ -306,3 +306,42 @@ def test_options_are_checked(fails) -> None:
     )
     tile = Tile[4, 4, F32]
     assert doubled.compile(x=tile, y=tile).code
+
+
+@pytest.mark.error
+def test_small_arrays_of_dims_that_are_known_late(fails) -> None:
+    hint = "a partial tile is declared: Tensor(array).valid(rows=..., cols=...)"
+    small, out = np.ones((3, 4), np.float32), np.zeros((3, 4), np.float32)
+    N, M = Symbol("N"), Symbol("M")
+
+    @kernel
+    def constant(x: In[Tile["BM", 4, F32]], y: Out[Tile["BM", 4, F32]], BM: Constexpr):  # noqa: F821
+        pto.store(y, x + pto.rowsum(x))
+
+    def by_constant() -> None:
+        constant.compile(BM=5)(small, out)
+
+    text = "kernel 'constant': 'x' is [3, 4], expected Tile[5, 4, F32]"
+    fails(TypeCheckError, by_constant, text, hint=hint)
+    constant.compile(BM=5)(Tensor(small).valid(rows=2), Tensor(out).valid(rows=2))
+    np.testing.assert_array_equal(out, [[5] * 4, [5] * 4, [0] * 4])
+
+    def by_tile() -> None:
+        doubled.compile(x=Tile[5, 4, F32], y=Tile[5, 4, F32])(small, out)
+
+    text = "kernel 'doubled': 'x' is [3, 4], expected Tile[5, 4, F32]"
+    fails(TypeCheckError, by_tile, text, hint=hint)
+
+    @kernel
+    def symbolic(y: In[Tile[N, M, F32]], x: In[Tile[2 * N + 1, M, F32]], z: Out[Tile[N, M, F32]]):
+        pto.store(z, y + pto.load(x, (0, 0), (N, M)))
+
+    y, z = np.ones((2, 4), np.float32), np.zeros((2, 4), np.float32)
+
+    def by_symbol() -> None:
+        symbolic.compile()(y, np.ones((4, 4), np.float32), z)
+
+    text = "kernel 'symbolic': 'x' is [4, 4], expected Tile[5, 4, F32] = Tile[2*N + 1, M, F32]"
+    fails(TypeCheckError, by_symbol, text, hint=hint)
+    symbolic.compile()(y, np.ones((5, 4), np.float32), z)
+    assert (z == 2).all()
