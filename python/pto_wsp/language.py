@@ -322,6 +322,13 @@ def _primitive(row: native.OpInfo) -> Callable[..., Value]:
             ) from None
         bound.apply_defaults()
         values = bound.arguments
+        for name in operands:
+            if values[name] is None and signature.parameters[name].default is _empty:
+                raise error(
+                    TypeCheckError,
+                    f"pto.{row.name}: operand '{name}' is None",
+                    hint=f"it is {row.name}{signature}",
+                )
         passed = [values[name] for name in operands if values[name] is not None]
         named = {name: _attribute(name, values[name]) for name in attributes}
         return apply(row.name, passed, named)

@@ -251,3 +251,20 @@ def test_outside_a_kernel(fails) -> None:
         pto.exp(1.0)
 
     fails(CompileError, action, "pto.exp: called outside the body of a kernel")
+
+
+@pytest.mark.error
+def test_only_optional_operands_may_be_none(rng: np.random.Generator) -> None:
+    def text(action) -> str:
+        with pytest.raises(TypeCheckError) as caught:
+            run(action, *rng.standard_normal((2, 4, 4)).astype(np.float32))
+        assert caught.value.at == (__file__, action.__code__.co_firstlineno)
+        return caught.value.text
+
+    assert text(lambda x, y: pto.matmul(x, None, y)) == "pto.matmul: operand 'b' is None"
+    assert text(lambda x, y: pto.add(None, y)) == "pto.add: operand 'a' is None"
+    assert text(lambda x, y: pto.where(x > y, None, y)) == "pto.where: operand 'a' is None"
+    x, y = rng.standard_normal((2, 4, 4)).astype(np.float32)
+    np.testing.assert_allclose(
+        run(lambda x, y: pto.matmul(x, y, None), x, y), x @ y, rtol=1e-5, atol=1e-6
+    )
