@@ -248,7 +248,8 @@ class Tensor:
         return self._slice(begin, end)
 
     def valid(self, rows: Any = None, cols: Any = None) -> Tensor:
-        """A partial tile: only `rows` rows and `cols` columns are read or written.
+        """A partial tile: only `rows` rows and `cols` columns are read or written. Of a tile that
+        is partial already, those that both leave.
 
         Parameters
         ----------
@@ -325,7 +326,7 @@ class Tensor:
         made._region = region
         made._view = view
         made.base = self.base
-        made.is_partial = False
+        made.is_partial = self.is_partial
         if region is None:
             made.base = made
         return made
@@ -339,10 +340,11 @@ class Tensor:
     def _index(self, at: Any) -> Tensor:
         affine = index_affine(at)
         constant = affine.as_constant()
+        region = self.region().index(affine)
         view = None
         if constant is not None and self._has_place():
             view = self.view.index(_from_start(constant, self.shape))
-        return self._derived(self.region().index(affine), view, self._inner_layout())
+        return self._derived(region, view, self._inner_layout())
 
     def _slice_of(self, part: builtins.slice) -> Tensor:
         if part.step not in (None, 1):
@@ -360,17 +362,18 @@ class Tensor:
         array = self.view.array()
         if array.ndim > 1:
             array = array[..., :rows, :]
+        elif rows == 0:
+            cols = 0
         return native.TensorView.from_array(array[..., :cols], self.dtype)
 
     def _slice(self, begin: Any, end: Any) -> Tensor:
         first, last = index_affine(begin), index_affine(end)
         low, high = first.as_constant(), last.as_constant()
-        view = None
-        if low is not None and high is not None and self._has_place():
-            low, high = _from_start(low, self.shape), _from_start(high, self.shape)
-            first, last = native.Affine(low), native.Affine(high)
-            view = self.view.slice(low, high)
-        return self._derived(self.region().slice(first, last), view, self._layout)
+        if low is None or high is None or not self._has_place():
+            return self._derived(self.region().slice(first, last), None, self._layout)
+        low, high = _from_start(low, self.shape), _from_start(high, self.shape)
+        region = self.region().slice(native.Affine(low), native.Affine(high))
+        return self._derived(region, self.view.slice(low, high), self._layout)
 
 
 def _text(shape: tuple[int, ...]) -> str:

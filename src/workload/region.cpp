@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <numeric>
 
 #include "pto/wsp/support/text.h"
@@ -15,6 +16,29 @@ int first_kept(const Region &region, const char *what, const Loc &at) {
                                                       shape_text(region.tensor->view.shape)}});
     }
     return region.keep.front();
+}
+
+/// The smaller of two limits of a valid part; nothing is no limit.
+std::optional<ScalarExpr> smaller(const std::optional<ScalarExpr> &a, std::optional<ScalarExpr> b) {
+    if (!a || !b || *a == *b) {
+        return a ? a : b;
+    }
+    if (a->op() == ScalarExpr::Op::Const && b->op() == ScalarExpr::Op::Const) {
+        return std::min(a->value(), b->value());
+    }
+    return ScalarExpr::make(ScalarExpr::Op::Min, {*a, std::move(*b)});
+}
+
+/// TypeCheckError when the valid part limits the first kept dimension: places of it cannot be told
+/// apart from the others of the tile.
+void require_whole(const Region &region, const char *what, const Loc &at) {
+    const bool rows = region.keep.size() == 2 && region.valid_rows.has_value();
+    const bool columns = region.keep.size() == 1 && region.valid_columns.has_value();
+    if (rows || columns) {
+        throw TypeCheckError(at,
+                             std::string(what) + ": " + region.str() + " is a partial tile already",
+                             {}, std::string(what) + " first, then valid(...)");
+    }
 }
 
 /// Narrows dimension `dim` to `extent` places from `offset` (relative to the region).
@@ -81,6 +105,7 @@ Region whole(TensorPtr tensor, Loc at) {
 
 Region index(const Region &region, const Affine &i, Loc at) {
     const int dim = first_kept(region, "index", at);
+    require_whole(region, "index", at);
     Region result = region;
     narrow(result, dim, from_end(i, region.extents[static_cast<size_t>(dim)]), 1);
     result.keep.erase(result.keep.begin());
@@ -90,6 +115,7 @@ Region index(const Region &region, const Affine &i, Loc at) {
 
 Region slice(const Region &region, const Affine &begin, const Affine &end, Loc at) {
     const int dim = first_kept(region, "slice", at);
+    require_whole(region, "slice", at);
     const int64_t size = region.extents[static_cast<size_t>(dim)];
     const Affine first = from_end(begin, size);
     const std::optional<int64_t> extent = (from_end(end, size) - first).as_constant();
@@ -109,8 +135,8 @@ Region slice(const Region &region, const Affine &begin, const Affine &end, Loc a
 Region valid(const Region &region, std::optional<ScalarExpr> rows,
              std::optional<ScalarExpr> columns, Loc at) {
     Region result = region;
-    result.valid_rows = std::move(rows);
-    result.valid_columns = std::move(columns);
+    result.valid_rows = smaller(region.valid_rows, std::move(rows));
+    result.valid_columns = smaller(region.valid_columns, std::move(columns));
     result.at = std::move(at);
     return result;
 }

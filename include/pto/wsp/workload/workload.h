@@ -92,7 +92,9 @@ Region index(const Region &region, const Affine &i, Loc at = Loc::here());
 /// `region.slice(begin, end)`: [begin, end) of the first kept dimension. TypeCheckError unless
 /// `end - begin` is a constant >= 0.
 Region slice(const Region &region, const Affine &begin, const Affine &end, Loc at = Loc::here());
-/// `region.valid(rows, columns)`: only that many rows and columns are read or written.
+/// `region.valid(rows, columns)`: only that many rows and columns are read or written; of a partial
+/// region, those that both leave. `index` and `slice` of a dimension with a limit are
+/// TypeCheckErrors.
 Region valid(const Region &region, std::optional<ScalarExpr> rows,
              std::optional<ScalarExpr> columns, Loc at = Loc::here());
 
