@@ -489,3 +489,23 @@ program.execute()
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 4), (2, 0, 4), (2, 4, 0)])
+@pytest.mark.parametrize("wrap", [lambda a: Tensor(a), lambda a: Tensor(shape=a.shape)])
+def test_arrays_without_elements(shape: tuple[int, ...], wrap) -> None:
+    @kernel
+    def doubled(x: In[Tensor], y: Out[Tensor]):
+        pto.store(y, x + x)
+
+    A, B = Tensor(np.zeros(shape, np.float32)), wrap(np.zeros(shape, np.float32))
+
+    @workload(fail_on_type_error=True)
+    def empty():
+        for i in P(Dense[shape[0]]):
+            doubled[i](A[i], B[i])
+
+    program = empty().compile()
+    program.execute()
+    assert program.synchronize()
+    assert program.stats.task_count == shape[0]
