@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "pto/wsp/program/program.h"
+#include "pto/wsp/runtime/executor.h"
 
 namespace pto::wsp::python {
 
@@ -146,6 +147,16 @@ void bind_program(py::module_ &module) {
         .def_property_readonly("target", &Program::target)
         .def("loop_nests", &Program::loop_nests, py::call_guard<py::gil_scoped_release>());
 
+    module.def(
+        "cancel_runs",
+        [](double timeout_s) {
+            const auto longest = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                std::chrono::duration<double>(timeout_s));
+            const py::gil_scoped_release release;
+            return runtime::Executor::shared().cancel_all(longest);
+        },
+        py::arg("timeout_s"),
+        "Cancels all runs in flight and waits until they have ended; False on timeout.");
     module.def(
         "compile",
         [](const workload::Workload &workload, const CompileOptions &options) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import sys
 import types
 import weakref
 from collections.abc import Mapping, Sequence
@@ -110,12 +111,15 @@ class Program:
     def execute(self) -> None:
         """Starts a run and returns at once; a run that is going on is waited for first.
 
+        When the interpreter ends, runs that are going on are waited for; when Ctrl-C ends it, tasks
+        that have not started are given up.
+
         Raises
         ------
         ExecutionError
             A declared kernel was not supplied.
         """
-        _executed.add(self)
+        _runs.started(self)
         self._native.execute()
 
     def synchronize(self, timeout: float | None = None) -> bool:
@@ -228,15 +232,45 @@ class Program:
         return f"<Program {self._workload!r} for {self.target}>"
 
 
-_executed: weakref.WeakSet[Program] = weakref.WeakSet()
+class _Runs:
+    """The programs that may be running when the interpreter ends."""
+
+    longest_s = 10.0
+
+    def __init__(self) -> None:
+        self._programs: weakref.WeakSet[Program] = weakref.WeakSet()
+        self._seen: object = None
+
+    def started(self, program: Program) -> None:
+        """`program` runs from now on."""
+        self._programs.add(program)
+        self._seen = getattr(sys, "last_value", None)
+
+    def finish(self) -> None:
+        """Waits for what is running: it works on arrays that the interpreter is about to free.
+
+        After Ctrl-C, before the end or during the wait, tasks that have not started are given up.
+        """
+        if not self._programs:
+            return
+        if self._interrupted():
+            native.cancel_runs(self.longest_s)
+            return
+        try:
+            for program in list(self._programs):
+                with contextlib.suppress(PtoError):
+                    program.synchronize()
+        except KeyboardInterrupt:
+            native.cancel_runs(self.longest_s)
+
+    def _interrupted(self) -> bool:
+        """True when a KeyboardInterrupt that nobody caught came after the last start."""
+        last = getattr(sys, "last_value", None)
+        return isinstance(last, KeyboardInterrupt) and last is not self._seen
 
 
-@atexit.register
-def _finish() -> None:
-    """Waits for what is running: it works on arrays that the interpreter is about to free."""
-    for program in list(_executed):
-        with contextlib.suppress(PtoError):
-            program.synchronize()
+_runs = _Runs()
+atexit.register(_runs.finish)
 
 
 def _implementation(given: Any, declared: native.Kernel) -> KernelRef:
