@@ -46,6 +46,25 @@ struct Builder::Impl {
         }
     }
 
+    void check_outputs_stored() const {
+        std::vector<bool> stored(program->params.size(), false);
+        for (const Node &node : program->nodes) {
+            if (node.op == Op::Store) {
+                stored[static_cast<size_t>(std::get<int64_t>(node.attributes.at("param")))] = true;
+            }
+        }
+        for (size_t p = 0; p < stored.size(); ++p) {
+            const Param &param = program->params[p];
+            if (param.direction == Direction::Out && !stored[p]) {
+                throw CompileError(program->at,
+                                   fmt::format("kernel '{}': nothing is stored to the output '{}'",
+                                               program->name, param.name),
+                                   {{param.at, fmt::format("'{}' is declared here", param.name)}},
+                                   fmt::format("store({}, value)", param.name));
+            }
+        }
+    }
+
     const Weak *weak_of(Value value) const {
         return value < 0 ? &weak[static_cast<size_t>(-1 - value)] : nullptr;
     }
@@ -479,6 +498,7 @@ std::shared_ptr<const TileProgram> Builder::finish() {
                                        impl.program->name));
     }
     verify(*impl.program);
+    impl.check_outputs_stored();
     impl.finished = true;
     return impl.program;
 }

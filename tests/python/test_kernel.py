@@ -445,3 +445,29 @@ def test_a_float_is_no_dim_after_an_equal_integer_was_one(fails) -> None:
         floating,
         "kernel 'sized': 'N' is a dim of 'x' and must be an integer, got 4.0",
     )
+
+
+@pytest.mark.error
+def test_an_output_that_is_never_stored(fails) -> None:
+    @kernel
+    def idle(x: In[Tile[4, 8, F32]], y: Out[Tile[4, 8, F32]], z: Out[Tile[4, 8, F32]]):
+        pto.store(y, x)
+
+    def compiled() -> None:
+        idle.compile()
+
+    error = fails(
+        CompileError,
+        compiled,
+        "kernel 'idle': nothing is stored to the output 'z'",
+        line=None,
+        hint="store(z, value)",
+    )
+    assert error.at == idle.place
+
+    @kernel
+    def nothing(x: In[Tile[4, 8, F32]], y: Out[Tile[4, 8, F32]]):
+        "what".strip()
+
+    with pytest.raises(CompileError, match="nothing is stored to the output 'y'"):
+        nothing.trace()

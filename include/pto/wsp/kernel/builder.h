@@ -86,7 +86,8 @@ public:
     const Param &param_info(int index) const;
     Loc where(Value value) const;
 
-    /// Verifies and ends; the builder takes nothing afterwards.
+    /// Verifies and ends; the builder takes nothing afterwards. CompileError at the kernel when
+    /// nothing is stored to an output. (A kernel without a body has no program at all.)
     std::shared_ptr<const TileProgram> finish();
 
 private:
