@@ -74,12 +74,7 @@ void bind_builder(py::module_ &module) {
                                [](const Kernel &kernel) { return kernel.program == nullptr; });
 
     py::class_<Builder>(module, "WorkloadBuilder")
-        .def(py::init([](std::string name, const Loc &at, bool collect_errors) {
-                 return Builder(std::move(name), at,
-                                collect_errors ? Builder::OnError::Collect
-                                               : Builder::OnError::Throw);
-             }),
-             py::arg("name"), py::arg("at"), py::arg("collect_errors"))
+        .def(py::init<std::string, Loc>(), py::arg("name"), py::arg("at"))
         .def(
             "open_loop",
             [](Builder &builder, bool sequential, int64_t size, const std::string &axis_name,
@@ -229,14 +224,6 @@ void bind_workload(py::module_ &module) {
     bind_task(module);
     py::class_<Workload, std::shared_ptr<Workload>>(module, "WorkloadIR")
         .def_readonly("name", &Workload::name)
-        .def_property_readonly("type_errors",
-                               [](const Workload &workload) {
-                                   py::list errors;
-                                   for (const TypeCheckError &error : workload.type_errors) {
-                                       errors.append(python_error("TypeCheckError", error));
-                                   }
-                                   return errors;
-                               })
         .def("type_str", &Workload::type_str)
         .def("kind", &Workload::kind)
         .def("task_count", &Workload::task_count)

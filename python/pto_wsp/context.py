@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 import pto_wsp._pto_wsp as native
 from pto_wsp import naming
 from pto_wsp.axes import Dense
-from pto_wsp.errors import CompileError, error
+from pto_wsp.errors import CompileError, TypeCheckError, error
 
 if TYPE_CHECKING:
     from pto_wsp.kernels import KernelRef
@@ -25,17 +26,31 @@ class BuildContext:
     ----------
     loops : list
         The loops that are open, each an opaque token of who opened it.
+    type_errors : list of TypeCheckError
+        Calls that do not fit their kernels and were left out.
     """
 
     def __init__(self, name: str, at: tuple[str, int], collect_errors: bool) -> None:
         self.name = name
-        self.builder = native.WorkloadBuilder(name, at, collect_errors)
+        self.builder = native.WorkloadBuilder(name, at)
+        self.type_errors: list[TypeCheckError] = []
+        self._collect_errors = collect_errors
         self.loops: list[object] = []
         self.kernels: dict[native.Kernel, KernelRef] = {}
         self._wrapped: dict[int, tuple[Any, Tensor]] = {}
         self._tensor_names: dict[int, str] = {}
         self._axis_names: list[tuple[Dense, str]] = []
         self._taken: set[str] = set()
+
+    @contextlib.contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Keeps a type error of its body, which has no effect then, unless errors are raised."""
+        try:
+            yield
+        except TypeCheckError as wrong:
+            if not self._collect_errors:
+                raise
+            self.type_errors.append(wrong.with_traceback(None))
 
     def learn_names(self, variables: Mapping[str, Any]) -> None:
         """Takes the names of the tensors, arrays and axes among `variables`; the first one wins."""

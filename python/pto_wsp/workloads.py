@@ -85,9 +85,11 @@ class Workload:
         made: native.WorkloadIR,
         kernels: dict[native.Kernel, KernelRef],
         schedule: native.TaskSchedule | None = None,
+        type_errors: Sequence[TypeCheckError] = (),
     ) -> None:
         self._native = made
         self._kernels = kernels
+        self._type_errors = tuple(type_errors)
         self._schedule = schedule or native.TaskSchedule()
 
     @property
@@ -102,8 +104,9 @@ class Workload:
 
     @property
     def type_errors(self) -> list[TypeCheckError]:
-        """Calls that do not fit their kernels; such a workload cannot be compiled."""
-        return self._native.type_errors
+        """Calls that do not fit their kernels, in the order of the calls; such a workload cannot be
+        compiled."""
+        return list(self._type_errors)
 
     @property
     def schedule(self) -> native.TaskSchedule:
@@ -216,7 +219,7 @@ class Workload:
         return self._native.type_str()
 
     def _scheduled(self, schedule: native.TaskSchedule) -> Workload:
-        return Workload(self._native, self._kernels, schedule)
+        return Workload(self._native, self._kernels, schedule, self._type_errors)
 
 
 class WorkloadFunction:
@@ -297,7 +300,9 @@ class WorkloadFunction:
             self._run(building, bound)
         finally:
             context.pop()
-        return Workload(building.builder.finish(), building.kernels)
+        return Workload(
+            building.builder.finish(), building.kernels, type_errors=building.type_errors
+        )
 
     def _run(self, building: context.BuildContext, bound: dict[str, Any]) -> None:
         depth = len(building.loops)
@@ -351,7 +356,7 @@ def _group(name: str, in_order: bool, parts: Sequence[Any]) -> Workload:
             f"{name} is used in the body of a workload",
             hint="call the workloads one after another there, or group them outside",
         )
-    building = native.WorkloadBuilder(name, user_place(), False)
+    building = native.WorkloadBuilder(name, user_place())
     building.open_group(in_order)
     kernels: dict[native.Kernel, KernelRef] = {}
     for number, part in enumerate(parts):
@@ -376,7 +381,11 @@ def _group(name: str, in_order: bool, parts: Sequence[Any]) -> Workload:
 def emit_task(
     kernel: KernelRef, axes: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
-    """Adds ``kernel[axes](*args, **kwargs)`` to the workload that is being built."""
+    """Adds ``kernel[axes](*args, **kwargs)`` to the workload that is being built.
+
+    A call that does not fit, or whose shapes do not fit each other in the body of the kernel, is a
+    type error of the workload.
+    """
     building = context.current()
     if building is None:
         raise error(
@@ -385,26 +394,27 @@ def emit_task(
             hint=f"run it on arrays with {kernel.name}.compile()(...), or call it in a function "
             "decorated with @workload",
         )
-    bound = kernel.signature.bind(args, kwargs)
-    constants = {}
-    tiles = {}
-    passed: list[tuple[str, native.Region | native.ScalarExpr | float]] = []
-    for name, value in bound.items():
-        spec = kernel.signature[name].spec
-        if isinstance(spec, ConstexprSpec):
-            constants[name] = _constant(kernel, name, value)
-        elif isinstance(spec, ScalarSpec):
-            passed.append((name, _scalar(kernel, name, spec, value)))
-        else:
-            tensor = _tensor(building, kernel, name, spec, value)
-            region = tensor.region()
-            if spec.tile is None:
-                tiles[name] = tile_of_shape(region.shape, tensor.dtype)
-            passed.append((name, region))
-    handle = kernel.specialise(constants, tiles).kernel
-    building.kernels[handle] = kernel
-    subscripts = [_subscript(kernel, axis) for axis in axes]
-    building.builder.task(handle, subscripts, passed)
+    with building.collecting():
+        bound = kernel.signature.bind(args, kwargs)
+        constants = {}
+        tiles = {}
+        passed: list[tuple[str, native.Region | native.ScalarExpr | float]] = []
+        for name, value in bound.items():
+            spec = kernel.signature[name].spec
+            if isinstance(spec, ConstexprSpec):
+                constants[name] = _constant(kernel, name, value)
+            elif isinstance(spec, ScalarSpec):
+                passed.append((name, _scalar(kernel, name, spec, value)))
+            else:
+                tensor = _tensor(building, kernel, name, spec, value)
+                region = tensor.region()
+                if spec.tile is None:
+                    tiles[name] = tile_of_shape(region.shape, tensor.dtype)
+                passed.append((name, region))
+        subscripts = [_subscript(kernel, axis) for axis in axes]
+        handle = kernel.specialise(constants, tiles).kernel
+        building.builder.task(handle, subscripts, passed)
+        building.kernels[handle] = kernel
 
 
 def _subscript(kernel: KernelRef, axis: Any) -> native.ScalarExpr:
@@ -462,7 +472,8 @@ class TypeChecker:
     """Checks workloads without compiling them."""
 
     def check(self, what: Workload | WorkloadFunction) -> list[TypeCheckError]:
-        """The calls that do not fit their kernels: arity, shapes, element types, bounds."""
+        """The calls that do not fit their kernels: arity, shapes, element types, directions,
+        bounds."""
         built = what._default() if isinstance(what, WorkloadFunction) else what
         return list(built.type_errors)
 

@@ -16,9 +16,11 @@ from pto_wsp import (
     Tensor,
     Tile,
     TypeChecker,
+    TypeCheckError,
     Workload,
     combine,
     kernel,
+    pto,
     sequential,
     workload,
 )
@@ -287,3 +289,59 @@ def test_loops_are_built_once() -> None:
 
     counted()
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda x, y: pair(x), "kernel 'pair': missing argument 'y': Out[Tile[4, 4, F32]]"),
+        (lambda x, y: pair(x, y, 1, 2), "kernel 'pair': takes 3 arguments but 4 were given"),
+        (lambda x, y: pair(x, z=y), "kernel 'pair': unknown argument 'z'"),
+        (lambda x, y: pair(x, 3), "kernel 'pair': 'y: Out[Tile[4, 4, F32]]' needs a tensor, got 3"),
+        (
+            lambda x, y: pair(y, x),
+            "kernel 'pair': 'y: Out[Tile[4, 4, F32]]' is written but its array is read-only",
+        ),
+        (
+            lambda x, y: pair(x, y, "2"),
+            "kernel 'pair': 'n: Scalar[I32]' needs an integer, got '2'",
+        ),
+        (
+            lambda x, y: pair["i"](x, y),
+            "kernel 'pair': a subscript is a loop variable or an integer, got 'i'",
+        ),
+        (lambda x, y: product(x, wide, y), "matmul: inner dimensions differ: [4, 4] x [5, 4]"),
+    ],
+)
+def test_calls_of_every_kind_that_do_not_fit_are_collected(call, text: str) -> None:
+    frozen, out = np.zeros((4, 4), np.float32), np.zeros((4, 4), np.float32)
+    frozen.flags.writeable = False
+
+    def body():
+        call(frozen, out)
+        pair(frozen, out)
+        pair(wide, out)
+
+    built = workload(body)()
+    first, second = TypeChecker().check(built)
+    assert first.text == text
+    assert second.text.startswith("pair: x: expected Tile[4, 4, F32], got ")
+    assert built.task_count == 1
+    with pytest.raises(TypeCheckError) as raised:
+        built.streams(2).compile()
+    assert raised.value.text == text
+    with pytest.raises(TypeCheckError) as raised:
+        workload(fail_on_type_error=True)(body)()
+    assert raised.value.text == text
+
+
+wide = np.zeros((5, 4), np.float32)
+
+
+@kernel
+def pair(x: In[Tile[4, 4, F32]], y: Out[Tile[4, 4, F32]], n: Scalar[DType.I32] = 1): ...
+
+
+@kernel
+def product(x: In[Tensor], y: In[Tensor], z: Out[Tensor]):
+    pto.store(z, x @ y)
