@@ -13,6 +13,7 @@ import pto_wsp._pto_wsp as native
 from pto_wsp import naming
 from pto_wsp.axes import Dense
 from pto_wsp.errors import CompileError, TypeCheckError, error
+from pto_wsp.scalar_expr import Owner, common_owner
 
 if TYPE_CHECKING:
     from pto_wsp.kernels import KernelRef
@@ -26,6 +27,8 @@ class BuildContext:
     ----------
     loops : list
         The loops that are open, each an opaque token of who opened it.
+    owner : Owner
+        What its loop variables belong to.
     type_errors : list of TypeCheckError
         Calls that do not fit their kernels and were left out.
     """
@@ -33,6 +36,7 @@ class BuildContext:
     def __init__(self, name: str, at: tuple[str, int], collect_errors: bool) -> None:
         self.name = name
         self.builder = native.WorkloadBuilder(name, at)
+        self.owner = Owner(name)
         self.type_errors: list[TypeCheckError] = []
         self._collect_errors = collect_errors
         self.loops: list[object] = []
@@ -51,6 +55,18 @@ class BuildContext:
             if not self._collect_errors:
                 raise
             self.type_errors.append(wrong.with_traceback(None))
+
+    def require_own(self, what: str, value: Any) -> None:
+        """Refuses `value` when loop variables of another workload are in it: their names may be
+        those of loops of this one."""
+        owner = common_owner(value)
+        if owner not in (None, self.owner):
+            raise error(
+                TypeCheckError,
+                f"{what} uses a loop variable of workload '{owner.name}', not of the one that is "
+                "being built",
+                hint="use the variables of the loops around the call",
+            )
 
     def learn_names(self, variables: Mapping[str, Any]) -> None:
         """Takes the names of the tensors, arrays and axes among `variables`; the first one wins."""

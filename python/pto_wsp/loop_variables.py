@@ -8,7 +8,7 @@ import numpy as np
 
 import pto_wsp._pto_wsp as native
 from pto_wsp.errors import CompileError, TypeCheckError, error
-from pto_wsp.scalar_expr import ScalarExpr, as_expr
+from pto_wsp.scalar_expr import Owner, ScalarExpr, as_expr, common_owner
 
 _affine_hint = "indices are sums of loop variables times integers, such as 2*i + j + 1"
 _scalar_hint = "; sizes and keys may be any pto_wsp.scalar_expr.as_expr(i)"
@@ -20,11 +20,12 @@ class AxisVar:
     A workload's body runs once for all iterations, so the value is not known in it.
     """
 
-    __slots__ = ("affine",)
+    __slots__ = ("affine", "owner")
     __array_ufunc__ = None
 
-    def __init__(self, affine: native.Affine) -> None:
+    def __init__(self, affine: native.Affine, owner: Owner | None = None) -> None:
         self.affine = affine
+        self.owner = owner
 
     @property
     def name(self) -> str:
@@ -43,7 +44,7 @@ class AxisVar:
         return -self + other
 
     def __neg__(self) -> AxisVar:
-        return AxisVar(self.affine * -1)
+        return AxisVar(self.affine * -1, self.owner)
 
     def __pos__(self) -> AxisVar:
         return self
@@ -55,7 +56,7 @@ class AxisVar:
             self._not_affine(f"({self}) * ({other})")
         if not is_integer(other):
             self._not_affine(f"({self}) * {other!r}")
-        return AxisVar(self.affine * int(other))
+        return AxisVar(self.affine * int(other), self.owner)
 
     __rmul__ = __mul__
 
@@ -64,7 +65,7 @@ class AxisVar:
             return NotImplemented
         if not isinstance(other, AxisVar) and not is_integer(other):
             self._not_affine(f"({self}) {sign} {other!r}")
-        return AxisVar(combine(index_affine(other)))
+        return AxisVar(combine(index_affine(other)), common_owner(self, other))
 
     def _not_affine(self, text: str) -> NoReturn:
         raise error(

@@ -84,7 +84,8 @@ class _LoopIterator:
         identity = self.context.builder.open_loop(
             self.loops.sequential, axis.size, holders[0] if holders else "", names
         )
-        return AxisVar(native.Affine.variable(identity, step) + native.Affine(start))
+        affine = native.Affine.variable(identity, step) + native.Affine(start)
+        return AxisVar(affine, self.context.owner)
 
     def _close(self) -> None:
         if not self.context.loops or self.context.loops[-1] is not self:

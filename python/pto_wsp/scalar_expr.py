@@ -17,6 +17,39 @@ from pto_wsp.errors import CompileError, TypeCheckError, error
 _Op = native.ScalarExpr.Op
 
 
+class Owner:
+    """One building of a workload, which its loop variables belong to."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def common_owner(*parts: Any) -> Owner | None:
+    """The owner of the loop variables in `parts`; None when they have none, or only names.
+
+    Raises
+    ------
+    CompileError
+        They have several.
+    """
+    found: Owner | None = None
+    for part in parts:
+        owner = getattr(part, "owner", None)
+        if not isinstance(owner, Owner):
+            continue
+        if found not in (None, owner):
+            raise error(
+                CompileError,
+                f"loop variables of workload '{found.name}' and of workload '{owner.name}' are in "
+                "one expression",
+                hint="use the variables of the loops around the call",
+            )
+        found = owner
+    return found
+
+
 class ScalarExpr:
     """An integer expression that is evaluated when the program runs.
 
@@ -29,19 +62,21 @@ class ScalarExpr:
         A text such as ``"b % 4"`` is parsed.
     """
 
-    __slots__ = ("native",)
+    __slots__ = ("native", "owner")
     __array_ufunc__ = None
 
     def __init__(self, what: Any) -> None:
         self.native: native.ScalarExpr = (
             native.ScalarExpr.parse(what) if isinstance(what, str) else native_expr(what)
         )
+        self.owner = common_owner(what)
 
     @classmethod
-    def of(cls, made: native.ScalarExpr) -> ScalarExpr:
-        """Wraps a native expression."""
+    def of(cls, made: native.ScalarExpr, *parts: Any) -> ScalarExpr:
+        """Wraps a native expression made of `parts`."""
         expr = cls.__new__(cls)
         expr.native = made
+        expr.owner = common_owner(*parts)
         return expr
 
     def variables(self) -> list[str]:
@@ -56,7 +91,8 @@ class ScalarExpr:
         if not is_scalar(other):
             return NotImplemented
         operands = [self.native, native_expr(other)]
-        return ScalarExpr.of(native.ScalarExpr.make(op, operands[::-1] if reflected else operands))
+        made = native.ScalarExpr.make(op, operands[::-1] if reflected else operands)
+        return ScalarExpr.of(made, self, other)
 
     def __add__(self, other: Any) -> Any:
         return self._with(_Op.Add, other)
@@ -101,10 +137,11 @@ class ScalarExpr:
         return self._with(_Op.Or, other, reflected=True)
 
     def __invert__(self) -> ScalarExpr:
-        return ScalarExpr.of(native.ScalarExpr.make(_Op.Not, [self.native]))
+        return ScalarExpr.of(native.ScalarExpr.make(_Op.Not, [self.native]), self)
 
     def __neg__(self) -> ScalarExpr:
-        return ScalarExpr.of(native.ScalarExpr.make(_Op.Sub, [native.ScalarExpr(0), self.native]))
+        made = native.ScalarExpr.make(_Op.Sub, [native.ScalarExpr(0), self.native])
+        return ScalarExpr.of(made, self)
 
     def __eq__(self, other: object) -> Any:
         return self._with(_Op.Eq, other)
@@ -194,15 +231,15 @@ def axis(name: str) -> ScalarExpr:
 
 def minimum(a: Any, b: Any) -> ScalarExpr:
     """The smaller of two."""
-    return ScalarExpr.of(native.ScalarExpr.make(_Op.Min, [native_expr(a), native_expr(b)]))
+    return ScalarExpr.of(native.ScalarExpr.make(_Op.Min, [native_expr(a), native_expr(b)]), a, b)
 
 
 def maximum(a: Any, b: Any) -> ScalarExpr:
     """The larger of two."""
-    return ScalarExpr.of(native.ScalarExpr.make(_Op.Max, [native_expr(a), native_expr(b)]))
+    return ScalarExpr.of(native.ScalarExpr.make(_Op.Max, [native_expr(a), native_expr(b)]), a, b)
 
 
 def where(condition: Any, a: Any, b: Any) -> ScalarExpr:
     """`a` where `condition` is not 0, else `b`."""
     operands = [native_expr(condition), native_expr(a), native_expr(b)]
-    return ScalarExpr.of(native.ScalarExpr.make(_Op.Select, operands))
+    return ScalarExpr.of(native.ScalarExpr.make(_Op.Select, operands), condition, a, b)

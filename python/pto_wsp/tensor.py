@@ -14,7 +14,7 @@ from pto_wsp.dtypes import DType, Location, dtype_of
 from pto_wsp.errors import TypeCheckError, error, user_place
 from pto_wsp.layout import TensorLayout
 from pto_wsp.loop_variables import index_affine, is_integer
-from pto_wsp.scalar_expr import native_expr
+from pto_wsp.scalar_expr import Owner, common_owner, native_expr
 
 
 class _Storage:
@@ -89,11 +89,21 @@ class Tensor:
     that move with the loop. ``np.asarray(t)`` shares memory.
     """
 
-    __slots__ = ("_layout", "_location", "_region", "_storage", "_view", "base", "is_partial")
+    __slots__ = (
+        "_layout",
+        "_location",
+        "_region",
+        "_storage",
+        "_view",
+        "base",
+        "is_partial",
+        "owner",
+    )
     __array_priority__ = 100
 
     base: Tensor
     is_partial: bool
+    owner: Owner | None
 
     def __init__(
         self,
@@ -133,6 +143,7 @@ class Tensor:
         self._view: native.TensorView | None = None
         self.base = self
         self.is_partial = False
+        self.owner = None
 
     @staticmethod
     def accepts(data: Any) -> bool:
@@ -266,6 +277,7 @@ class Tensor:
         limits = [None if limit is None else native_expr(limit) for limit in (rows, cols)]
         made = self._derived(self.region().valid(*limits), None, self._layout)
         made.is_partial = True
+        made.owner = common_owner(self, rows, cols)
         if self._has_place() and all(limit is None or is_integer(limit) for limit in (rows, cols)):
             made._view = self._part(rows, cols)
         return made
@@ -327,6 +339,7 @@ class Tensor:
         made._view = view
         made.base = self.base
         made.is_partial = self.is_partial
+        made.owner = self.owner
         if region is None:
             made.base = made
         return made
@@ -344,7 +357,9 @@ class Tensor:
         view = None
         if constant is not None and self._has_place():
             view = self.view.index(_from_start(constant, self.shape))
-        return self._derived(region, view, self._inner_layout())
+        made = self._derived(region, view, self._inner_layout())
+        made.owner = common_owner(self, at)
+        return made
 
     def _slice_of(self, part: builtins.slice) -> Tensor:
         if part.step not in (None, 1):
@@ -370,7 +385,9 @@ class Tensor:
         first, last = index_affine(begin), index_affine(end)
         low, high = first.as_constant(), last.as_constant()
         if low is None or high is None or not self._has_place():
-            return self._derived(self.region().slice(first, last), None, self._layout)
+            made = self._derived(self.region().slice(first, last), None, self._layout)
+            made.owner = common_owner(self, begin, end)
+            return made
         low, high = _from_start(low, self.shape), _from_start(high, self.shape)
         region = self.region().slice(native.Affine(low), native.Affine(high))
         return self._derived(region, self.view.slice(low, high), self._layout)

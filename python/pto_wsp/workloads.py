@@ -401,6 +401,7 @@ def emit_task(
         passed: list[tuple[str, native.Region | native.ScalarExpr | float]] = []
         for name, value in bound.items():
             spec = kernel.signature[name].spec
+            building.require_own(f"kernel '{kernel.name}': '{name}'", value)
             if isinstance(spec, ConstexprSpec):
                 constants[name] = _constant(kernel, name, value)
             elif isinstance(spec, ScalarSpec):
@@ -411,6 +412,8 @@ def emit_task(
                 if spec.tile is None:
                     tiles[name] = tile_of_shape(region.shape, tensor.dtype)
                 passed.append((name, region))
+        for axis in axes:
+            building.require_own(f"kernel '{kernel.name}': a subscript", axis)
         subscripts = [_subscript(kernel, axis) for axis in axes]
         handle = kernel.specialise(constants, tiles).kernel
         building.builder.task(handle, subscripts, passed)

@@ -29,6 +29,7 @@ from pto_wsp import (
     pto,
     workload,
 )
+from pto_wsp.scalar_expr import as_expr, minimum
 
 F32, I32 = DType.F32, DType.I32
 
@@ -536,3 +537,40 @@ def test_a_full_cache(tmp_path: pathlib.Path) -> None:
     )
     assert (done.returncode, done.stdout.strip()) == (0, "32.0"), done.stderr
     assert "No space left on device" in done.stderr
+
+
+@pytest.mark.error
+def test_a_loop_variable_of_another_workload() -> None:
+    kept = []
+
+    @workload
+    def first():
+        kept.extend(P(4))
+
+    first()
+    stale = kept[0]
+
+    def other(i, j):
+        copy[i, j](X[i, j], Y[stale + 0, 0])
+
+    hint = "use the variables of the loops around the call"
+    for body, what in (
+        (other, "'y'"),
+        (lambda i, j: copy[i, stale](X[i, j], Y[i, j]), "a subscript"),
+        (lambda i, j: copy[i, j](X[i, j], Y[i, j], as_expr(stale) % 2), "'k'"),
+        (lambda i, j: copy[i, j](X[i, j], Y[0, 0].valid(rows=minimum(stale, 3))), "'y'"),
+        (lambda i, j: copy[i, j](X[i, j], Y[0, 0].slice(stale, stale + 32)), "'y'"),
+    ):
+        error = mistake(TypeCheckError, body, offset=2 if body is other else 1)
+        assert error.text == (
+            f"kernel 'copy': {what} uses a loop variable of workload 'first', not of the one that "
+            "is being built"
+        )
+        assert error.hint == hint
+
+    def mixed(i, j):
+        copy[i, j](X[i, j], Y[stale + i, j])
+
+    assert mistake(CompileError, mixed).text == (
+        "loop variables of workload 'first' and of workload 'wrong' are in one expression"
+    )
