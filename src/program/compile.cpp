@@ -36,11 +36,14 @@ void Program::Impl::require_kernels() const {
 
 namespace {
 
+TileView tile_of(const Region &region) {
+    lower::RegionTile tile = lower::region_tile(region);
+    return {nullptr, tile.rows, tile.columns, tile.row_stride, tile.column_stride};
+}
+
 /// The layout that all views of a region's tile have.
 lower::ParamLayout region_layout(const Region &region, const kernel::TileType &declared) {
-    lower::RegionTile tile = lower::region_tile(region);
-    lower::ParamLayout layout = layout_of(
-        {nullptr, tile.rows, tile.columns, tile.row_stride, tile.column_stride}, declared);
+    lower::ParamLayout layout = layout_of(tile_of(region), declared);
     layout.partial = layout.partial || region.valid_rows || region.valid_columns;
     return layout;
 }
@@ -83,7 +86,8 @@ std::map<std::string, Affine> region_sizes(const TaskNode &task, const kernel::T
             const auto *region = std::get_if<Region>(&task.arguments[a].value);
             if (region != nullptr) {
                 const kernel::Param &param = program.params[a];
-                lower::RegionTile tile = lower::region_tile(*region);
+                TileView tile = tile_of(*region);
+                check_addressable(program.name, param.name, tile, at);
                 f(param, param.type.rows, tile.rows, *region);
                 f(param, param.type.columns, tile.columns, *region);
             }
@@ -131,11 +135,10 @@ std::vector<kernel::DimClass> unproven_dims(const TaskNode &task, const KernelRe
             return std::get<Region>(task.arguments[static_cast<size_t>(p)].value);
         };
         for (int p : dims.rows_of) {
-            meet(p, region(p).valid_rows, lower::region_tile(region(p)).rows, "rows",
-                 unproven.rows_of);
+            meet(p, region(p).valid_rows, tile_of(region(p)).rows, "rows", unproven.rows_of);
         }
         for (int p : dims.columns_of) {
-            meet(p, region(p).valid_columns, lower::region_tile(region(p)).columns, "columns",
+            meet(p, region(p).valid_columns, tile_of(region(p)).columns, "columns",
                  unproven.columns_of);
         }
         if (sizes.size() > 1) {

@@ -28,6 +28,9 @@ public:
         for (size_t p = 0; p < arguments_.size(); ++p) {
             check(program_.params[p], arguments_[p]);
         }
+        each_tile([this](const Param &param, const TileView &tile, size_t) {
+            check_addressable(program_.name, param.name, tile, at_);
+        });
         // All Symbols before the dims that are made of them.
         each_tile([this](const Param &param, const TileView &tile, size_t) {
             bind_symbol(param, param.type.rows, tile.rows, "rows");

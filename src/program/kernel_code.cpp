@@ -82,13 +82,36 @@ TileView tile_view(const TensorView &view) {
     return tile;
 }
 
+void check_addressable(const std::string &kernel, const std::string &param, const TileView &tile,
+                       const Loc &at) {
+    auto check = [&](int64_t size, int64_t stride, const char *dim) {
+        if (size > max_extent) {
+            throw TypeCheckError(at,
+                                 fmt::format("{}: '{}' has {} {}s, more than {}", kernel, param,
+                                             size, dim, max_extent),
+                                 {}, "pass parts of it");
+        }
+        if (size > 1 && (stride > max_extent || stride < -max_extent)) {
+            throw TypeCheckError(
+                at,
+                fmt::format("{}: the {} stride of '{}' is {} elements, more than {}", kernel, dim,
+                            param, stride, max_extent),
+                {}, "pass a copy whose elements are closer together");
+        }
+    };
+    check(tile.rows, tile.row_stride, "row");
+    check(tile.columns, tile.column_stride, "column");
+}
+
 lower::ParamLayout layout_of(const TileView &tile, const kernel::TileType &type) {
     lower::ParamLayout layout;
     layout.unit_columns = tile.column_stride == 1 || tile.columns <= 1;
     layout.partial = !(type.rows == Affine(tile.rows)) || !(type.columns == Affine(tile.columns));
-    int64_t reach =
-        tile.rows * std::abs(tile.row_stride) + tile.columns * std::abs(tile.column_stride);
-    layout.wide = reach > INT32_MAX;
+    auto reach = [](int64_t size, int64_t stride) {
+        return size > 1 ? size * std::abs(stride) : 0;
+    };
+    layout.wide =
+        reach(tile.rows, tile.row_stride) + reach(tile.columns, tile.column_stride) > INT32_MAX;
     return layout;
 }
 

@@ -48,7 +48,15 @@ struct TileView {
 };
 TileView tile_view(const TensorView &view);
 
-/// Layout that fits `tile` bound to a parameter of `type`, whose dims are numbers.
+/// Generated code counts the elements of a tile in 32 bits, along each dim.
+inline constexpr int64_t max_extent = INT32_MAX;
+/// TypeCheckError at `at` when a size, or a stride between elements of the tile, is larger than
+/// that; names the parameter `param` of `kernel`.
+void check_addressable(const std::string &kernel, const std::string &param, const TileView &tile,
+                       const Loc &at);
+
+/// Layout that fits `tile` bound to a parameter of `type`, whose dims are numbers. Needs: an
+/// addressable tile.
 lower::ParamLayout layout_of(const TileView &tile, const kernel::TileType &type);
 
 /// Appends the slots of core/abi.h.
