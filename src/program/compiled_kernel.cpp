@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 #include <mutex>
 
@@ -10,6 +11,7 @@
 #include "pto/wsp/program/program.h"
 #include "pto/wsp/runtime/arena.h"
 #include "pto/wsp/support/error.h"
+#include "pto/wsp/support/text.h"
 
 namespace pto::wsp {
 
@@ -26,6 +28,7 @@ struct Variant {
 
 struct CompiledKernel::Impl {
     std::shared_ptr<const kernel::TileProgram> program;
+    std::shared_ptr<const kernel::TileProgram> lowered;  ///< with the Symbols that have values
     KernelOptions options;
     lower::Target target;
 
@@ -40,7 +43,7 @@ struct CompiledKernel::Impl {
     }
 
     KernelRequest request(std::vector<lower::ParamLayout> layouts) const {
-        return {program,
+        return {lowered,
                 std::move(layouts),
                 options.schedule,
                 {options.block_m, options.block_n, options.block_k},
@@ -125,6 +128,35 @@ Reasons CompiledKernel::explain() const {
     return impl_->reasons;
 }
 
+namespace {
+
+/// `program` with `values` for its Symbols. CompileError when it has no such Symbol or a value is
+/// no size.
+std::shared_ptr<const kernel::TileProgram>
+with_symbols(const std::shared_ptr<const kernel::TileProgram> &program,
+             const std::map<std::string, int64_t> &values, const Loc &at) {
+    if (values.empty()) {
+        return program;
+    }
+    std::vector<std::string> known = program->symbols();
+    std::map<std::string, Affine> sizes;
+    for (const auto &[name, value] : values) {
+        if (std::find(known.begin(), known.end(), name) == known.end()) {
+            throw CompileError(at,
+                               fmt::format("kernel '{}' has no symbol '{}'", program->name, name),
+                               {}, known.empty() ? "it has none" : "symbols: " + join(known));
+        }
+        if (value < 0 || value > max_extent) {
+            throw CompileError(at, fmt::format("kernel '{}': {} is {}, must be in [0, {}]",
+                                               program->name, name, value, max_extent));
+        }
+        sizes.emplace(name, value);
+    }
+    return kernel::substitute_dims(*program, sizes);
+}
+
+}  // namespace
+
 CompiledKernel compile_kernel(std::shared_ptr<const kernel::TileProgram> program,
                               const KernelOptions &options, const Loc &at) {
     if (options.target != "cpu" && options.target != "cpu_sim") {
@@ -132,6 +164,7 @@ CompiledKernel compile_kernel(std::shared_ptr<const kernel::TileProgram> program
                            "targets: cpu, cpu_sim");
     }
     auto impl = std::make_shared<CompiledKernel::Impl>();
+    impl->lowered = with_symbols(program, options.symbols, at);
     impl->program = std::move(program);
     impl->options = options;
     impl->target = lower::host_target();

@@ -78,6 +78,81 @@ TEST(CompiledKernel, takes_integers_that_their_type_has) {
     EXPECT_EQ(y[0], 7);
 }
 
+TEST(CompiledKernel, is_made_for_the_values_of_symbols) {
+    const Symbol N("N");
+    const Kernel fill("fill", {Out("y", Tile(2 * N, 4, F32))}, [&](const Parameters &k) {
+        store(k["y"], broadcast(tile::constant(k.builder(), 7.0, F32), 2 * N, 4));
+    });
+    const auto with = [&](const std::map<std::string, int64_t> &symbols) {
+        KernelOptions options;
+        options.symbols = symbols;
+        return fill.compile(options);
+    };
+    std::vector<float> y(6 * 4);
+    with({{"N", 3}})({floats(y, 6, 4)});
+    EXPECT_EQ(y[23], 7);
+    std::vector<float> part(6 * 4);
+    with({{"N", 3}})({floats(part, 5, 4)});
+    EXPECT_EQ(part[20], 0);
+    EXPECT_EQ(error_of<CompileError>([&] {
+                  with({{"M", 3}});
+              }),
+              "kernel 'fill' has no symbol 'M' | symbols: N");
+    EXPECT_EQ(error_of<CompileError>([&] {
+                  with({{"N", int64_t{1} << 31}});
+              }),
+              "kernel 'fill': N is 2147483648, must be in [0, 2147483647]");
+
+    KernelOptions three;
+    three.symbols = {{"N", 3}};
+    std::vector<float> x(4 * 4), z(8 * 4);
+    EXPECT_EQ(error_of<TypeCheckError>([&] {
+                  twice_as_many().compile(three)({floats(x, 4, 4), floats(z, 8, 4)});
+              }),
+              "twice: 'x' has 4 rows, but N is 3 already");
+}
+
+/// A view of one element that says to have more.
+TensorView repeated(std::vector<float> &data, const Shape &shape, const Shape &strides) {
+    return {data.data(), F32, shape, strides, nullptr};
+}
+
+TEST(CompiledKernel, counts_elements_in_32_bits) {
+    const Symbol N("N"), M("M");
+    const Kernel sum("sum", {In("x", Tile(N, M, F32)), Out("y", Tile(N, 1, F32))},
+                     [](const Parameters &k) { store(k["y"], rowsum(k["x"])); });
+    const CompiledKernel kernel = sum.compile();
+    std::vector<float> x(4, 1), y(2);
+    const auto refused = [&](int64_t columns, const Shape &strides) {
+        return error_of<TypeCheckError>([&] {
+            kernel({repeated(x, {2, columns}, strides), floats(y, 2, 1)});
+        });
+    };
+    const int64_t large = int64_t{1} << 31;
+    EXPECT_EQ(refused((int64_t{1} << 32) + 4, {0, 0}),
+              "sum: 'x' has 4294967300 columns, more than 2147483647 | pass parts of it");
+    EXPECT_EQ(refused(1, {large, 1}),
+              "sum: the row stride of 'x' is 2147483648 elements, more than 2147483647 | pass a "
+              "copy whose elements are closer together");
+    EXPECT_EQ(refused(2, {1, INT64_MIN}),
+              "sum: the column stride of 'x' is -9223372036854775808 elements, more than "
+              "2147483647 | pass a copy whose elements are closer together");
+    // Strides of dims of one place are never used.
+    kernel({repeated(x, {1, 4}, {INT64_MIN, 1}), floats(y, 1, 1)});
+    EXPECT_EQ(y[0], 4);
+}
+
+TEST(Program, counts_elements_in_32_bits) {
+    std::vector<float> data(1);
+    const int64_t large = int64_t{1} << 31;
+    const Tensor X("X", repeated(data, {2, 4}, {large, 1})), Y("Y", {2, 4});
+    EXPECT_EQ(error_of<TypeCheckError>([&] {
+                  Workload("far", [&] { increment()({X, Y}); }).compile();
+              }),
+              "increment: the row stride of 'x' is 2147483648 elements, more than 2147483647 | "
+              "pass a copy whose elements are closer together");
+}
+
 TEST(Program, knows_symbols_wherever_they_stand) {
     const Symbol M("M"), L("L");
     const Kernel declared("twice", {Out("y", Tile(M, 4, F32)), In("x", Tile(L, 4, F32))});

@@ -30,10 +30,10 @@ struct CompileOptions {
 /// What compiling and the last run took.
 struct ProgramStats {
     double compile_time_ms = 0;
-    double execute_time_ms = 0;   ///< of the last finished run
-    int64_t task_count = 0;       ///< tasks of one run
-    int64_t parallel_tasks = 0;   ///< of the last run: ran while another was running
-    int64_t cache_hits = 0;       ///< objects of this program found compiled
+    double execute_time_ms = 0;  ///< of the last finished run
+    int64_t task_count = 0;      ///< tasks of one run
+    int64_t parallel_tasks = 0;  ///< of the last run: ran while another was running
+    int64_t cache_hits = 0;      ///< objects of this program found compiled
     int64_t cache_misses = 0;
     std::optional<int64_t> total_cycles;  ///< modelled; absent while no model is there
     std::string total_cycles_note;        ///< why it is absent
@@ -109,11 +109,12 @@ struct KernelOptions {
     std::string target = "cpu";
     std::optional<schedule::KernelSchedule> schedule;  ///< none: the heuristic's
     int64_t block_m = 0, block_n = 0, block_k = 0;
-    std::map<std::string, int64_t> symbols;            ///< values of the program's Symbols
+    /// Values of some of the program's Symbols: the code is made for these.
+    std::map<std::string, int64_t> symbols;
 };
 
 /// Compiles one kernel for calls on tensors; the same code is taken from the cache.
-/// CompileError for an unknown target or a symbol without a value.
+/// CompileError for an unknown target, an unknown symbol, or one without a value.
 CompiledKernel compile_kernel(std::shared_ptr<const kernel::TileProgram> program,
                               const KernelOptions &options = {}, const Loc &at = Loc::here());
 
