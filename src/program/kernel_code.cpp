@@ -9,6 +9,7 @@
 
 #include "pto/wsp/kernel/rules.h"
 #include "pto/wsp/support/error.h"
+#include "pto/wsp/support/json.h"
 
 namespace pto::wsp {
 
@@ -22,7 +23,7 @@ std::string KernelRequest::key() const {
                             fmt::join(dims.columns_of, " "));
     }
     text += fmt::format("blocks {} {} {}\n", blocks.m, blocks.n, blocks.k);
-    return text + (schedule ? schedule->json().dump() : "heuristic");
+    return text + (schedule ? canonical_json(schedule->json()) : "heuristic");
 }
 
 namespace {

@@ -174,8 +174,9 @@ StepValue from_json(const Json &json, const ArgumentRow &row, const std::string 
         break;
     }
     constexpr std::array types{"a 64-bit integer", "a name", "a list of names"};
-    throw ScheduleError({}, fmt::format("{}: '{}' is {}, not {}", where, row.name, json.dump(),
-                                        types[static_cast<size_t>(row.type)]));
+    throw ScheduleError({},
+                        fmt::format("{}: '{}' is {}, not {}", where, row.name, canonical_json(json),
+                                    types[static_cast<size_t>(row.type)]));
 }
 
 Step parse_step(const Json &json, const std::string &where) {
@@ -225,7 +226,7 @@ std::string Step::str() const {
     for (const ArgumentRow &row : row_of(kind).arguments) {
         auto it = row.name != nullptr ? arguments.find(row.name) : arguments.end();
         if (it != arguments.end()) {
-            parts.push_back(fmt::format("{}={}", row.name, to_json(it->second).dump()));
+            parts.push_back(fmt::format("{}={}", row.name, canonical_json(to_json(it->second))));
         }
     }
     return fmt::format("{}({})", row_of(kind).name, join(parts));

@@ -112,6 +112,13 @@ TEST(CompiledKernel, is_made_for_the_values_of_symbols) {
               "twice: 'x' has 4 rows, but N is 3 already");
 }
 
+TEST(CompiledKernel, takes_schedules_of_texts) {
+    KernelOptions options;
+    options.schedule = schedule::KernelSchedule().unroll("store0", "\xff");
+    EXPECT_EQ(error_of<IRConversionError>([&] { increment().compile(options); }),
+              "json text is utf-8, and a string of 1 bytes is not");
+}
+
 /// A view of one element that says to have more.
 TensorView repeated(std::vector<float> &data, const Shape &shape, const Shape &strides) {
     return {data.data(), F32, shape, strides, nullptr};

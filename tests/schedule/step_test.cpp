@@ -71,6 +71,12 @@ TEST(Step, TextIsOneCallALine) {
               "compute_root(\"t\")\n");
 }
 
+TEST(Step, NamesOfNoTextAreRefused) {
+    const KernelSchedule schedule = KernelSchedule().split("s", "\xff", 4, "a", "b");
+    expect_error<IRConversionError>([&] { schedule.str(); },
+                                    "json text is utf-8, and a string of 1 bytes is not");
+}
+
 TEST(Step, CombinatorsLeaveTheirScheduleAlone) {
     const KernelSchedule empty;
     KernelSchedule one = empty.compute_root("exp0");
