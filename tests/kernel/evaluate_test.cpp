@@ -147,7 +147,7 @@ TEST(Reference, IntegersWrap) {
     expect(Op::Relu, {a}, {{largest, 0, 0}});
     expect(Op::Maximum, {a, b}, {{largest, -1, 2}});
     expect(Op::Rowsum, {{I32, {{largest, 1}, {smallest, -1}}}}, {{smallest}, {largest}});
-    expect(Op::Rowmean, {{I32, {{7, 0}, {-7, 0}, {largest, 1}}}}, {{3}, {-3}, {smallest / 2}});
+    expect(Op::Rowmean, {{I32, {{7, 0}, {-7, 0}, {largest, 1}}}}, {{3}, {-3}, {(largest + 1) / 2}});
     expect(Op::Rowmax, {a}, {{largest}});
     expect(Op::Rowmin, {a}, {{smallest}});
     expect(Op::Matmul, {{I32, {{largest, 2}}}, {I32, {{largest}, {3}}}}, {{7}});

@@ -154,6 +154,10 @@ bool is_exact(Op op) {
     case Op::Exp:
     case Op::Log:
     case Op::Tanh:
+    case Op::Sin:
+    case Op::Cos:
+    case Op::Erf:
+    case Op::Gelu:
     case Op::Rsqrt:
     case Op::Sigmoid:
     case Op::Silu:
