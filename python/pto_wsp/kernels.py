@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 import pto_wsp._pto_wsp as native
-from pto_wsp.annotations import DirectedSpec, ScalarSpec, TileSpec
+from pto_wsp.annotations import ConstexprSpec, DirectedSpec, ScalarSpec, TileSpec
 from pto_wsp.dtypes import DType
 from pto_wsp.errors import CompileError, TypeCheckError, error
 from pto_wsp.signatures import Signature, is_declaration, parse_signature, place_of
@@ -331,9 +331,9 @@ class KernelRef:
         for name in self._signature.constexprs:
             parameter = self._signature[name]
             if name in constants:
-                values[name] = constants[name]
+                values[name] = self._constexpr(name, constants[name])
             elif parameter.has_default:
-                values[name] = parameter.default
+                values[name] = self._constexpr(name, parameter.default)
             else:
                 raise error(
                     TypeCheckError,
@@ -373,10 +373,44 @@ class KernelRef:
             elif name in BLOCK_OPTIONS:
                 blocks[name] = block_size(name, value)
             elif name in self._symbols():
-                symbols[name] = int(value)
+                symbols[name] = self._symbol(name, value)
             else:
                 raise self._unknown_option(name)
         return values, blocks, symbols
+
+    def _symbol(self, name: str, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+            raise error(
+                TypeCheckError,
+                f"kernel '{self.name}': the Symbol '{name}' must be an integer >= 0, got {value!r}",
+            )
+        if value >= 2**63:
+            raise error(
+                TypeCheckError,
+                f"kernel '{self.name}': the Symbol '{name}' is {value}, past 64 bits",
+            )
+        return int(value)
+
+    def _constexpr(self, name: str, value: Any) -> Any:
+        """`value` as an integer where it is a NumPy one; refuses what the annotation does not."""
+        if isinstance(value, np.integer):
+            value = int(value)
+        spec = self._signature[name].spec
+        assert isinstance(spec, ConstexprSpec)
+        if spec.kind is None:
+            return value
+        fits = isinstance(value, spec.kind) and (
+            spec.kind is bool or not isinstance(value, bool) or not issubclass(spec.kind, int)
+        )
+        if spec.kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if not fits:
+            raise error(
+                TypeCheckError,
+                f"kernel '{self.name}': '{name}: {spec!r}' needs a {spec.kind.__name__}, got "
+                f"{value!r}",
+            )
+        return value
 
     def _symbols(self) -> list[str]:
         """Names in the dims that are not `Constexpr` parameters."""

@@ -471,3 +471,51 @@ def test_an_output_that_is_never_stored(fails) -> None:
 
     with pytest.raises(CompileError, match="nothing is stored to the output 'y'"):
         nothing.trace()
+
+
+@pytest.mark.error
+@pytest.mark.parametrize("value", [3.5, 3.0, "3", True, None, -3])
+def test_values_of_symbols_are_sizes(fails, value: object) -> None:
+    N = Symbol("N")
+
+    @kernel
+    def sized(x: In[Tile[N, 4, F32]]):
+        pto.exp(x)
+
+    def compiled() -> None:
+        sized.compile(N=value)
+
+    text = f"kernel 'sized': the Symbol 'N' must be an integer >= 0, got {value!r}"
+    fails(TypeCheckError, compiled, text)
+    for size in (3, np.int64(3)):
+        sized.compile(N=size)(np.ones((3, 4), np.float32))
+
+
+@pytest.mark.error
+def test_constants_have_the_annotated_type(fails) -> None:
+    @kernel
+    def typed(
+        x: In[Tile["n", 4, F32]],  # noqa: F821
+        n: Constexpr[int] = 4,
+        mode: Constexpr[str] = "exp",
+        factor: Constexpr[float] = 2.0,
+    ):
+        assert type(n) is int
+        assert type(factor) is float
+        pto.exp(x) * factor
+
+    for name, value, kind in (
+        ("n", True, "int"),
+        ("n", 4.0, "int"),
+        ("n", None, "int"),
+        ("mode", 3, "str"),
+        ("factor", "2", "float"),
+        ("factor", True, "float"),
+    ):
+
+        def compiled(name=name, value=value) -> None:
+            typed.compile(**{name: value})
+
+        text = f"kernel 'typed': '{name}: Constexpr[{kind}]' needs a {kind}, got {value!r}"
+        fails(TypeCheckError, compiled, text)
+    typed.trace(n=np.int64(4), mode="log", factor=3)
