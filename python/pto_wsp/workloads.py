@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import numpy as np
@@ -226,8 +227,19 @@ class WorkloadFunction:
     """A function decorated with `@workload`: called, it gives a `Workload`; called in the body of
     another workload, it becomes part of that."""
 
-    def __init__(self, function: types.FunctionType, fail_on_type_error: bool) -> None:
+    def __init__(
+        self,
+        function: types.FunctionType,
+        fail_on_type_error: bool,
+        visible: Mapping[str, Any],
+    ) -> None:
         self._function = function
+        # Of the variables around a function in a function, only the values that may be needed.
+        self._around = {
+            name: visible[name]
+            for name in inspect.signature(function).parameters
+            if name in visible
+        }
         self._fail_on_type_error = fail_on_type_error
         self.__name__ = function.__name__
         self.__qualname__ = function.__qualname__
@@ -248,7 +260,7 @@ class WorkloadFunction:
 
     def compile(self, target: str = "cpu", **options: Any) -> Program:
         """Calls it and compiles the workload. Parameters without default take the value of the
-        variable with their name where the function is defined."""
+        variable with their name where the function is defined, at that time."""
         return self._default().compile(target, **options)
 
     def __getattr__(self, name: str) -> Any:
@@ -268,8 +280,8 @@ class WorkloadFunction:
             if parameter.name not in visible:
                 raise error(
                     CompileError,
-                    f"workload '{self.__name__}': parameter '{parameter.name}' has no value: no "
-                    "variable of that name is where the function is defined",
+                    f"workload '{self.__name__}': parameter '{parameter.name}' has no value: there "
+                    "was no variable of that name when the function was defined",
                     hint=f"call it with its axes: {self.__name__}(...).compile()",
                 )
             bound[parameter.name] = visible[parameter.name]
@@ -285,7 +297,7 @@ class WorkloadFunction:
 
     def _visible(self, bound: dict[str, Any]) -> dict[str, Any]:
         """The variables that the body can see, its parameters first."""
-        outside = {**closure_of(self._function)}
+        outside = {**self._around, **closure_of(self._function)}
         for name, value in self._function.__globals__.items():
             outside.setdefault(name, value)
         return {**bound, **{name: value for name, value in outside.items() if name not in bound}}
@@ -308,9 +320,30 @@ class WorkloadFunction:
         depth = len(building.loops)
         signature = inspect.signature(self._function)
         arguments = inspect.BoundArguments(signature, bound)
-        self._function(*arguments.args, **arguments.kwargs)
+        result = self._function(*arguments.args, **arguments.kwargs)
         if len(building.loops) != depth:
             raise left_early(building.loops[-1])
+        if not _is_nothing(result):
+            raise error(
+                TypeCheckError,
+                f"workload '{self.__name__}' returns {result!r}, which has no meaning",
+                at=place_of(self._function),
+                hint="its tasks are the kernels that its body calls",
+            )
+
+
+def _is_nothing(result: Any) -> bool:
+    """True for None, and for the Nones of kernels called in a comprehension."""
+    if isinstance(result, (list, tuple)):
+        return all(_is_nothing(part) for part in result)
+    return result is None
+
+
+_delayed: dict[str, Callable[[Any], bool]] = {
+    "a generator": inspect.isgeneratorfunction,
+    "a coroutine": inspect.iscoroutinefunction,
+    "an asynchronous generator": inspect.isasyncgenfunction,
+}
 
 
 @overload
@@ -331,10 +364,27 @@ def workload(function: Any = None, *, fail_on_type_error: bool = False) -> Any:
         ``Workload.type_errors`` and `compile` raises the first.
     """
 
+    if not isinstance(fail_on_type_error, bool):
+        raise error(
+            TypeCheckError,
+            f"@workload: fail_on_type_error is True or False, got {fail_on_type_error!r}",
+        )
+    frame = sys._getframe(1)
+    visible = {} if frame.f_locals is frame.f_globals else frame.f_locals
+
     def decorate(body: Callable[..., Any]) -> WorkloadFunction:
         if not isinstance(body, types.FunctionType):
             raise error(TypeCheckError, f"@workload: expected a function, got {body!r}")
-        return WorkloadFunction(body, fail_on_type_error)
+        for kind, is_kind in _delayed.items():
+            if is_kind(body):
+                raise error(
+                    TypeCheckError,
+                    f"@workload: '{body.__name__}' is {kind}, whose body does not run when it is "
+                    "called",
+                    at=place_of(body),
+                    hint="loop with for ... in P(...) and call kernels as statements",
+                )
+        return WorkloadFunction(body, fail_on_type_error, visible)
 
     return decorate if function is None else decorate(function)
 

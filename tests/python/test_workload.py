@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from pto_wsp import (
+    CompileError,
     Constexpr,
     Dense,
     DType,
@@ -345,3 +346,66 @@ def pair(x: In[Tile[4, 4, F32]], y: Out[Tile[4, 4, F32]], n: Scalar[DType.I32] =
 @kernel
 def product(x: In[Tensor], y: In[Tensor], z: Out[Tensor]):
     pto.store(z, x @ y)
+
+
+def test_a_workload_in_a_function_compiles_with_the_variables_there() -> None:
+    rows = Dense[3]  # noqa: F841
+
+    @workload
+    def local(rows):
+        for row in P(rows):
+            scale[row](Q[0, row], O[0, row])
+
+    assert [local.task_count, local.compile().stats.task_count] == [3, 3]
+
+    @workload
+    def missing(nowhere):
+        for row in P(nowhere):
+            scale[row](Q[0, row], O[0, row])
+
+    nowhere = Dense[3]
+    with pytest.raises(CompileError) as caught:
+        missing.compile()
+    assert caught.value.text == (
+        "workload 'missing': parameter 'nowhere' has no value: there was no variable of that name "
+        "when the function was defined"
+    )
+    assert missing(nowhere).task_count == 3
+
+
+@pytest.mark.error
+def test_bodies_that_do_not_run_or_return_something(fails) -> None:
+    hint = "loop with for ... in P(...) and call kernels as statements"
+
+    def generator():
+        @workload
+        def body():
+            yield scale(Q[0, 0], O[0, 0])
+
+    end = "whose body does not run when it is called"
+    text = f"@workload: 'body' is a generator, {end}"
+    fails(TypeCheckError, generator, text, line=1, hint=hint)
+
+    def coroutine():
+        @workload
+        async def body():
+            scale(Q[0, 0], O[0, 0])
+
+    fails(TypeCheckError, coroutine, f"@workload: 'body' is a coroutine, {end}", hint=hint)
+
+    def returning():
+        return 5
+
+    error = fails(
+        TypeCheckError,
+        lambda: workload(returning)(),
+        "workload 'returning' returns 5, which has no meaning",
+        line=None,
+    )
+    assert error.at == (__file__, returning.__code__.co_firstlineno)
+    assert workload(lambda: [scale(Q[0, 0], O[0, 0]) for _ in P(3)])().task_count == 3
+
+    def flag():
+        workload(fail_on_type_error="no")
+
+    fails(TypeCheckError, flag, "@workload: fail_on_type_error is True or False, got 'no'")
