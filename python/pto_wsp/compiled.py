@@ -10,6 +10,7 @@ from pto_wsp.annotations import DirectedSpec, ScalarSpec, TileSpec
 from pto_wsp.dtypes import DType
 from pto_wsp.errors import CompileError, TypeCheckError, error
 from pto_wsp.kernels import KernelRef, kernel_schedule, tile_of_shape
+from pto_wsp.scalars import number_of
 from pto_wsp.tensor import Tensor
 
 
@@ -158,19 +159,13 @@ def run_argument(kernel: KernelRef, name: str, value: Any) -> Any:
     """The number or the tensor that `value` is for parameter `name`."""
     spec = kernel.signature[name].spec
     if isinstance(spec, ScalarSpec):
-        if isinstance(value, bool) or not hasattr(value, "__float__"):
+        if isinstance(value, bool):
+            kind = "a number" if spec.dtype.is_float else "an integer"
             raise error(
                 TypeCheckError,
-                f"kernel '{kernel.name}': '{name}: {spec!r}' needs a number, got {value!r}",
+                f"kernel '{kernel.name}': '{name}: {spec!r}' needs {kind}, got {value!r}",
             )
-        if spec.dtype.is_float:
-            return float(value)
-        if not hasattr(value, "__index__"):
-            raise error(
-                TypeCheckError,
-                f"kernel '{kernel.name}': '{name}: {spec!r}' needs an integer, got {value!r}",
-            )
-        return value.__index__()
+        return number_of(kernel.name, name, spec, value)
     assert isinstance(spec, DirectedSpec)
     writes = spec.direction != native.Direction.In
     tensor = value if isinstance(value, Tensor) else _wrap(kernel, name, spec, value)

@@ -8,7 +8,7 @@ import numpy as np
 
 import pto_wsp._pto_wsp as native
 from pto_wsp.errors import CompileError, TypeCheckError, error
-from pto_wsp.scalar_expr import Owner, ScalarExpr, as_expr, common_owner
+from pto_wsp.scalar_expr import Owner, ScalarExpr, as_expr, common_owner, fitting
 
 _affine_hint = "indices are sums of loop variables times integers, such as 2*i + j + 1"
 _scalar_hint = "; sizes and keys may be any pto_wsp.scalar_expr.as_expr(i)"
@@ -56,7 +56,7 @@ class AxisVar:
             self._not_affine(f"({self}) * ({other})")
         if not is_integer(other):
             self._not_affine(f"({self}) * {other!r}")
-        return AxisVar(self.affine * int(other), self.owner)
+        return AxisVar(self.affine * fitting(int(other)), self.owner)
 
     __rmul__ = __mul__
 
@@ -163,7 +163,7 @@ def index_affine(what: Any) -> native.Affine:
     if isinstance(what, AxisVar):
         return what.affine
     if is_integer(what):
-        return native.Affine(int(what))
+        return native.Affine(fitting(int(what)))
     if isinstance(what, ScalarExpr):
         raise error(
             CompileError,

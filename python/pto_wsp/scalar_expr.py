@@ -211,12 +211,19 @@ def native_expr(what: Any) -> native.ScalarExpr:
     if hasattr(what, "affine"):
         return native.ScalarExpr.from_affine(what.affine)
     if isinstance(what, (int, np.integer, np.bool_)):
-        return native.ScalarExpr(int(what))
+        return native.ScalarExpr(fitting(int(what)))
     raise error(
         TypeCheckError,
         f"a run-time integer expression cannot hold {what!r}",
         hint="use integers, loop variables and expressions of these",
     )
+
+
+def fitting(value: int) -> int:
+    """`value`, which must fit 64 bits as all integers of expressions do."""
+    if not -(2**63) <= value < 2**63:
+        raise error(TypeCheckError, f"{value} does not fit 64 bits")
+    return value
 
 
 def as_expr(what: Any) -> ScalarExpr:

@@ -8,8 +8,6 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
-import numpy as np
-
 import pto_wsp._pto_wsp as native
 from pto_wsp import context
 from pto_wsp.annotations import ConstexprSpec, DirectedSpec, ScalarSpec
@@ -18,6 +16,7 @@ from pto_wsp.kernels import KernelRef, tile_of_shape
 from pto_wsp.loop_variables import AxisVar
 from pto_wsp.loops import left_early
 from pto_wsp.scalar_expr import ScalarExpr, is_scalar, native_expr
+from pto_wsp.scalars import number_of
 from pto_wsp.schedules import DispatchPolicy, Key, count_of, key_expr, refused
 from pto_wsp.signatures import closure_of, place_of
 from pto_wsp.tensor import Tensor
@@ -492,15 +491,10 @@ def _constant(kernel: KernelRef, name: str, value: Any) -> Any:
 def _scalar(
     kernel: KernelRef, name: str, spec: ScalarSpec, value: Any
 ) -> native.ScalarExpr | float:
-    if spec.dtype.is_float and isinstance(value, (int, float, np.number)):
-        return float(value)
-    if not is_scalar(value):
-        kind = "a number" if spec.dtype.is_float else "an integer"
-        raise error(
-            TypeCheckError,
-            f"kernel '{kernel.name}': '{name}: {spec!r}' needs {kind}, got {value!r}",
-        )
-    return native_expr(value)
+    if isinstance(value, ScalarExpr) or hasattr(value, "affine"):
+        return native_expr(value)
+    number = number_of(kernel.name, name, spec, value)
+    return number if isinstance(number, float) else native_expr(number)
 
 
 def _tensor(
