@@ -89,6 +89,26 @@ def error(
     return made
 
 
+class at_user_line:
+    """Errors of its ``with`` body stand at the user's line, with `what` before their text: for
+    texts that are parsed and memory that is allocated, which have no line of their own."""
+
+    def __init__(self, what: str = "", *, notes: tuple[tuple[Place, str], ...] = ()) -> None:
+        self._what = what
+        self._notes = notes
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, cause: BaseException | None, _: object
+    ) -> None:
+        if isinstance(cause, PtoError):
+            notes = (*cause.notes, *self._notes)
+            text = self._what + cause.text
+            raise error(type(cause), text, notes=notes, hint=cause.hint) from None
+
+
 def user_place() -> Place:
     """File and line of the innermost frame outside the package."""
     return native.user_loc()

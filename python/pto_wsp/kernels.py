@@ -15,7 +15,7 @@ import numpy as np
 import pto_wsp._pto_wsp as native
 from pto_wsp.annotations import ConstexprSpec, DirectedSpec, ScalarSpec, TileSpec
 from pto_wsp.dtypes import DType
-from pto_wsp.errors import CompileError, TypeCheckError, error
+from pto_wsp.errors import CompileError, ScheduleError, TypeCheckError, at_user_line, error
 from pto_wsp.signatures import Signature, is_declaration, parse_signature, place_of
 from pto_wsp.tracing import TileParam, Trace, record
 
@@ -474,8 +474,15 @@ def kernel_schedule(steps: Any) -> native.KernelSchedule:
     """Steps given as JSON text, as the lists that JSON would hold, or already as a schedule."""
     if isinstance(steps, native.KernelSchedule):
         return steps
-    text = steps if isinstance(steps, str) else json.dumps(steps)
-    return native.KernelSchedule.from_json(text)
+    if isinstance(steps, str):
+        text = steps
+    else:
+        try:
+            text = json.dumps(steps)
+        except (TypeError, ValueError) as cause:
+            raise error(ScheduleError, f"schedule: {cause}") from cause
+    with at_user_line():
+        return native.KernelSchedule.from_json(text)
 
 
 def block_size(name: str, value: Any) -> int:

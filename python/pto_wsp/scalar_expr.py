@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 import pto_wsp._pto_wsp as native
-from pto_wsp.errors import CompileError, TypeCheckError, error
+from pto_wsp.errors import CompileError, TypeCheckError, at_user_line, error
 
 _Op = native.ScalarExpr.Op
 
@@ -66,9 +66,11 @@ class ScalarExpr:
     __array_ufunc__ = None
 
     def __init__(self, what: Any) -> None:
-        self.native: native.ScalarExpr = (
-            native.ScalarExpr.parse(what) if isinstance(what, str) else native_expr(what)
-        )
+        if isinstance(what, str):
+            with at_user_line(f"{what!r}: "):
+                self.native: native.ScalarExpr = native.ScalarExpr.parse(what)
+        else:
+            self.native = native_expr(what)
         self.owner = common_owner(what)
 
     @classmethod

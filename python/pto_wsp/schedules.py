@@ -101,7 +101,12 @@ def key_expr(key: Key, step: str) -> ScalarExpr:
     ScheduleError
         It is none, with the reason.
     """
-    if isinstance(key, (str, ScalarExpr)) or is_scalar(key):
+    if isinstance(key, str):
+        try:
+            return ScalarExpr(key)
+        except PtoError as cause:
+            raise _bad_key(step, cause.text) from None
+    if is_scalar(key):
         return as_expr(key)
     if not callable(key):
         raise _bad_key(step, f"{key!r} is neither an expression nor a function")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pto_wsp._pto_wsp as native
-from pto_wsp.errors import CompileError, TypeCheckError, error
+from pto_wsp.errors import CompileError, TypeCheckError, at_user_line, error
+from pto_wsp.scalar_expr import fitting
 
 
 class Dim:
@@ -91,9 +92,10 @@ def affine_of(dim: Any) -> native.Affine:
     if isinstance(dim, Dim):
         return dim.affine
     if isinstance(dim, str):
-        return native.Affine.parse(dim)
+        with at_user_line(f"{dim!r}: "):
+            return native.Affine.parse(dim)
     if hasattr(dim, "__index__") and not isinstance(dim, bool):
-        return native.Affine(dim.__index__())
+        return native.Affine(fitting(int(dim.__index__())))
     raise error(
         TypeCheckError,
         f"dim must be an integer, a Symbol or an affine expression of these, got {dim!r}",

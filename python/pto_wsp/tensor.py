@@ -11,7 +11,7 @@ import numpy as np
 import pto_wsp._pto_wsp as native
 from pto_wsp import context
 from pto_wsp.dtypes import DType, Location, dtype_of
-from pto_wsp.errors import TypeCheckError, error, user_place
+from pto_wsp.errors import TypeCheckError, at_user_line, error, user_place
 from pto_wsp.layout import TensorLayout
 from pto_wsp.loop_variables import index_affine, is_integer
 from pto_wsp.scalar_expr import Owner, common_owner, native_expr
@@ -35,7 +35,9 @@ class _Storage:
     def view(self) -> native.TensorView:
         if self._view is None:
             if self.array is None:
-                self._view = native.TensorView.allocate(list(self.shape), self.dtype)
+                made = (self.at, "the tensor is made here")
+                with at_user_line("Tensor: ", notes=(made,)):
+                    self._view = native.TensorView.allocate(list(self.shape), self.dtype)
             else:
                 self._view = native.TensorView.from_array(self.array, self.dtype)
         return self._view

@@ -574,3 +574,63 @@ def test_a_loop_variable_of_another_workload() -> None:
     assert mistake(CompileError, mixed).text == (
         "loop variables of workload 'first' and of workload 'wrong' are in one expression"
     )
+
+
+@pytest.mark.error
+def test_errors_in_texts_and_memory_stand_at_the_users_line(fails) -> None:
+    @workload
+    def good():
+        for i in P(4):
+            copy[i](X[i, 0], Y[i, 0])
+
+    def key():
+        good().streams(2).stream_by("i %% 2")
+
+    fails(
+        ScheduleError,
+        key,
+        "stream_by: the key cannot be made an expression: 'i %% 2': expected an operand, found '%'",
+    )
+
+    def expression():
+        as_expr("i +")
+
+    fails(CompileError, expression, "'i +': expected an operand, found the end")
+
+    def dim():
+        Tile["a b", 4, F32]
+
+    fails(CompileError, dim, "'a b': expected the end of the expression, found 'b'")
+
+    def large():
+        Tile[2**63, 4, F32]
+
+    fails(TypeCheckError, large, "9223372036854775808 does not fit 64 bits")
+
+    steps = [["vectorise", "y", {}]]
+
+    def of_a_workload():
+        good().compile(kernels={copy: steps})
+
+    fails(ScheduleError, of_a_workload, "schedule: step 0: there is no step 'vectorise'")
+
+    def of_a_kernel():
+        copy.compile(schedule=steps)
+
+    fails(ScheduleError, of_a_kernel, "schedule: step 0: there is no step 'vectorise'")
+
+    def no_json():
+        copy.compile(schedule=[{1, 2}])
+
+    fails(ScheduleError, no_json, "schedule: Object of type set is not JSON serializable")
+
+    huge = Tensor(shape=(2**50,))
+    place = (__file__, inspect.currentframe().f_lineno - 1)
+
+    def memory():
+        return huge.data
+
+    error = fails(
+        PtoError, memory, "Tensor: no memory for 4503599627370496 bytes of shape [1125899906842624]"
+    )
+    assert error.notes == ((place, "the tensor is made here"),)
