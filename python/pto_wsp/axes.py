@@ -31,6 +31,8 @@ class Dense(metaclass=_DenseType):
         self.size = size.__index__()
         if self.size < 0:
             raise error(TypeCheckError, f"Dense: size must be >= 0, got {self.size}")
+        if self.size >= 2**63:
+            raise error(TypeCheckError, f"Dense: size {self.size} does not fit 64 bits")
 
     def __call__(self) -> Dense:
         return self

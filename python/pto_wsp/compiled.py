@@ -9,7 +9,7 @@ import pto_wsp._pto_wsp as native
 from pto_wsp.annotations import DirectedSpec, ScalarSpec, TileSpec
 from pto_wsp.dtypes import DType
 from pto_wsp.errors import CompileError, TypeCheckError, error
-from pto_wsp.kernels import KernelRef, kernel_schedule, tile_of_shape
+from pto_wsp.kernels import KernelRef, kernel_schedule, target_name, tile_of_shape
 from pto_wsp.scalars import number_of
 from pto_wsp.tensor import Tensor
 
@@ -37,7 +37,7 @@ class CompiledKernel:
         self._symbols = symbols
         self._made: dict[Any, tuple[native.TileProgram, native.CompiledKernel]] = {}
         self._options = native.KernelOptions(
-            target=target,
+            target=target_name(target),
             schedule=None if schedule is None else kernel_schedule(schedule),
             block_m=blocks.get("BLOCK_M", 0),
             block_n=blocks.get("BLOCK_N", 0),

@@ -485,6 +485,32 @@ def kernel_schedule(steps: Any) -> native.KernelSchedule:
         return native.KernelSchedule.from_json(text)
 
 
+def target_name(target: Any) -> str:
+    """The name of a target that can be compiled for.
+
+    Raises
+    ------
+    TypeCheckError
+        It is no text.
+    CompileError
+        A target of which there is no backend yet. (Names that are not known at all are found by the
+        native side.)
+    """
+    if not isinstance(target, str):
+        raise error(
+            TypeCheckError,
+            f"compile: target is {target!r}, not a name",
+            hint="targets: cpu, cpu_sim",
+        )
+    if target in ("ascend_npu", "ascend_sim"):
+        raise error(
+            CompileError,
+            f"compile: target '{target}' is not available yet",
+            hint="targets: cpu, cpu_sim",
+        )
+    return target
+
+
 def block_size(name: str, value: Any) -> int:
     """A tile size of the schedule."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pto_wsp._pto_wsp as native
 from pto_wsp.errors import TypeCheckError, error
@@ -63,6 +64,12 @@ class TensorLayout:
                 "TensorLayout: memory layouts (mem=) are not supported yet",
                 hint="strides of the array itself are honoured: pass the strided array to Tensor",
             )
+        if not isinstance(dist, Iterable):
+            raise error(
+                TypeCheckError,
+                f"TensorLayout: expected one entry for each dimension, got {dist!r}",
+                hint="TensorLayout((TensorShard(0), TensorReplicate()))",
+            )
         dims = []
         for number, entry in enumerate(dist):
             if isinstance(entry, TensorShard):
@@ -91,12 +98,15 @@ class TensorLayout:
     @classmethod
     def replicated(cls, rank: int) -> TensorLayout:
         """All dimensions replicated."""
-        return cls._of(native.TensorLayout.replicated(rank))
+        return cls._of(native.TensorLayout.replicated(_integer("rank", rank, least=0)))
 
     @classmethod
     def sharded(cls, dim: int, rank: int, mesh_axis: int = 0) -> TensorLayout:
         """Dimension `dim` of `rank` sharded over `mesh_axis`, the others replicated."""
-        return cls._of(native.TensorLayout.sharded(dim, rank, mesh_axis))
+        made = native.TensorLayout.sharded(
+            _integer("dim", dim), _integer("rank", rank), _integer("mesh_axis", mesh_axis)
+        )
+        return cls._of(made)
 
     @property
     def dist(self) -> tuple[TensorShard | TensorReplicate, ...]:
@@ -129,6 +139,16 @@ class TensorLayout:
         return str(self._native)
 
 
+def _integer(name: str, value: Any, least: int | None = None) -> int:
+    fits = hasattr(value, "__index__") and not isinstance(value, bool) and abs(int(value)) < 2**31
+    if not fits or (least is not None and int(value) < least):
+        limit = "" if least is None else f" >= {least}"
+        raise error(
+            TypeCheckError, f"TensorLayout: {name} must be an integer{limit}, got {value!r}"
+        )
+    return int(value)
+
+
 def tensor_layout_join(a: TensorLayout, b: TensorLayout) -> TensorLayout:
     """The layout of an elementwise result: per dimension R ⊔ x = x, S(i) ⊔ S(i) = S(i).
 
@@ -137,4 +157,7 @@ def tensor_layout_join(a: TensorLayout, b: TensorLayout) -> TensorLayout:
     LayoutIncompatibleError
         S(i) ⊔ S(j) with i != j, or different ranks: data would have to move.
     """
+    for given in (a, b):
+        if not isinstance(given, TensorLayout):
+            raise error(TypeCheckError, f"tensor_layout_join: {given!r} is no TensorLayout")
     return TensorLayout._of(native.layout_join(a._native, b._native))

@@ -144,12 +144,16 @@ def _no_axis(what: Any, loop: str) -> TypeCheckError:
 def _checked_names(names: Sequence[str] | str | None, count: int, what: str) -> list[str | None]:
     if names is None:
         return [None] * count
+    if not isinstance(names, Sequence):
+        raise error(TypeCheckError, f"{what}: names is {names!r}, neither a name nor several")
     given = [names] if isinstance(names, str) else list(names)
     if len(given) != count:
         raise error(TypeCheckError, f"{what}: {count} axes but {len(given)} names")
     for name in given:
         if not isinstance(name, str) or not name.isidentifier():
             raise error(TypeCheckError, f"{what}: {name!r} is not a name")
+        if given.count(name) > 1:
+            raise error(TypeCheckError, f"{what}: two axes are named '{name}'")
     return list(given)
 
 

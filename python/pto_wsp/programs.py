@@ -10,11 +10,13 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 import pto_wsp._pto_wsp as native
 from pto_wsp.annotations import DirectedSpec, ScalarSpec, TileSpec
 from pto_wsp.dtypes import DType
 from pto_wsp.errors import ExecutionError, PtoError, ScheduleError, TypeCheckError, error
-from pto_wsp.kernels import BLOCK_OPTIONS, KernelRef, block_size, kernel_schedule
+from pto_wsp.kernels import BLOCK_OPTIONS, KernelRef, block_size, kernel_schedule, target_name
 from pto_wsp.signatures import Parameter, Signature, like_declaration, parse_signature
 from pto_wsp.tensor import Tensor
 from pto_wsp.workloads import Workload
@@ -140,6 +142,14 @@ class Program:
         KernelError
             A task failed.
         """
+        if timeout is not None and (
+            isinstance(timeout, bool)
+            or not isinstance(timeout, (int, float, np.number))
+            or not timeout >= 0
+        ):
+            raise error(
+                TypeCheckError, f"synchronize: the timeout must be seconds >= 0, got {timeout!r}"
+            )
         return self._native.synchronize(timeout)
 
     def is_complete(self) -> bool:
@@ -314,7 +324,7 @@ def compile_workload(source: Workload, target: str, options: Mapping[str, Any]) 
     compiled = native.compile(
         source._native,
         native.CompileOptions(
-            target=target,
+            target=target_name(target),
             tasks=source.schedule,
             kernels=schedules,
             block_m=blocks.get("BLOCK_M", 0),
@@ -328,6 +338,12 @@ def compile_workload(source: Workload, target: str, options: Mapping[str, Any]) 
 def _kernel_schedules(
     source: Workload, given: Mapping[KernelRef, Any]
 ) -> list[tuple[native.Kernel, native.KernelSchedule]]:
+    if not isinstance(given, Mapping):
+        raise error(
+            TypeCheckError,
+            f"compile: kernels is {given!r}, not a dict of kernels and their steps",
+            hint='kernels={kernel: [["vectorize", "y", {}]]}',
+        )
     found = []
     for kernel, steps in given.items():
         handles = [handle for handle, owner in source._kernels.items() if owner is kernel]

@@ -132,6 +132,10 @@ class Tensor:
                     f"Tensor: shape {_text(tuple(shape))} does not fit data of shape "
                     f"{_text(extents)}",
                 )
+        if layout is not None:
+            _require_layout(layout)
+        if name is not None and not isinstance(name, str):
+            raise error(TypeCheckError, f"Tensor: name is {name!r}, not a text")
         if layout is not None and layout.rank != len(extents):
             raise error(
                 TypeCheckError,
@@ -139,7 +143,7 @@ class Tensor:
                 f"{len(extents)}",
             )
         self._storage = _Storage(array, extents, element, name or "")
-        self._location = Location(location)
+        self._location = _location_of(location)
         self._layout = layout or TensorLayout.default(len(extents))
         self._region: native.Region | None = None
         self._view: native.TensorView | None = None
@@ -248,6 +252,7 @@ class Tensor:
 
     def with_layout(self, layout: TensorLayout) -> Tensor:
         """The same memory with another layout."""
+        _require_layout(layout)
         if layout.rank != self.ndim:
             raise error(
                 TypeCheckError,
@@ -393,6 +398,25 @@ class Tensor:
         low, high = _from_start(low, self.shape), _from_start(high, self.shape)
         region = self.region().slice(native.Affine(low), native.Affine(high))
         return self._derived(region, self.view.slice(low, high), self._layout)
+
+
+def _require_layout(layout: Any) -> None:
+    if not isinstance(layout, TensorLayout):
+        raise error(
+            TypeCheckError,
+            f"Tensor: layout is {layout!r}, not a TensorLayout",
+            hint="TensorLayout.sharded(dim, rank)",
+        )
+
+
+def _location_of(what: Any) -> Location:
+    try:
+        return Location(what)
+    except ValueError:
+        known = ", ".join(member.name for member in Location)
+        raise error(
+            TypeCheckError, f"Tensor: location is {what!r}", hint=f"use one of {known}"
+        ) from None
 
 
 def _text(shape: tuple[int, ...]) -> str:

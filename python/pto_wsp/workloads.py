@@ -522,6 +522,8 @@ class TypeChecker:
         """The calls that do not fit their kernels: arity, shapes, element types, directions,
         bounds."""
         built = what._default() if isinstance(what, WorkloadFunction) else what
+        if not isinstance(built, Workload):
+            raise error(TypeCheckError, f"TypeChecker: {what!r} is no workload")
         return list(built.type_errors)
 
     __call__ = check
