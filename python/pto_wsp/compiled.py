@@ -174,6 +174,7 @@ def run_argument(kernel: KernelRef, name: str, value: Any) -> Any:
             TypeCheckError,
             f"kernel '{kernel.name}': '{name}: {spec!r}' is written but its array is read-only",
         )
+    tensor.check_placement(f"kernel '{kernel.name}': '{name}'")
     while tensor.ndim > 2 and tensor.shape[0] == 1:
         tensor = tensor[0]
     return tensor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,7 @@ class _Storage:
         self.dtype = dtype
         self.name = name
         self.at = user_place()
+        self.location_reported = False
         self._view: native.TensorView | None = None
         self._handle: native.TensorHandle | None = None
 
@@ -92,6 +94,7 @@ class Tensor:
     """
 
     __slots__ = (
+        "_distribution",
         "_layout",
         "_location",
         "_region",
@@ -145,6 +148,7 @@ class Tensor:
         self._storage = _Storage(array, extents, element, name or "")
         self._location = _location_of(location)
         self._layout = layout or TensorLayout.default(len(extents))
+        self._distribution = self._layout  # of all dimensions, also those that are indexed away
         self._region: native.Region | None = None
         self._view: native.TensorView | None = None
         self.base = self
@@ -230,6 +234,32 @@ class Tensor:
         """The same for all views of one memory."""
         return id(self._storage)
 
+    def check_placement(self, what: str) -> None:
+        """Refuses a distribution that argument `what` cannot have, and says in the log where a
+        memory level is ignored.
+
+        Raises
+        ------
+        TypeCheckError
+            A sharded tensor: no target has a mesh yet.
+        """
+        if not self._distribution.is_replicated():
+            raise error(
+                TypeCheckError,
+                f"{what} is distributed as {self._distribution!r}, but there is no mesh",
+                hint="spatial_map is not supported yet: use TensorLayout.replicated(rank)",
+            )
+        if self._location is not Location.Global and not self._storage.location_reported:
+            self._storage.location_reported = True
+            file, line = user_place()
+            logging.getLogger("pto_wsp").warning(
+                "%s:%d: %s: %s is ignored: the targets that there are have Location.Global only",
+                file,
+                line,
+                what,
+                self._location,
+            )
+
     def set_name(self, name: str) -> None:
         """Names the memory that this is a view of."""
         self._storage.set_name(name)
@@ -258,7 +288,10 @@ class Tensor:
                 TypeCheckError,
                 f"Tensor: layout {layout!r} has {layout.rank} dimensions, the tensor {self.ndim}",
             )
-        return self._derived(self._region, self._view, layout)
+        region = None if self.base is self else self._region
+        made = self._derived(region, self._view, layout)
+        made._distribution = layout
+        return made
 
     def slice(self, begin: Any, end: Any) -> Tensor:
         """[begin, end) of the first dimension; both may move with loop variables, their distance
@@ -342,6 +375,7 @@ class Tensor:
         made._storage = self._storage
         made._location = self._location
         made._layout = layout
+        made._distribution = self._distribution
         made._region = region
         made._view = view
         made.base = self.base

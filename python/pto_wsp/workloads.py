@@ -511,6 +511,7 @@ def _tensor(
             TypeCheckError,
             f"kernel '{kernel.name}': '{name}: {spec!r}' is written but its array is read-only",
         )
+    tensor.check_placement(f"kernel '{kernel.name}': '{name}'")
     building.name_tensor(tensor)
     return tensor
 
@@ -520,7 +521,7 @@ class TypeChecker:
 
     def check(self, what: Workload | WorkloadFunction) -> list[TypeCheckError]:
         """The calls that do not fit their kernels: arity, shapes, element types, directions,
-        bounds."""
+        layouts, bounds."""
         built = what._default() if isinstance(what, WorkloadFunction) else what
         if not isinstance(built, Workload):
             raise error(TypeCheckError, f"TypeChecker: {what!r} is no workload")
