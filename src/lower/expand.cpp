@@ -1,6 +1,6 @@
 #include "pto/wsp/lower/expand.h"
 
-#include <bit>
+#include <functional>
 
 #include <Halide.h>
 
@@ -85,12 +85,28 @@ Expr affine(const Affine &value) {
 }
 
 /// Halide's division leaves a remainder of at least 0; Python's has the divisor's sign.
+/// The operands have names, or nested divisions would grow exponentially.
+Expr with_names(const Expr &a, const Expr &b,
+                const std::function<Expr(const Expr &a, const Expr &b)> &body) {
+    if (is_const(b)) {
+        Expr named = variable("division.of");
+        return Let::make("division.of", a, body(named, b));
+    }
+    return Let::make(
+        "division.of", a,
+        Let::make("division.by", b, body(variable("division.of"), variable("division.by"))));
+}
+
 Expr floor_div(const Expr &a, const Expr &b) {
-    return select(b < 0 && a % b != 0, a / b - 1, a / b);
+    return with_names(a, b, [](const Expr &x, const Expr &by) {
+        return is_positive_const(by) ? x / by : select(by < 0 && x % by != 0, x / by - 1, x / by);
+    });
 }
 
 Expr floor_mod(const Expr &a, const Expr &b) {
-    return select(b < 0 && a % b != 0, a % b + b, a % b);
+    return with_names(a, b, [](const Expr &x, const Expr &by) {
+        return is_positive_const(by) ? x % by : select(by < 0 && x % by != 0, x % by + by, x % by);
+    });
 }
 
 Expr truth(const Expr &condition) {

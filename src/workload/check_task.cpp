@@ -177,9 +177,12 @@ std::string range_text(const Range &range) {
 
 void TaskCheck::check_range(const Param &param, const Argument &argument,
                             const ScalarExpr &expr) const {
-    const auto values = empty_ ? std::nullopt : range_of_sum(0, expr, sizes_);
+    if (empty_) {
+        return;
+    }
+    const auto values = range_of_sum(0, expr, sizes_);
     const Range type = range_of_type(param.type.dtype);
-    if (!values || (values->low >= type.low && values->high <= type.high)) {
+    if (values && values->low >= type.low && values->high <= type.high) {
         return;
     }
     const std::string holds =
@@ -189,10 +192,10 @@ void TaskCheck::check_range(const Param &param, const Argument &argument,
         throw TypeCheckError(place(argument.at), prefix(param) + " = " + expr.str() + ": " + holds,
                              declared);
     }
+    const std::string where = values ? " lies in " + range_text(*values) : " may be any integer";
     throw TypeCheckError(place(argument.at),
-                         prefix(param) + " = " + expr.str() + " lies in " + range_text(*values) +
-                             ", but " + holds,
-                         declared, "bound it, as in max(min(n, high), low)");
+                         prefix(param) + " = " + expr.str() + where + ", but " + holds, declared,
+                         "bound it, as in max(min(n, high), low)");
 }
 
 TaskArgument TaskCheck::check_scalar(const Param &param, const Argument &argument) const {
@@ -215,6 +218,13 @@ TaskArgument TaskCheck::check_scalar(const Param &param, const Argument &argumen
     }
     const auto &expr = std::get<ScalarExpr>(argument.value);
     check_scope(expr.variables(), prefix(param) + " = " + expr.str(), argument.at);
+    if (const ScalarExpr *divisor = divisor_that_may_be_zero(expr, sizes_); divisor && !empty_) {
+        throw TypeCheckError(place(argument.at),
+                             prefix(param) + " = " + expr.str() + ": the divisor " +
+                                 divisor->str() + " may be 0",
+                             {{param.at, param.name + " is declared here"}},
+                             "divide by a number or by an expression that is at least 1");
+    }
     if (floating && expr.op() == ScalarExpr::Op::Const) {
         return {param.direction, static_cast<double>(expr.value())};
     }

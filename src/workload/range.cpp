@@ -31,31 +31,57 @@ Range range_of(const Affine &expr, const Sizes &sizes) {
 
 namespace {
 
+constexpr Range all_values{INT64_MIN, INT64_MAX};
+
+/// Empty when values may leave int64, where the program's arithmetic would wrap.
+std::optional<Range> inside_int64(const Range &range) {
+    const bool inside = range.low >= all_values.low && range.high <= all_values.high;
+    return inside ? std::optional<Range>(range) : std::nullopt;
+}
+
 std::optional<Range> range_of_quotient(const ScalarExpr &expr, const Sizes &sizes) {
-    const auto divisor = expr.operands()[1].as_affine();
-    if (!divisor || !divisor->is_constant() || divisor->constant() <= 0) {
+    const auto by = range_of_sum(0, expr.operands()[1], sizes);
+    if (!by || by->low <= 0) {
         return std::nullopt;
     }
-    const Wide by = divisor->constant();
     const auto of = range_of_sum(0, expr.operands()[0], sizes);
     if (expr.op() == ScalarExpr::Op::Mod) {
-        const bool one_round = of && floor_div(of->low, by) == floor_div(of->high, by);
-        return one_round ? Range{of->low - floor_div(of->low, by) * by,
-                                 of->high - floor_div(of->low, by) * by}
-                         : Range{0, by - 1};
+        const bool one_round = of && by->low == by->high &&
+                               floor_div(of->low, by->low) == floor_div(of->high, by->low);
+        const Wide before = one_round ? floor_div(of->low, by->low) * by->low : 0;
+        return one_round ? Range{of->low - before, of->high - before} : Range{0, by->high - 1};
     }
     if (!of) {
         return std::nullopt;
     }
-    return Range{floor_div(of->low, by), floor_div(of->high, by)};
+    return Range{std::min(floor_div(of->low, by->low), floor_div(of->low, by->high)),
+                 std::max(floor_div(of->high, by->low), floor_div(of->high, by->high))};
+}
+
+std::optional<Range> range_of_product(const ScalarExpr &expr, const Sizes &sizes) {
+    auto a = range_of_sum(0, expr.operands()[0], sizes);
+    auto b = range_of_sum(0, expr.operands()[1], sizes);
+    a = a ? inside_int64(*a) : a;
+    b = b ? inside_int64(*b) : b;
+    if (!a || !b) {
+        return std::nullopt;
+    }
+    const auto [low, high] =
+        std::minmax({a->low * b->low, a->low * b->high, a->high * b->low, a->high * b->high});
+    return Range{low, high};
 }
 
 std::optional<Range> range_of_either(const Affine &base, const ScalarExpr &expr,
                                      const Sizes &sizes) {
     const auto &operands = expr.operands();
     const size_t first = expr.op() == ScalarExpr::Op::Select ? 1 : 0;
-    const auto a = range_of_sum(base, operands[first], sizes);
-    const auto b = range_of_sum(base, operands[first + 1], sizes);
+    auto a = range_of_sum(base, operands[first], sizes);
+    auto b = range_of_sum(base, operands[first + 1], sizes);
+    if (expr.op() != ScalarExpr::Op::Select && (a || b)) {
+        // What is known of one side bounds the other.
+        a = a ? a : all_values;
+        b = b ? b : all_values;
+    }
     if (!a || !b) {
         return std::nullopt;
     }
@@ -116,6 +142,8 @@ std::optional<Range> range_of_sum(const Affine &base, const ScalarExpr &expr, co
         const auto b = range_of_sum(0, expr.operands()[1], sizes);
         return a && b ? std::optional<Range>(*a + *b * -1) : std::nullopt;
     }
+    case Op::Mul:
+        return plus_base(range_of_product(expr, sizes));
     case Op::FloorDiv:
     case Op::Mod:
         return plus_base(range_of_quotient(expr, sizes));
@@ -132,6 +160,20 @@ std::optional<Range> range_of_sum(const Affine &base, const ScalarExpr &expr, co
     default:
         return std::nullopt;
     }
+}
+
+const ScalarExpr *divisor_that_may_be_zero(const ScalarExpr &expr, const Sizes &sizes) {
+    for (const ScalarExpr &operand : expr.operands()) {
+        if (const ScalarExpr *found = divisor_that_may_be_zero(operand, sizes)) {
+            return found;
+        }
+    }
+    if (expr.op() != ScalarExpr::Op::FloorDiv && expr.op() != ScalarExpr::Op::Mod) {
+        return nullptr;
+    }
+    const ScalarExpr &divisor = expr.operands()[1];
+    const auto range = range_of_sum(0, divisor, sizes);
+    return range && (range->low > 0 || range->high < 0) ? nullptr : &divisor;
 }
 
 std::string wide_text(Wide value) {

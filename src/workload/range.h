@@ -35,6 +35,8 @@ Range range_of(const Affine &expr, const Sizes &sizes);
 /// A range that holds every value of `base + expr`, or nothing when none is known. Exact for affine
 /// expressions and for minima and maxima of them.
 std::optional<Range> range_of_sum(const Affine &base, const ScalarExpr &expr, const Sizes &sizes);
+/// A divisor in `expr` that is not known to be other than 0, or null.
+const ScalarExpr *divisor_that_may_be_zero(const ScalarExpr &expr, const Sizes &sizes);
 
 /// Decimal, also past 64 bits.
 std::string wide_text(Wide value);

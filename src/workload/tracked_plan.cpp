@@ -12,21 +12,12 @@ namespace pto::wsp::workload {
 
 namespace {
 
-/// ScheduleError when a division in `expr` may be by zero.
-void check_divisors(const ScalarExpr &expr, const ScalarExpr &whole, const Sizes &sizes,
-                    const Loc &at) {
-    const bool divides = expr.op() == ScalarExpr::Op::FloorDiv || expr.op() == ScalarExpr::Op::Mod;
-    if (divides) {
-        const auto range = range_of_sum(0, expr.operands()[1], sizes);
-        if (!range || (range->low <= 0 && range->high >= 0)) {
-            throw ScheduleError(at,
-                                "key " + whole.str() + ": the divisor " + expr.operands()[1].str() +
-                                    " may be 0",
-                                {}, "divide by a number or by an expression that is at least 1");
-        }
-    }
-    for (const ScalarExpr &operand : expr.operands()) {
-        check_divisors(operand, whole, sizes, at);
+/// ScheduleError when a division in the key may be by zero.
+void check_divisors(const ScalarExpr &key, const Sizes &sizes, const Loc &at) {
+    if (const ScalarExpr *divisor = divisor_that_may_be_zero(key, sizes)) {
+        throw ScheduleError(at,
+                            "key " + key.str() + ": the divisor " + divisor->str() + " may be 0",
+                            {}, "divide by a number or by an expression that is at least 1");
     }
 }
 
@@ -221,7 +212,7 @@ private:
     void add_lane(TrackedSite &site, const LaneRule &rule, int grid, const Affine &number) const {
         const ScalarExpr key =
             rule.key ? resolve_key(*rule.key, loops_, rule.at) : ScalarExpr::from(number);
-        check_divisors(key, key, sizes_of(loops_), rule.at);
+        check_divisors(key, sizes_of(loops_), rule.at);
         const auto modulo = [](const ScalarExpr &value, const ScalarExpr &by) {
             return ScalarExpr::make(ScalarExpr::Op::Mod, {value, by});
         };

@@ -164,6 +164,7 @@ bool is_exact(Op op) {
     case Op::Softmax:
     case Op::Rowsum:
     case Op::Rowmean:
+    case Op::Colsum:
     case Op::Matmul:
         return false;
     default:

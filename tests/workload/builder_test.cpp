@@ -127,6 +127,28 @@ TEST_F(Copy, NumbersOutsideOfTheirType) {
     builder.task(copy, {}, {good_x(), arg(bounded), good_y()});
 }
 
+TEST_F(Copy, NumbersThatMayDivideByZero) {
+    using Op = ScalarExpr::Op;
+    const auto with = [&](const ScalarExpr &n) { return refused({good_x(), arg(n), good_y()}); };
+    EXPECT_THAT(
+        with(ScalarExpr::make(Op::FloorDiv, {10, var(i)})),
+        AllOf(HasSubstr("copy: n = 10 // i: the divisor i may be 0"),
+              HasSubstr("hint: divide by a number or by an expression that is at least 1")));
+    EXPECT_THAT(with(ScalarExpr::make(Op::Mod, {ScalarExpr::make(Op::FloorDiv, {1, var(i)}), 3})),
+                HasSubstr("the divisor i may be 0"));
+    const ScalarExpr positive = ScalarExpr::make(Op::Add, {var(i), 1});
+    builder.task(copy, {},
+                 {good_x(), arg(ScalarExpr::make(Op::FloorDiv, {10, positive})), good_y()});
+}
+
+TEST_F(Copy, ProductsOfVariablesHaveARange) {
+    using Op = ScalarExpr::Op;
+    const ScalarExpr square = ScalarExpr::make(Op::Mul, {var(i), var(i)});
+    builder.task(copy, {}, {good_x(), arg(square), good_y()});
+    EXPECT_THAT(refused({good_x(), arg(ScalarExpr::make(Op::Mul, {square, 1000000000})), good_y()}),
+                HasSubstr("lies in 0...9000000000, but I32 holds"));
+}
+
 TEST_F(Copy, OffsetsLeaveTheTensor) {
     EXPECT_THAT(
         refused({arg(tile_of(x, at(i) + 1)), arg(var(i)), good_y()}),
