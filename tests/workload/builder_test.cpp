@@ -132,7 +132,7 @@ TEST_F(Copy, NumbersThatMayDivideByZero) {
     const auto with = [&](const ScalarExpr &n) { return refused({good_x(), arg(n), good_y()}); };
     EXPECT_THAT(
         with(ScalarExpr::make(Op::FloorDiv, {10, var(i)})),
-        AllOf(HasSubstr("copy: n = 10 // i: the divisor i may be 0"),
+        AllOf(HasSubstr("copy: n = (10 // i): the divisor i may be 0"),
               HasSubstr("hint: divide by a number or by an expression that is at least 1")));
     EXPECT_THAT(with(ScalarExpr::make(Op::Mod, {ScalarExpr::make(Op::FloorDiv, {1, var(i)}), 3})),
                 HasSubstr("the divisor i may be 0"));
