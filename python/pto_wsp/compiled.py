@@ -174,10 +174,23 @@ def run_argument(kernel: KernelRef, name: str, value: Any) -> Any:
             TypeCheckError,
             f"kernel '{kernel.name}': '{name}: {spec!r}' is written but its array is read-only",
         )
+    if writes and _has_repeated_places(tensor.view):
+        raise error(
+            TypeCheckError,
+            f"kernel '{kernel.name}': '{name}: {spec!r}' is written but has a stride of 0, so that "
+            "places of it are one element",
+            hint="write to an array of its own",
+        )
     tensor.check_placement(f"kernel '{kernel.name}': '{name}'")
     while tensor.ndim > 2 and tensor.shape[0] == 1:
         tensor = tensor[0]
     return tensor
+
+
+def _has_repeated_places(view: native.TensorView) -> bool:
+    return 0 not in view.shape and any(
+        extent > 1 and stride == 0 for extent, stride in zip(view.shape, view.strides)
+    )
 
 
 def _wrap(kernel: KernelRef, name: str, spec: DirectedSpec, value: Any) -> Tensor:

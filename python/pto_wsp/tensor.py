@@ -491,6 +491,12 @@ def _array_of(data: Any, wanted: DType | None) -> tuple[np.ndarray[Any, Any], DT
 
 
 def _shared_array(data: Any) -> np.ndarray[Any, Any]:
+    if isinstance(data, np.ma.MaskedArray):
+        raise error(
+            TypeCheckError,
+            "Tensor: the mask of a masked array would be ignored",
+            hint="pass array.filled(value), or array.data for what is below the mask",
+        )
     if isinstance(data, np.ndarray):
         return data
     if hasattr(data, "__dlpack__"):

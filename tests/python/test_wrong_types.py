@@ -11,8 +11,10 @@ from pto_wsp import (
     Dense,
     DType,
     In,
+    Out,
     P,
     PtoError,
+    Scalar,
     Tensor,
     TensorLayout,
     Tile,
@@ -153,3 +155,31 @@ def test_targets_that_come_later(fails) -> None:
                 line=None,
                 hint=TARGETS,
             )
+
+
+@kernel
+def copy(x: In[Tile[4, 4, DType.F32]], y: Out[Tile[4, 4, DType.F32]], n: Scalar[DType.I32] = 0):
+    pto.store(y, x)
+
+
+def test_masked_arrays(fails) -> None:
+    def wrapped() -> None:
+        Tensor(np.ma.masked_array(A, A == 0))
+
+    text = "Tensor: the mask of a masked array would be ignored"
+    fails(TypeCheckError, wrapped, text)
+
+
+def test_results_whose_places_are_one_element(fails) -> None:
+    repeated = np.lib.stride_tricks.as_strided(A.copy(), (4, 4), (0, 4))
+
+    def call() -> None:
+        copy.compile()(A, repeated)
+
+    fails(
+        TypeCheckError,
+        call,
+        "kernel 'copy': 'y: Out[Tile[4, 4, F32]]' is written but has a stride of 0, so that places "
+        "of it are one element",
+        hint="write to an array of its own",
+    )
