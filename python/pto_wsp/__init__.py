@@ -21,6 +21,7 @@ True
 import logging as _logging
 import pathlib as _pathlib
 import pkgutil as _pkgutil
+import sys as _sys
 
 # The native module is built beside the sources; the first on the path is taken.
 __path__ = _pkgutil.extend_path(__path__, __name__)
@@ -29,7 +30,9 @@ import pto_wsp._pto_wsp as _native
 
 _native.set_package_directory(str(_pathlib.Path(__file__).parent))
 
+from pto_wsp import errors as _errors
 from pto_wsp import language as pto
+from pto_wsp import naming as _naming
 from pto_wsp import scalar_expr
 from pto_wsp.annotations import Constexpr, In, InOut, Out, Scalar, Tile
 from pto_wsp.axes import Dense
@@ -204,8 +207,10 @@ def hardware() -> str:
 
 def __getattr__(name: str) -> object:
     if name in _not_yet:
-        # An ImportError, because `from pto_wsp import name` would hide another error's text.
-        raise ImportError(f"pto_wsp.{name} is not available yet", name=__name__)
+        if _naming.is_importing(_sys._getframe(1)):
+            # `from pto_wsp import name` hides the text of other errors.
+            raise ImportError(f"pto_wsp.{name} is not available yet", name=__name__)
+        raise _errors.error(_errors.NotAvailableError, f"pto_wsp.{name} is not available yet")
     near = _native.nearest_name(name, __all__)
     asked = f"; did you mean '{near}'?" if near else ""
     raise AttributeError(f"module 'pto_wsp' has no attribute '{name}'{asked}")

@@ -60,6 +60,10 @@ class KernelError(ExecutionError):
     """A task's kernel failed."""
 
 
+class NotAvailableError(ExecutionError, AttributeError):
+    """An attribute that this version or target does not have yet."""
+
+
 class ChannelError(PtoError, RuntimeError):
     """A channel was used in a way it does not allow."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pto_wsp._pto_wsp as native
 from pto_wsp.dtypes import DType, Location, dtype_of
-from pto_wsp.errors import CompileError, TypeCheckError, error
+from pto_wsp.errors import CompileError, NotAvailableError, TypeCheckError, error
 from pto_wsp.symbols import Dim, affine_of
 from pto_wsp.tracing import Operand, TileParam, Trace, Value, apply, current_trace, is_number
 
@@ -280,6 +280,8 @@ def _attribute(name: str, value: Any) -> native.AttributeValue:
     """A Python value as the native side holds it."""
     if name in _dims:
         return affine_of(value)
+    if name == "dtype" and value != "mask":
+        return str(dtype_of(value).value)
     if isinstance(value, DType):
         return str(value.value)
     if isinstance(value, Dim):
@@ -389,9 +391,15 @@ _composed = ("alloc", "topk", "static_assert")
 __all__ = sorted({*_names, *_broadcasts, *_aliases, *_composed})
 
 
+# Of the language, but not of this version.
+_promised = frozenset({"print"})
+
+
 def __getattr__(name: str) -> Any:
     if name.startswith("_"):
         raise AttributeError(name)
+    if name in _promised:
+        raise error(NotAvailableError, f"pto.{name} is not available yet")
     near = native.nearest_name(name, __all__)
     asked = f"; did you mean pto.{near}?" if near else ""
     raise AttributeError(f"there is no pto.{name}{asked} (there are {', '.join(__all__)})")

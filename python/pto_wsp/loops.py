@@ -12,6 +12,7 @@ from pto_wsp import context, naming
 from pto_wsp.axes import Dense
 from pto_wsp.errors import CompileError, TypeCheckError, error, user_place
 from pto_wsp.loop_variables import AxisVar
+from pto_wsp.symbols import Dim
 
 _refused = ("sel", "pipe", "when", "otherwise")
 
@@ -62,7 +63,17 @@ class _LoopIterator:
             self._close()
             raise StopIteration
         self.opened = True
-        targets = naming.loop_targets(sys._getframe(1), len(self.loops.axes))
+        axes, frame = len(self.loops.axes), sys._getframe(1)
+        unpacked = naming.unpacked_targets(frame)
+        if unpacked not in (None, axes):
+            raise error(
+                TypeCheckError,
+                f"{'P.seq' if self.loops.sequential else 'P'}: "
+                f"{axes} {'axis' if axes == 1 else 'axes'}, "
+                f"{unpacked} {'target' if unpacked == 1 else 'targets'}",
+                hint="for i, j in P(rows, columns)",
+            )
+        targets = naming.loop_targets(frame, axes)
         variables = [self._open(number, target) for number, target in enumerate(targets)]
         self.context.loops.append(self)
         return variables[0] if len(variables) == 1 else tuple(variables)
@@ -118,6 +129,12 @@ def axis_of(what: Any, loop: str) -> tuple[Dense, int, int]:
         return Dense(len(what)), what.start, what.step
     if isinstance(what, (bool, str, bytes)):
         raise _no_axis(what, loop)
+    if isinstance(what, Dim):
+        raise error(
+            CompileError,
+            f"{loop}: loops over run-time sizes are not supported yet: {what}",
+            hint="loop over a constant size, and make tiles partial with .valid(rows=...)",
+        )
     if hasattr(what, "affine"):
         raise error(
             CompileError,

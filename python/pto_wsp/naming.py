@@ -53,6 +53,21 @@ def loop_targets(frame: types.FrameType, count: int) -> list[str | None]:
     return names[:count] if len(names) >= count else unknown
 
 
+def unpacked_targets(frame: types.FrameType) -> int | None:
+    """How many targets the ``for`` that `frame` is at unpacks its value to, where it does."""
+    steps = _steps(frame.f_code)
+    at = _position(steps, frame)
+    if steps[at].opname != "FOR_ITER" or at + 1 >= len(steps):
+        return None
+    return steps[at + 1].arg if steps[at + 1].opname == "UNPACK_SEQUENCE" else None
+
+
+def is_importing(frame: types.FrameType) -> bool:
+    """True when `frame` is at ``from ... import``."""
+    steps = _steps(frame.f_code)
+    return steps[_position(steps, frame)].opname == "IMPORT_FROM"
+
+
 def argument_names(frame: types.FrameType, count: int) -> list[str | None]:
     """The variables passed as the `count` arguments of the call that `frame` is at."""
     steps = _steps(frame.f_code)

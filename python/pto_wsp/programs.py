@@ -8,14 +8,20 @@ import sys
 import types
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 import pto_wsp._pto_wsp as native
 from pto_wsp.annotations import DirectedSpec, ScalarSpec, TileSpec
 from pto_wsp.dtypes import DType
-from pto_wsp.errors import ExecutionError, PtoError, ScheduleError, TypeCheckError, error
+from pto_wsp.errors import (
+    NotAvailableError,
+    PtoError,
+    ScheduleError,
+    TypeCheckError,
+    error,
+)
 from pto_wsp.kernels import BLOCK_OPTIONS, KernelRef, block_size, kernel_schedule, target_name
 from pto_wsp.signatures import Parameter, Signature, like_declaration, parse_signature
 from pto_wsp.tensor import Tensor
@@ -77,7 +83,7 @@ class ProgramStats:
             Nothing models them for this target.
         """
         if self._total_cycles is None:
-            raise error(ExecutionError, f"total_cycles: {self._note}")
+            raise error(NotAvailableError, f"total_cycles: {self._note}")
         return self._total_cycles
 
     def __call__(self) -> ProgramStats:
@@ -91,6 +97,19 @@ class ProgramStats:
             for name in self._shown
         )
         return f"<ProgramStats {shown}>"
+
+
+_not_yet = frozenset(
+    {
+        "codegen_artifact_dir",
+        "enable_tracing",
+        "set_axis_sizes",
+        "set_symbol_f32",
+        "set_symbol_ptr",
+        "set_symbol_u64",
+        "trace",
+    }
+)
 
 
 class Program:
@@ -168,6 +187,8 @@ class Program:
         written = self._workload._native.written()
         views = {}
         for name, data in tensors.items():
+            if not Tensor.accepts(data):
+                raise error(TypeCheckError, f"bind: '{name}' needs an array, got {data!r}")
             is_bfloat = name in known and known[name].dtype is DType.BF16
             bits = is_bfloat and getattr(data, "dtype", None) == DType.BF16.numpy
             tensor = (
@@ -237,6 +258,11 @@ class Program:
     def loop_nests(self) -> str:
         """The loops of all kernels, then those of the tasks."""
         return self._native.loop_nests()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in _not_yet:
+            raise error(NotAvailableError, f"Program.{name} is not available yet")
+        raise AttributeError(f"'Program' object has no attribute '{name}'")
 
     def __repr__(self) -> str:
         return f"<Program {self._workload!r} for {self.target}>"

@@ -12,7 +12,13 @@ from typing import Any, NoReturn
 import numpy as np
 
 import pto_wsp._pto_wsp as native
-from pto_wsp.errors import CompileError, TypeCheckError, at_user_line, error
+from pto_wsp.errors import (
+    CompileError,
+    NotAvailableError,
+    TypeCheckError,
+    at_user_line,
+    error,
+)
 
 _Op = native.ScalarExpr.Op
 
@@ -163,7 +169,12 @@ class ScalarExpr:
     def __ge__(self, other: Any) -> Any:
         return self._with(_Op.Ge, other)
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        raise error(
+            TypeCheckError,
+            f"{self} has no hash: its value is not known before the program runs",
+            hint="a key is the expression itself",
+        )
 
     def _unknown(self, what: str, hint: str) -> NoReturn:
         raise error(
@@ -252,3 +263,23 @@ def where(condition: Any, a: Any, b: Any) -> ScalarExpr:
     """`a` where `condition` is not 0, else `b`."""
     operands = [native_expr(condition), native_expr(a), native_expr(b)]
     return ScalarExpr.of(native.ScalarExpr.make(_Op.Select, operands), condition, a, b)
+
+
+_not_yet = frozenset(
+    {
+        "cast_bool",
+        "cast_i64",
+        "cast_u64",
+        "slot_bool",
+        "slot_i64",
+        "slot_u64",
+        "symbol_u64",
+        "task_param",
+    }
+)
+
+
+def __getattr__(name: str) -> NoReturn:
+    if name in _not_yet:
+        raise error(NotAvailableError, f"scalar_expr.{name} is not available yet")
+    raise AttributeError(f"module 'pto_wsp.scalar_expr' has no attribute '{name}'")

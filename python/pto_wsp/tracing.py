@@ -77,6 +77,11 @@ def record(trace: Trace, body: Callable[[], None]) -> native.TileProgram:
         _stack.traces.pop()
 
 
+def innermost() -> Trace | None:
+    """The trace that is being made, if any."""
+    return _stack.traces[-1] if _stack.traces else None
+
+
 def current_trace(primitive: str) -> Trace:
     """The trace that a primitive is recorded in.
 
@@ -115,6 +120,7 @@ class Operand:
 
     @property
     def type(self) -> native.TileType:
+        """Element type and shape."""
         raise NotImplementedError
 
     @property
@@ -246,6 +252,7 @@ class Value(Operand):
 
     @property
     def type(self) -> native.TileType:
+        """Element type and shape, while its kernel is traced."""
         if not self.trace.open:
             raise error(
                 CompileError, f"a value of kernel '{self.trace.name}' is used after its trace ended"
@@ -269,6 +276,7 @@ class TileParam(Operand):
 
     @property
     def type(self) -> native.TileType:
+        """Element type and shape."""
         return self._type
 
     def __repr__(self) -> str:

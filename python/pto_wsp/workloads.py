@@ -20,6 +20,7 @@ from pto_wsp.scalars import number_of
 from pto_wsp.schedules import DispatchPolicy, Key, count_of, key_expr, refused
 from pto_wsp.signatures import closure_of, place_of
 from pto_wsp.tensor import Tensor
+from pto_wsp.tracing import innermost
 
 if TYPE_CHECKING:
     from pto_wsp.programs import Program
@@ -435,6 +436,13 @@ def emit_task(
     A call that does not fit, or whose shapes do not fit each other in the body of the kernel, is a
     type error of the workload.
     """
+    tracing = innermost()
+    if tracing is not None:
+        raise error(
+            CompileError,
+            f"kernel '{kernel.name}' is called in the body of kernel '{tracing.name}'",
+            hint="share code between kernels in plain functions on tiles",
+        )
     building = context.current()
     if building is None:
         raise error(

@@ -217,7 +217,7 @@ TaskArgument TaskCheck::check_scalar(const Param &param, const Argument &argumen
         return {param.direction, integer};
     }
     const auto &expr = std::get<ScalarExpr>(argument.value);
-    check_scope(expr.variables(), prefix(param) + " = " + expr.str(), argument.at);
+    check_scope(expr.variables(), param.name + " = " + expr.str(), argument.at);
     if (const ScalarExpr *divisor = divisor_that_may_be_zero(expr, sizes_); divisor && !empty_) {
         throw TypeCheckError(place(argument.at),
                              prefix(param) + " = " + expr.str() + ": the divisor " +
@@ -363,9 +363,10 @@ void TaskCheck::check_place(const std::string &what, const Region &region, int d
 
 void TaskCheck::check_valid(const Param &param, const Region &region, const ScalarExpr &valid,
                             int64_t extent, const char *what) const {
-    const std::string text =
-        prefix(param) + ": " + what + " valid(" + valid.str() + ") of " + region.str();
-    check_scope(valid.variables(), text, region.at);
+    const std::string part =
+        param.name + ": " + what + " valid(" + valid.str() + ") of " + region.str();
+    const std::string text = kernel_.name + ": " + part;
+    check_scope(valid.variables(), part, region.at);
     const auto range = empty_ ? Range{0, 0} : range_of_sum(0, valid, sizes_);
     if (!range) {
         throw TypeCheckError(place(region.at),

@@ -9,19 +9,25 @@ import pytest
 from pto_wsp import (
     CompileError,
     Dense,
+    DispatchPolicy,
     DType,
+    ExecutionError,
     In,
     Out,
     P,
     PtoError,
     Scalar,
+    ScheduleError,
+    Symbol,
     Tensor,
     TensorLayout,
     Tile,
     TypeChecker,
     TypeCheckError,
+    Value,
     kernel,
     pto,
+    scalar_expr,
     tensor_layout_join,
     workload,
 )
@@ -157,9 +163,113 @@ def test_targets_that_come_later(fails) -> None:
             )
 
 
+OUT = Tensor(np.zeros((4, 4), np.float32), name="OUT")
+
+
 @kernel
 def copy(x: In[Tile[4, 4, DType.F32]], y: Out[Tile[4, 4, DType.F32]], n: Scalar[DType.I32] = 0):
     pto.store(y, x)
+
+
+@kernel
+def calls_another(x: In[Tile[4, 4, DType.F32]], y: Out[Tile[4, 4, DType.F32]]):
+    copy(x, y)
+
+
+def test_attributes_of_later_say_so(fails) -> None:
+    program = reads().compile()
+    later = [name for name in ("alloc", "print", "static_assert") if name not in dir(pto)]
+    wanted = [
+        (program, "Program", ("enable_tracing", "trace", "set_axis_sizes", "set_symbol_u64")),
+        (program, "Program", ("codegen_artifact_dir",)),
+        (scalar_expr, "scalar_expr", ("slot_u64", "symbol_u64", "task_param")),
+        (pto, "pto", later),
+    ]
+    for holder, shown, names in wanted:
+        for name in names:
+
+            def used(holder=holder, name=name) -> None:
+                getattr(holder, name)
+
+            fails(AttributeError, used, f"{shown}.{name} is not available yet")
+            assert not hasattr(holder, name)
+    assert not hasattr(program.stats, "total_cycles")
+    with pytest.raises(ExecutionError, match="total_cycles"):
+        program.stats.total_cycles  # noqa: B018
+    for holder in (program, scalar_expr):
+        with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+            holder.nonsense  # noqa: B018
+
+
+def test_loops_of_what_they_cannot_be(fails) -> None:
+    text = "P: loops over run-time sizes are not supported yet: N"
+    fails(CompileError, lambda: looped(lambda: P(Symbol("N"))), text, line=None)
+
+    def two_targets() -> None:
+        for i, j in P(Dense[3]):
+            read[i, j](A)
+
+    text = "P: 1 axis, 2 targets"
+    fails(
+        TypeCheckError,
+        lambda: workload(two_targets)(),
+        text,
+        hint="for i, j in P(rows, columns)",
+        line=None,
+    )
+
+    def three_targets() -> None:
+        for i, j, k in P.seq(Dense[3], Dense[3]):
+            read[i, j, k](A)
+
+    fails(TypeCheckError, lambda: workload(three_targets)(), "P.seq: 2 axes, 3 targets", line=None)
+
+
+def test_a_kernel_is_called_in_a_kernel(fails) -> None:
+    text = "kernel 'copy' is called in the body of kernel 'calls_another'"
+    hint = "share code between kernels in plain functions on tiles"
+    fails(CompileError, calls_another.compile, text, line=None, hint=hint)
+
+    @workload
+    def task():
+        calls_another(A, A.copy())
+
+    fails(CompileError, task, text, line=None, hint=hint)
+
+
+def test_variables_that_are_not_known_are_named_once(fails) -> None:
+    def text(call: Callable[[Any], None]) -> str:
+        @workload
+        def task():
+            for i in P(Dense[1]):
+                call(i)
+
+        (error,) = TypeChecker().check(task())
+        return error.text
+
+    zz = scalar_expr.axis("zz")
+    end = "which is no variable of a loop around this task"
+    assert text(lambda i: copy[i](A, OUT, zz)) == f"copy: n = zz uses zz, {end}"
+    assert text(lambda i: copy[i](A, OUT.valid(rows=zz))) == (
+        f"copy: y: rows valid(zz) of OUT[0:4, 0:4] valid(rows = zz) uses zz, {end}"
+    )
+
+
+def test_binding_what_is_no_array(fails) -> None:
+    program = reads().compile()
+
+    def bound() -> None:
+        program.bind(A=None)
+
+    fails(TypeCheckError, bound, "bind: 'A' needs an array, got None")
+
+
+def test_casts_to_types_of_numpy() -> None:
+    @kernel
+    def cast(x: In[Tile[4, 4, DType.F32]], y: Out[Tile[4, 4, DType.F16]]):
+        pto.store(y, pto.cast(x, np.float16))
+
+    assert "f16" in cast.trace().dump()
 
 
 def test_masked_arrays(fails) -> None:
@@ -183,3 +293,19 @@ def test_results_whose_places_are_one_element(fails) -> None:
         "of it are one element",
         hint="write to an array of its own",
     )
+
+
+def test_expressions_have_no_hash(fails) -> None:
+    def key() -> None:
+        DispatchPolicy.affinity(lambda t: hash(t.i))
+
+    fails(
+        ScheduleError,
+        key,
+        "DispatchPolicy.affinity: the key cannot be made an expression: i has no hash: its value "
+        "is not known before the program runs",
+    )
+
+
+def test_types_of_values_are_documented() -> None:
+    assert Value.type.__doc__
