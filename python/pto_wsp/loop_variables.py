@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NoReturn
 
 import numpy as np
 
 import pto_wsp._pto_wsp as native
+from pto_wsp import naming
 from pto_wsp.errors import CompileError, TypeCheckError, error
 from pto_wsp.scalar_expr import Owner, ScalarExpr, as_expr, common_owner, fitting
 
@@ -134,6 +136,13 @@ class AxisVar:
         self._unknown("the value", "pass it to a kernel as a Scalar")
 
     def __iter__(self) -> NoReturn:
+        targets = naming.unpacked_targets(sys._getframe(1))
+        if targets is not None:
+            raise error(
+                TypeCheckError,
+                f"P: 1 axis, {targets} {'target' if targets == 1 else 'targets'}",
+                hint="for i, j in P(rows, columns)",
+            )
         self._unknown("the elements", "loop over axes with P(...)")
 
     def __array__(self, *arguments: Any, **options: Any) -> NoReturn:

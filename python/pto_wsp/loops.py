@@ -63,17 +63,7 @@ class _LoopIterator:
             self._close()
             raise StopIteration
         self.opened = True
-        axes, frame = len(self.loops.axes), sys._getframe(1)
-        unpacked = naming.unpacked_targets(frame)
-        if unpacked not in (None, axes):
-            raise error(
-                TypeCheckError,
-                f"{'P.seq' if self.loops.sequential else 'P'}: "
-                f"{axes} {'axis' if axes == 1 else 'axes'}, "
-                f"{unpacked} {'target' if unpacked == 1 else 'targets'}",
-                hint="for i, j in P(rows, columns)",
-            )
-        targets = naming.loop_targets(frame, axes)
+        targets = naming.loop_targets(sys._getframe(1), len(self.loops.axes))
         variables = [self._open(number, target) for number, target in enumerate(targets)]
         self.context.loops.append(self)
         return variables[0] if len(variables) == 1 else tuple(variables)

@@ -54,12 +54,11 @@ def loop_targets(frame: types.FrameType, count: int) -> list[str | None]:
 
 
 def unpacked_targets(frame: types.FrameType) -> int | None:
-    """How many targets the ``for`` that `frame` is at unpacks its value to, where it does."""
+    """To how many targets a ``for`` unpacks its value, where `frame` is at that."""
     steps = _steps(frame.f_code)
     at = _position(steps, frame)
-    if steps[at].opname != "FOR_ITER" or at + 1 >= len(steps):
-        return None
-    return steps[at + 1].arg if steps[at + 1].opname == "UNPACK_SEQUENCE" else None
+    is_loop = steps[at].opname == "UNPACK_SEQUENCE" and steps[at - 1].opname == "FOR_ITER"
+    return steps[at].arg if is_loop else None
 
 
 def is_importing(frame: types.FrameType) -> bool:
