@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 
 WORK = """
+import signal
 import sys
 import numpy as np
 from pto_wsp import DType, Dense, InOut, P, Tensor, Tile, kernel, pto, workload
+
+# A shell may have started the tests with interrupts ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @kernel
 def heavy(x: InOut[Tile[64, 64, DType.F32]]):
