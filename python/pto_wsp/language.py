@@ -160,7 +160,7 @@ def topk(x: Any, k: Any) -> tuple[Value, Value]:
         The values [r, k] in descending order, NaN first, and their columns, U32 [r, k]. Of equal
         ones the first comes first.
     """
-    attributes = {"k": affine_of(k)}
+    attributes: dict[str, native.AttributeValue] = {"k": affine_of(k)}
     return apply("topk_values", [x], attributes), apply("topk_indices", [x], attributes)
 
 

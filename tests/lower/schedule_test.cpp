@@ -274,12 +274,10 @@ TEST(Schedule, PlacesAreJudgedAfterTheLastStep) {
 
 TEST(Schedule, StagedCopiesHavePlacesLikeOthers) {
     KernelSchedule none;
-    EXPECT_TRUE(same_under(program_of(exp_text),
-                           none.stage("exp0", "store0", "rows")
-                               .compute_at("exp0", "exp0.staged", "rows")
-                               .compute_at("load0", "store0", "rows")));
-    refused(exp_text,
-            none.stage("exp0", "store0", "rows").split("store0", "rows", 4, "ro", "ri"),
+    EXPECT_TRUE(same_under(program_of(exp_text), none.stage("exp0", "store0", "rows")
+                                                     .compute_at("exp0", "exp0.staged", "rows")
+                                                     .compute_at("load0", "store0", "rows")));
+    refused(exp_text, none.stage("exp0", "store0", "rows").split("store0", "rows", 4, "ro", "ri"),
             "stage(\"exp0\", consumer=\"store0\", dim=\"rows\"): 'store0' has no loop 'rows'");
 }
 
