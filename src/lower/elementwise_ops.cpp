@@ -37,9 +37,15 @@ bool is_f(const Expr &x) {
     return x.type().is_float();
 }
 
-/// Signed integers wrap: computed on the unsigned type of the same width.
-template <typename F> Expr wrapping(const Expr &a, const Expr &b, F f) {
-    return is_f(a) ? strict(f(a, b)) : Halide::cast(a.type(), f(as_unsigned(a), as_unsigned(b)));
+/// Signed integers wrap: computed on the unsigned type of the same width. The simplifier sees
+/// through casts there and back and compares sums of int32 as if they could not overflow, so tiles
+/// go by their bits; scalars, of which places are made, stay open to it.
+template <typename F> Expr wrapping(const Definition &d, const Expr &a, const Expr &b, F f) {
+    if (is_f(a)) {
+        return strict(f(a, b));
+    }
+    Expr bits = f(as_unsigned(a), as_unsigned(b));
+    return d.type.is_scalar() ? Halide::cast(a.type(), bits) : Halide::reinterpret(a.type(), bits);
 }
 
 Expr sign_bit(const Expr &x) {
@@ -112,14 +118,20 @@ Expr floor_mod(const Expr &a, const Expr &b) {
     return Halide::select(b == make_zero(b.type()), make_zero(b.type()), rest);
 }
 
+/// Kept where no sum with a row overflows; no tile has so many columns.
+Expr bounded_offset(const Expr &offset) {
+    constexpr int32_t far = 1 << 30;
+    return Halide::clamp(offset, -far, far);
+}
+
 }  // namespace
 
 PTO_WSP_ELEMENT(Constant, constant_value(d))
-PTO_WSP_ELEMENT(Add, wrapping(promoted(d, x, 0), promoted(d, x, 1),
+PTO_WSP_ELEMENT(Add, wrapping(d, promoted(d, x, 0), promoted(d, x, 1),
                               [](Expr a, Expr b) { return a + b; }))
-PTO_WSP_ELEMENT(Sub, wrapping(promoted(d, x, 0), promoted(d, x, 1),
+PTO_WSP_ELEMENT(Sub, wrapping(d, promoted(d, x, 0), promoted(d, x, 1),
                               [](Expr a, Expr b) { return a - b; }))
-PTO_WSP_ELEMENT(Mul, wrapping(promoted(d, x, 0), promoted(d, x, 1),
+PTO_WSP_ELEMENT(Mul, wrapping(d, promoted(d, x, 0), promoted(d, x, 1),
                               [](Expr a, Expr b) { return a * b; }))
 PTO_WSP_ELEMENT(Div, divided(promoted(d, x, 0), promoted(d, x, 1)))
 PTO_WSP_ELEMENT(FloorDiv, floor_div(promoted(d, x, 0), promoted(d, x, 1)))
@@ -153,7 +165,8 @@ PTO_WSP_ELEMENT(Broadcast, x[0])
 PTO_WSP_ELEMENT(RowIndex, Halide::cast<int32_t>(d.row))
 PTO_WSP_ELEMENT(ColumnIndex, Halide::cast<int32_t>(d.column))
 PTO_WSP_ELEMENT(IotaU32, Halide::cast<uint32_t>(d.column))
-PTO_WSP_ELEMENT(CausalMask, choose(d.column - d.row <= (x.size() > 1 ? x[1] : Expr(0)), x[0],
-                                   infinity(x[0].type(), -1)))
+PTO_WSP_ELEMENT(CausalMask,
+                choose(d.column <= d.row + (x.size() > 1 ? bounded_offset(x[1]) : Expr(0)), x[0],
+                       infinity(x[0].type(), -1)))
 
 }  // namespace pto::wsp::lower

@@ -258,6 +258,34 @@ TEST(Ops, DivisionByConstantZeros) {
     }
 }
 
+TEST(Ops, PositionsFarAwayDoNotOverflow) {
+    // A sum of int32 wraps, the offset of a mask does not take part in one.
+    auto program = program_of(
+        R"(kernel @far(%x: in tile<6x6xf32>, %r: scalar<i32>, %y: out tile<6x6xf32>, %z: out tile<6x6xf32>) {
+  %0 = load %x : tile<6x6xf32>
+  %1 = causal_mask %0, %r : tile<6x6xf32>
+  %2 = row_index {columns = [6], rows = [6]} : tile<6x6xi32>
+  %3 = column_index {columns = [6], rows = [6]} : tile<6x6xi32>
+  %4 = add %2, %r : tile<6x6xi32>
+  %5 = ge %4, %3 : tile<6x6xmask>
+  %6 = constant {dtype = "f32", value = -1.0} : tile<1x1xf32>
+  %7 = where %5, %0, %6 : tile<6x6xf32>
+  store %y, %1
+  store %z, %7
+})");
+    for (int64_t offset : {int64_t{INT32_MAX}, int64_t{INT32_MIN}, int64_t{2}}) {
+        TensorView x = allocate_tensor({6, 6}, DType::F32);
+        for (int64_t i = 0; i < 36; ++i) {
+            set_element(x.data, DType::F32, i, i + 1);
+        }
+        Arguments arguments{x, offset, allocate_tensor({6, 6}, DType::F32),
+                            allocate_tensor({6, 6}, DType::F32)};
+        auto expected = evaluated(*program, arguments);
+        compile_kernel(program)(arguments);
+        expect_results(*program, arguments, expected, exact());
+    }
+}
+
 TEST(Ops, ConstantsOfAllTypes) {
     for (DType dtype : compute_dtypes) {
         TestKernel k;
