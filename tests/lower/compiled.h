@@ -53,6 +53,31 @@ inline Tolerance reassociated(DType dtype) {
     }
 }
 
+/// Operations whose results do not depend on the order of anything.
+inline bool is_exact(kernel::Op op) {
+    using kernel::Op;
+    switch (op) {
+    case Op::Exp:
+    case Op::Log:
+    case Op::Tanh:
+    case Op::Sin:
+    case Op::Cos:
+    case Op::Erf:
+    case Op::Gelu:
+    case Op::Rsqrt:
+    case Op::Sigmoid:
+    case Op::Silu:
+    case Op::Softmax:
+    case Op::Rowsum:
+    case Op::Rowmean:
+    case Op::Colsum:
+    case Op::Matmul:
+        return false;
+    default:
+        return true;
+    }
+}
+
 /// How a matrix lies in memory.
 enum class Placement {
     Contiguous,

@@ -148,30 +148,6 @@ TEST(Views, InputsThatOverlapAResultAreReadBeforeItIsWritten) {
     }
 }
 
-/// Operations whose results do not depend on the order of anything.
-bool is_exact(Op op) {
-    switch (op) {
-    case Op::Exp:
-    case Op::Log:
-    case Op::Tanh:
-    case Op::Sin:
-    case Op::Cos:
-    case Op::Erf:
-    case Op::Gelu:
-    case Op::Rsqrt:
-    case Op::Sigmoid:
-    case Op::Silu:
-    case Op::Softmax:
-    case Op::Rowsum:
-    case Op::Rowmean:
-    case Op::Colsum:
-    case Op::Matmul:
-        return false;
-    default:
-        return true;
-    }
-}
-
 TEST(Views, RandomProgramsOnRandomViewsGiveWhatTheEvaluatorGives) {
     kernel::RandomProgramOptions options;
     options.sizes = {1, 3, 17, 33};
