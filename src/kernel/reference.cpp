@@ -377,16 +377,15 @@ PTO_WSP_REFERENCE(ref_rowmean) {
     return tile;
 }
 
-/// What the smallest and the largest integer of a type are before any element was seen.
+/// The smallest integer of a type, from which its largest element is looked for, or the largest;
+/// of U64 its bits.
 static int64_t worst(DType dtype, bool largest) {
-    int bits = 8 * size_bytes(dtype);
-    bool has_sign = info(dtype).kind == DTypeKind::Signed;
-    if (dtype == DType::U64) {
-        return largest ? 0 : -1;
+    const int unused = 64 - 8 * size_bytes(dtype);
+    if (info(dtype).kind == DTypeKind::Signed) {
+        const int64_t high = INT64_MAX >> unused;
+        return largest ? -high - 1 : high;
     }
-    int64_t high = has_sign ? (int64_t{1} << (bits - 2)) - 1 + (int64_t{1} << (bits - 2))
-                            : (int64_t{1} << bits) - 1;
-    return largest ? (has_sign ? -high - 1 : 0) : high;
+    return largest ? 0 : wrap(UINT64_MAX >> unused);
 }
 
 PTO_WSP_REFERENCE(ref_rowmax) {
