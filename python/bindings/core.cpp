@@ -49,9 +49,9 @@ void bind_affine(py::module_ &module) {
         .def("substitute", &Affine::substitute, py::arg("values"))
         .def("evaluate", &Affine::evaluate, py::arg("values"))
         .def(py::self + py::self)
-        .def(py::self - py::self)
+        .def(py::self - py::self)  // NOLINT(misc-redundant-expression)
         .def("__mul__", [](const Affine &a, int64_t factor) { return a * factor; })
-        .def(py::self == py::self)
+        .def(py::self == py::self)  // NOLINT(misc-redundant-expression)
         .def("__hash__", [](const Affine &a) { return py::hash(py::str(a.str())); })
         .def("__str__", &Affine::str)
         .def("__repr__", &Affine::str);
@@ -113,7 +113,7 @@ void bind_layout(py::module_ &module) {
         .def_readonly("dims", &TensorLayout::dims)
         .def("is_replicated", &TensorLayout::is_replicated)
         .def("sharded_dims", &TensorLayout::sharded_dims)
-        .def(py::self == py::self)
+        .def(py::self == py::self)  // NOLINT(misc-redundant-expression)
         .def("__str__", &TensorLayout::str);
     module.def(
         "layout_join",

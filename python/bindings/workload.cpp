@@ -107,6 +107,7 @@ void bind_builder(py::module_ &module) {
             [](Builder &builder, const KernelHandle &kernel, std::vector<ScalarExpr> axes,
                const std::vector<std::pair<std::string, ArgumentValue>> &arguments) {
                 std::vector<Argument> passed;
+                passed.reserve(arguments.size());
                 for (const auto &[name, value] : arguments) {
                     passed.push_back({name, value, user_loc()});
                 }

@@ -25,6 +25,7 @@ Builder &builder_of(const char *op, const std::vector<Operand> &operands, const 
 
 std::vector<Value> values_in(Builder &builder, const std::vector<Operand> &operands) {
     std::vector<Value> values;
+    values.reserve(operands.size());
     for (const Operand &operand : operands) {
         values.push_back(operand.in(builder));
     }
@@ -164,6 +165,7 @@ std::vector<Tile> fori_loop(
     Builder &builder = builder_of("fori_loop", operands, at);
     auto tiles = [&](const std::vector<Value> &values) {
         std::vector<Tile> made;
+        made.reserve(values.size());
         for (Value value : values) {
             made.emplace_back(builder, value);
         }

@@ -133,6 +133,7 @@ void Applier::reorder(Scheduled &target) {
 
 void Applier::reorder_loops(Scheduled &target, const std::vector<std::string> &dims) {
     std::vector<size_t> places;
+    places.reserve(dims.size());
     for (const std::string &dim : dims) {
         places.push_back(loop_index(target, dim));
     }
@@ -140,6 +141,7 @@ void Applier::reorder_loops(Scheduled &target, const std::vector<std::string> &d
         refuse("a loop is named twice");
     }
     std::vector<Loop> order;
+    order.reserve(places.size());
     for (size_t place : places) {
         order.push_back(target.loops[place]);
     }

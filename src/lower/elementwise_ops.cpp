@@ -8,7 +8,6 @@ namespace pto::wsp::lower {
 
 using namespace Halide::Internal;
 using Halide::Expr;
-using kernel::Op;
 
 Expr infinity(Halide::Type type, int sign) {
     return make_const(type, sign * std::numeric_limits<double>::infinity());

@@ -210,6 +210,7 @@ private:
                                 const std::vector<std::pair<std::string, Type>> &arguments,
                                 const Stmt &body) {
         std::vector<LoweredArgument> lowered;
+        lowered.reserve(arguments.size());
         for (const auto &[argument, type] : arguments) {
             lowered.emplace_back(argument, Halide::Argument::InputScalar, type, 0,
                                  Halide::ArgumentEstimates{});

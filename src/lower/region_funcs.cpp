@@ -8,7 +8,6 @@ namespace pto::wsp::lower {
 
 using Halide::Expr;
 using kernel::Node;
-using kernel::Op;
 using kernel::TileType;
 using kernel::Value;
 using schedule::FuncOutline;
