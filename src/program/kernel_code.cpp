@@ -31,6 +31,7 @@ namespace {
 kernel::PartialProgram partial_program(const kernel::TileProgram &program,
                                        const std::vector<lower::ParamLayout> &layouts) {
     std::vector<bool> partial;
+    partial.reserve(layouts.size());
     for (const lower::ParamLayout &layout : layouts) {
         partial.push_back(layout.partial);
     }

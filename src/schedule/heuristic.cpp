@@ -362,7 +362,7 @@ private:
     }
 
     void product_loops(const FuncOutline &func, int64_t rows) {
-        int64_t columns = size(func.columns, machine_.lanes * 4);
+        int64_t columns = size(func.columns, int64_t{4} * machine_.lanes);
         schedule_ = schedule_
                         .split(func.name, "columns", strip(columns), "strip", "column",
                                func.is_root() ? Tail::GuardWithIf : Tail::Auto)
@@ -391,7 +391,7 @@ private:
             }
             return;
         }
-        int64_t width = 4 * machine_.lanes;
+        int64_t width = int64_t{4} * machine_.lanes;
         if (size(func.reduction, width) < width) {
             return;
         }

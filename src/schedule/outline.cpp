@@ -19,7 +19,7 @@ using kernel::Value;
 std::vector<std::string> FuncOutline::dims() const {
     std::vector<std::string> result{"rows", "columns"};
     if (has_reduction()) {
-        result.push_back("k");
+        result.emplace_back("k");
     }
     return result;
 }
@@ -61,8 +61,8 @@ public:
         for (const Shape &shape : shapes) {
             result_.statements.push_back(statement(shape));
         }
-        for (size_t r = 0; r < regions_.size(); ++r) {
-            list(regions_[r]);
+        for (const Region &region : regions_) {
+            list(region);
         }
         return std::move(result_);
     }
