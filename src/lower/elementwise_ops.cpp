@@ -20,6 +20,9 @@ Expr divided(const Expr &a, const Expr &b) {
     return Call::make(a.type(), Call::strict_div, {a, divisor}, Call::PureIntrinsic);
 }
 
+namespace {
+
+/// The larger and the smaller; NaN if either is.
 Expr maximum(const Expr &a, const Expr &b) {
     return a.type().is_float() ? choose(Halide::is_nan(a) || strict(a > b), a, b)
                                : Halide::max(a, b);
@@ -29,8 +32,6 @@ Expr minimum(const Expr &a, const Expr &b) {
     return a.type().is_float() ? choose(Halide::is_nan(a) || strict(a < b), a, b)
                                : Halide::min(a, b);
 }
-
-namespace {
 
 bool is_f(const Expr &x) {
     return x.type().is_float();

@@ -33,7 +33,7 @@ inline Halide::Expr as_unsigned(const Halide::Expr &x) {
     return Halide::cast(x.type().with_code(Halide::Type::UInt), x);
 }
 
-/// The bits of a float, and a float of its bits.
+/// The bits of a float as an unsigned integer.
 inline Halide::Expr float_bits(const Halide::Expr &x) {
     return Halide::reinterpret(x.type().with_code(Halide::Type::UInt), x);
 }
@@ -42,9 +42,6 @@ inline Halide::Expr float_bits(const Halide::Expr &x) {
 Halide::Expr infinity(Halide::Type type, int sign);
 /// a / b as IEEE has it, without making the operands' own arithmetic strict.
 Halide::Expr divided(const Halide::Expr &a, const Halide::Expr &b);
-/// The larger and the smaller; NaN if either is.
-Halide::Expr maximum(const Halide::Expr &a, const Halide::Expr &b);
-Halide::Expr minimum(const Halide::Expr &a, const Halide::Expr &b);
 
 /// Makes `name + suffix`, which folds operand 0 over the columns of each row (over the rows of each
 /// column for a column reduction): `step` combines, `initial` is neutral.

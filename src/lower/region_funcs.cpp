@@ -55,13 +55,10 @@ private:
     Value result_of(int node) const { return program_.nodes[static_cast<size_t>(node)].results[0]; }
 
     /// Reads `image` with the indices clamped to [0, rows) x [0, columns).
-    Halide::Func clamped_reader(const std::string &name, Halide::ImageParam &image,
-                                const TileType &type) {
-        Halide::Func func(halide_name(name));
+    Expr clamped(Halide::ImageParam &image, const TileType &type) {
         Expr c = Halide::clamp(Halide::likely(column_), 0, symbols_(type.columns) - 1);
         Expr r = Halide::clamp(Halide::likely(row_), 0, symbols_(type.rows) - 1);
-        func(column_, row_) = from_memory(type.dtype, image(c, r));
-        return func;
+        return image(c, r);
     }
 
     TileFunc load(const FuncOutline &outline) {
@@ -74,7 +71,8 @@ private:
         }
         result_.buffers[image.name()] = {RegionBuffer::Kind::Load, outline.node};
         TileFunc tile;
-        tile.func = clamped_reader(outline.name, image, type);
+        tile.func = Halide::Func(halide_name(outline.name));
+        tile.func(column_, row_) = from_memory(type.dtype, clamped(image, type));
         result_.funcs[outline.name] = tile.func;
         return with_shape(tile, type);
     }
@@ -90,9 +88,7 @@ private:
         image.set_host_alignment(64);
         result_.buffers[image.name()] = {RegionBuffer::Kind::Scratch, scratch};
         Halide::Func func(halide_name(memory.name));
-        Expr c = Halide::clamp(Halide::likely(column_), 0, symbols_(inner.columns) - 1);
-        Expr r = Halide::clamp(Halide::likely(row_), 0, symbols_(inner.rows) - 1);
-        Expr stored = image(c, r);
+        Expr stored = clamped(image, inner);
         func(column_, row_) = inner.dtype == DType::Mask ? stored != 0 : stored;
         TileFunc tile;
         tile.func = func;
