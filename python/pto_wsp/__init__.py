@@ -52,7 +52,7 @@ from pto_wsp.errors import (
     ScheduleError,
     TypeCheckError,
 )
-from pto_wsp.kernels import KernelIR, KernelRef, jit_kernel, kernel
+from pto_wsp.kernel_refs import KernelIR, KernelRef, jit_kernel, kernel
 from pto_wsp.layout import TensorLayout, TensorReplicate, TensorShard, tensor_layout_join
 from pto_wsp.loop_variables import AxisVar
 from pto_wsp.loops import P

@@ -16,7 +16,7 @@ from pto_wsp.errors import CompileError, TypeCheckError, error
 from pto_wsp.scalar_expr import Owner, common_owner
 
 if TYPE_CHECKING:
-    from pto_wsp.kernels import KernelRef
+    from pto_wsp.kernel_refs import KernelRef
     from pto_wsp.tensor import Tensor
 
 

@@ -22,7 +22,7 @@ from pto_wsp.errors import (
     TypeCheckError,
     error,
 )
-from pto_wsp.kernels import BLOCK_OPTIONS, KernelRef, block_size, kernel_schedule, target_name
+from pto_wsp.kernel_refs import BLOCK_OPTIONS, KernelRef, block_size, kernel_schedule, target_name
 from pto_wsp.signatures import Parameter, Signature, like_declaration, parse_signature
 from pto_wsp.tensor import Tensor
 from pto_wsp.workloads import Workload

@@ -12,7 +12,7 @@ import pto_wsp._pto_wsp as native
 from pto_wsp import context
 from pto_wsp.annotations import ConstexprSpec, DirectedSpec, ScalarSpec
 from pto_wsp.errors import CompileError, TypeCheckError, error, user_place
-from pto_wsp.kernels import KernelRef, tile_of_shape
+from pto_wsp.kernel_refs import KernelRef, tile_of_shape
 from pto_wsp.loop_variables import AxisVar
 from pto_wsp.loops import left_early
 from pto_wsp.scalar_expr import ScalarExpr, is_scalar, native_expr
