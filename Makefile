@@ -3,7 +3,7 @@
 # Both can be repeated: what did not change is skipped.
 python := .venv/bin/python
 
-.PHONY: attention bench build module test asan tsan lint clean
+.PHONY: attention bench build module test asan tsan fuzz lint clean
 
 attention: module
 	@.ci/setup peers
@@ -35,6 +35,14 @@ asan: tools
 tsan: tools
 	@.ci/setup build tsan
 	@.ci/check tsan
+
+# Random texts for every reader of texts, SECONDS each: make fuzz SECONDS=600 READERS=tile_program
+SECONDS ?= 60
+READERS ?= tile_program workload json scalar_expr affine schedule
+fuzz: tools
+	@.ci/setup debian fuzz
+	@.ci/setup build fuzz fuzz_readers
+	@.ci/fuzz $(SECONDS) $(READERS)
 
 lint: tools
 	@.ci/setup debian lint
