@@ -104,17 +104,21 @@ struct Builder::Impl {
         return static_cast<Value>(program->values.size()) - 1;
     }
 
-    int add_node(Node node) {
+    int add_node(Node node, int block) {
         auto index = static_cast<int>(program->nodes.size());
         program->nodes.push_back(std::move(node));
-        program->blocks[static_cast<size_t>(scopes.back().block)].nodes.push_back(index);
+        program->blocks[static_cast<size_t>(block)].nodes.push_back(index);
         return index;
     }
 
     /// What equal nodes have in common.
     std::string key(const Node &node) const {
         std::string text = name(node.op);
-        for (Value operand : node.operands) {
+        std::vector<Value> operands = node.operands;
+        if (node.op == Op::Add || node.op == Op::Mul) {
+            std::sort(operands.begin(), operands.end());
+        }
+        for (Value operand : operands) {
             text += fmt::format(" %{}", operand);
         }
         for (const auto &[name, value] : node.attributes) {
@@ -127,8 +131,11 @@ struct Builder::Impl {
         return text;
     }
 
-    /// The value of a pure node or a load: of an equal one in an open block, or a new one.
-    Value intern(Node node) {
+    /// The value of a pure node or a load: of an equal one in an open block, or a new one
+    /// in `home`.
+    Value intern(Node node) { return intern(std::move(node), scopes.back()); }
+
+    Value intern(Node node, Scope &home) {
         TileType type = check_node(*program, node);
         std::string text = key(node);
         for (const Scope &scope : scopes) {
@@ -137,18 +144,18 @@ struct Builder::Impl {
                 return found->second;
             }
         }
-        Value value = add_value({type, static_cast<int>(program->nodes.size()), -1, node.at},
-                                scopes.back().block);
+        Value value =
+            add_value({type, static_cast<int>(program->nodes.size()), -1, node.at}, home.block);
         node.results = {value};
-        add_node(std::move(node));
-        scopes.back().found.emplace(std::move(text), value);
+        add_node(std::move(node), home.block);
+        home.found.emplace(std::move(text), value);
         return value;
     }
 
     void add_store(Node node) {
         check_node(*program, node);
         version[static_cast<size_t>(std::get<int64_t>(node.attributes.at("param")))] = ++versions;
-        add_node(std::move(node));
+        add_node(std::move(node), scopes.back().block);
     }
 
     Value typed(Number number, DType dtype, const char *op, const Loc &at, const char *hint = "") {
@@ -324,6 +331,26 @@ Value Builder::op(Op op, std::vector<Value> operands, Attributes attributes, Loc
     return impl.add_op(row, std::move(operands), std::move(attributes), at);
 }
 
+Value Builder::hoisted_op(Op op, std::vector<Value> operands, Attributes attributes, Loc at) {
+    Impl &impl = *impl_;
+    impl.check_open(at);
+    const OpInfo &row = info(op);
+    if (row.kind == OpKind::Control || row.kind == OpKind::Memory) {
+        throw TypeCheckError(at, fmt::format("{}: it depends on where it stands", row.name));
+    }
+    impl.check_usable(row.name, operands, at);
+    normalise_attributes(row, attributes, at);
+    impl.settle(row, operands, at);
+    size_t home = 0;
+    for (Value operand : operands) {
+        for (size_t s = home; s < impl.scopes.size(); ++s) {
+            home = impl.scopes[s].block == impl.block_of[static_cast<size_t>(operand)] ? s : home;
+        }
+    }
+    return impl.intern({op, std::move(operands), std::move(attributes), {}, -1, at},
+                       impl.scopes[home]);
+}
+
 Value Builder::constant(Number value, Loc at) {
     Impl &impl = *impl_;
     impl.check_open(at);
@@ -414,7 +441,7 @@ std::vector<Value> Builder::Impl::close_loop(const Loop &loop, Node node,
         node.results.push_back(add_value({type, made, -1, node.at}, scopes.back().block));
     }
     std::vector<Value> results = node.results;
-    add_node(std::move(node));
+    add_node(std::move(node), scopes.back().block);
     return results;
 }
 

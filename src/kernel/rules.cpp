@@ -9,7 +9,9 @@ std::shared_ptr<const TileProgram> rewrite_tile_program(const TileProgram &progr
                                                         Reasons *reasons) {
     std::shared_ptr<const rewrite::Graph> graph =
         std::make_shared<TileGraph>(std::make_shared<const TileProgram>(program));
+    graph = rewrite::apply_rules(loop_rules(), graph, reasons);
     graph = rewrite::apply_rules(fold_rules(), graph, reasons);
+    graph = rewrite::apply_rules(simplify_rules(), graph, reasons);
     graph = rewrite::apply_rules(mask_rules(), graph, reasons);
     graph = rewrite::apply_rules(softmax_rules(), graph, reasons);
     graph = rewrite::apply_rules(scale_rules(), graph, reasons);

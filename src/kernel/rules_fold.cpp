@@ -1,7 +1,10 @@
 #include "rules_patterns.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
+#include "memory.h"
 #include "pto/wsp/kernel/evaluate.h"
 
 /// What can be known without running: constants, neutral operands, transposes. All of it exact,
@@ -12,78 +15,159 @@ using namespace pattern;
 
 namespace {
 
-/// `leaf` for each of `arity` operands, captured as a, b, c.
-std::vector<Pattern> operands_of(int arity, Pattern (*leaf)(std::string)) {
-    std::vector<Pattern> operands(static_cast<size_t>(arity));
-    char name = 'a';
-    for (Pattern &operand : operands) {
-        operand = leaf(std::string(1, name++));
+/// More elements than this are not looked at.
+constexpr int64_t most_elements = 1 << 14;
+
+bool is_uniform(const RefTile &tile) {
+    if (is_integer(tile.dtype)) {
+        return (tile.integer == tile.integer(0, 0)).all();
     }
-    return operands;
+    const double first = tile.real(0, 0);
+    return std::all_of(tile.real.data(), tile.real.data() + tile.real.size(), [&](double x) {
+        return (std::isnan(x) && std::isnan(first)) ||
+               (x == first && std::signbit(x) == std::signbit(first));
+    });
 }
 
-RefTile scalar_tile(double value, DType dtype) {
-    RefTile tile;
-    tile.dtype = dtype;
-    if (is_integer(dtype)) {
-        tile.integer.setConstant(1, 1, static_cast<int64_t>(value));
+/// The known number `value` as a tile, of one element where `as_scalar`.
+std::optional<RefTile> known_tile(const TileGraph &graph, Value value, bool as_scalar) {
+    const TileType &type = graph.type(value);
+    int64_t rows = as_scalar ? 1 : type.rows.as_constant().value_or(0);
+    int64_t columns = as_scalar ? 1 : type.columns.as_constant().value_or(0);
+    if (rows <= 0 || columns <= 0 || rows * columns > most_elements) {
+        return std::nullopt;
+    }
+    RefTile tile = make_tile(type.dtype, rows, columns);
+    if (is_integer(type.dtype)) {
+        tile.integer.setConstant(std::get<int64_t>(graph.number(value)));
     } else {
-        tile.real.setConstant(1, 1, value);
+        tile.real.setConstant(*graph.constant(value));
     }
     return tile;
 }
 
-/// Wraps to the width of `dtype`. Before it is a double, which holds integers up to 2^53 alone.
-double wrapped(int64_t value, DType dtype) {
-    int shift = 64 - 8 * size_bytes(dtype);
-    uint64_t high = static_cast<uint64_t>(value) << shift;
-    return pto::wsp::info(dtype).kind == DTypeKind::Signed
-               ? static_cast<double>(static_cast<int64_t>(high) >> shift)
-               : static_cast<double>(high >> shift);
-}
-
-/// The operation's own reference semantics on its constant operands.
-Value fold(TileRebuild &to, const Match &m) {
-    const TileGraph &graph = to.old();
-    const TileType &type = graph.type(m.root());
+/// What the operation's own reference semantics make of its constant operands, as one element;
+/// nothing when its elements differ or when it has none, or too many.
+std::optional<RefTile> folded(const TileGraph &graph, Value root) {
+    const OpInfo &row = info(static_cast<Op>(graph.op(root)));
+    const bool as_scalar = row.kind == OpKind::Elementwise && row.op != Op::CausalMask;
     std::vector<RefTile> tiles;
-    for (Value operand : graph.operands(m.root())) {
-        tiles.push_back(scalar_tile(*graph.constant(operand), graph.type(operand).dtype));
+    for (Value operand : graph.operands(root)) {
+        std::optional<RefTile> tile = known_tile(graph, operand, as_scalar);
+        if (!tile) {
+            return std::nullopt;
+        }
+        tiles.push_back(std::move(*tile));
     }
-    const OpInfo &row = info(static_cast<Op>(graph.op(m.root())));
-    RefTile result = row.reference(tiles, graph.attributes(m.root()), type);
-    double value = is_integer(type.dtype) ? wrapped(result.integer(0, 0), type.dtype)
-                                          : round_to(type.dtype, result.real(0, 0));
-    return to.constant(value, type.dtype);
+    TileType type = graph.type(root);
+    int64_t elements = type.rows.as_constant().value_or(0) * type.columns.as_constant().value_or(0);
+    if (as_scalar) {
+        type = {type.dtype, 1, 1};
+    } else if (elements == 0 || elements > most_elements) {
+        return std::nullopt;
+    }
+    RefTile result = row.reference(tiles, graph.attributes(root), type);
+    return is_uniform(result) ? std::optional<RefTile>(result) : std::nullopt;
 }
 
-/// Masks are no constants, and 64-bit integers do not fit the numbers that constants are read as.
+Value fold(TileRebuild &to, const Match &m) {
+    const TileType &type = to.old().type(m.root());
+    RefTile result = *folded(to.old(), m.root());
+    if (is_integer(type.dtype)) {
+        return to.uniform(wrap_to(type.dtype, result.integer(0, 0)), type);
+    }
+    return to.uniform(round_to(type.dtype, result.real(0, 0)), type);
+}
+
+/// Masks are no constants, and a constant of U64 is written as an i64.
 bool can_be_constant(const TileGraph &graph, const Match &m) {
     DType dtype = graph.type(m.root()).dtype;
-    return is_float(dtype) || (is_integer(dtype) && size_bytes(dtype) <= 4);
+    return dtype != DType::Mask && dtype != DType::U64;
+}
+
+bool is_known_and_uniform(const TileGraph &graph, const Match &m) {
+    return folded(graph, m.root()).has_value();
+}
+
+bool can_fold(const OpInfo &row) {
+    switch (row.kind) {
+    case OpKind::Elementwise:
+    case OpKind::Reduction:
+    case OpKind::ColumnReduction:
+    case OpKind::Matrix:
+    case OpKind::Composite:
+        return true;
+    case OpKind::Shape:
+    case OpKind::RowShape:
+        // A broadcast of a constant is how a tile of equal elements is written. A window may be
+        // refused.
+        return row.op != Op::Broadcast && row.op != Op::Slice && row.op != Op::ExtractTopkIndices;
+    default:
+        return false;
+    }
 }
 
 void add_constant_folding(std::vector<rewrite::Rule> &rules) {
     for (const OpInfo &row : ops()) {
-        if (row.kind != OpKind::Elementwise) {
+        if (!can_fold(row)) {
             continue;
         }
         for (int arity = row.min_arity(); arity <= row.max_arity(); ++arity) {
-            std::vector<Pattern> operands = operands_of(arity, constant);
-            rules.push_back(TileRule("fold-constants",
-                                     rewrite::op(static_cast<rewrite::OpId>(row.op), operands))
-                                .when("", can_be_constant)
-                                .to(fold));
+            rules.push_back(
+                TileRule("fold-constants", rewrite::op(static_cast<rewrite::OpId>(row.op),
+                                                       operands_of(arity, constant)))
+                    .when("", can_be_constant)
+                    .when("its elements differ, or are more than 16384 or none",
+                          is_known_and_uniform)
+                    .to(fold));
         }
     }
 }
 
-bool is_integer_root(const TileGraph &graph, const Match &m) {
-    return is_integer(graph.type(m.root()).dtype);
+/// Whether the comparison `mask` of two known numbers holds.
+bool holds(const TileGraph &graph, Value mask) {
+    return folded(graph, mask)->real(0, 0) != 0;
+}
+
+/// where(1 < 2, x, y) --> x
+void add_choices(std::vector<rewrite::Rule> &rules) {
+    for (Op op : {Op::Lt, Op::Le, Op::Gt, Op::Ge, Op::Eq, Op::Ne}) {
+        Pattern mask = of(op, {constant("left"), constant("right")}).as("mask");
+        for (bool first : {true, false}) {
+            Pattern choice =
+                first ? where(mask, any("x"), any("other")) : where(mask, any("other"), any("x"));
+            rules.push_back(
+                TileRule("choose-known", choice)
+                    .when("", [first](const TileGraph &graph,
+                                      const Match &m) { return holds(graph, m["mask"]) == first; })
+                    .when("{x} is spread or converted by it", has_type_of_root("x"))
+                    .to(by("x")));
+        }
+    }
 }
 
 rewrite::Rule neutral(const char *name, const Pattern &pattern) {
     return TileRule(name, pattern)
+        .when("{x} is spread or converted by it", has_type_of_root("x"))
+        .to(by("x"));
+}
+
+/// Whether `bound` is the lowest (highest) number of the result's type; -inf (inf) of floats.
+bool is_extreme(const TileGraph &graph, const Match &m, bool lowest) {
+    DType dtype = graph.type(m.root()).dtype;
+    if (is_float(dtype)) {
+        return graph.constant(m["bound"]) ==
+               (lowest ? -1 : 1) * std::numeric_limits<double>::infinity();
+    }
+    const auto bound = std::get<int64_t>(graph.number(m["bound"]));
+    return dtype != DType::U64 && !fits_integer(dtype, lowest ? bound - 1.0 : bound + 1.0);
+}
+
+/// maximum(x, lowest) --> x, minimum(x, highest) --> x
+rewrite::Rule beyond_extreme(Op op) {
+    return TileRule("compare-with-extreme", of(op, {any("x"), constant("bound")}).commutative())
+        .when("", [op](const TileGraph &graph,
+                       const Match &m) { return is_extreme(graph, m, op == Op::Maximum); })
         .when("{x} is spread or converted by it", has_type_of_root("x"))
         .to(by("x"));
 }
@@ -100,7 +184,9 @@ void add_neutral_operands(std::vector<rewrite::Rule> &rules) {
     rules.push_back(neutral("negate-twice", neg(neg(any("x")))));
     rules.push_back(neutral("maximum-of-one", of(Op::Maximum, {any("x"), same("x")})));
     rules.push_back(neutral("minimum-of-one", of(Op::Minimum, {any("x"), same("x")})));
-    for (Op op : {Op::Cast, Op::Broadcast}) {
+    rules.push_back(beyond_extreme(Op::Maximum));
+    rules.push_back(beyond_extreme(Op::Minimum));
+    for (Op op : {Op::Cast, Op::Broadcast, Op::Reshape}) {
         rules.push_back(TileRule("convert-to-itself", of(op, {any("x")}))
                             .when("", has_type_of_root("x"))
                             .to(by("x")));
@@ -117,9 +203,10 @@ bool is_power_of_two(const TileGraph &graph, const Match &m) {
 }
 
 Value multiply_by_inverse(TileRebuild &to, const Match &m) {
-    DType dtype = to.old().type(m.root()).dtype;
+    TileType type = to.old().type(m["s"]);
+    type.dtype = to.old().type(m.root()).dtype;
     double inverse = 1.0 / *to.old().constant(m["s"]);
-    return to.op(Op::Mul, {to(m["x"]), to.constant(inverse, dtype)});
+    return to.op(Op::Mul, {to(m["x"]), to.uniform(inverse, type)});
 }
 
 /// Whether `size` is what two dims give that are equal or 1.
@@ -193,6 +280,7 @@ rewrite::Rule take_transpose(bool left) {
 rewrite::Table make_table() {
     std::vector<rewrite::Rule> rules;
     add_constant_folding(rules);
+    add_choices(rules);
     add_neutral_operands(rules);
     add_spreading(rules);
     rules.push_back(TileRule("divide-by-power-of-two", div(any("x"), constant("s")))

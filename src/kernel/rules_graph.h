@@ -11,8 +11,9 @@
 
 namespace pto::wsp::kernel {
 
-/// A tile program as the rewrite engine sees it: its nodes are the program's values, and what no
-/// store needs has no uses.
+/// A tile program as the rewrite engine sees it: its nodes are the program's values and, after
+/// them, its loops, operations `fori_loop` on (lo, hi). What no store needs has no uses. A uniform
+/// tile, a constant or one that is repeated, is a known number.
 class TileGraph final : public rewrite::Graph {
 public:
     class Rebuild;
@@ -27,11 +28,20 @@ public:
     bool flag(rewrite::NodeId value, const char *name) const {
         return has_flag(attributes(value), name);
     }
+    /// The attribute `value` of the constant that `value` is or repeats.
+    const Attribute &number(rewrite::NodeId value) const;
     /// The nodes that use `value`, each once; `fori_loop` for what its body yields.
     std::vector<const Node *> users(rewrite::NodeId value) const;
     /// The `fori_loop` whose index `value` is, or null.
     const Node *loop_of_index(rewrite::NodeId value) const;
-    /// Whether some node computes what no store needs.
+    /// The `fori_loop` that the node `loop` of this graph is.
+    const Node &loop(rewrite::NodeId loop) const;
+    const Block &body(rewrite::NodeId loop) const;
+    /// Of the body of a loop, all the way down.
+    bool has_store(rewrite::NodeId loop) const;
+    /// Index of the block in which `value` is made; 0 outside of loops.
+    int block_of(rewrite::NodeId value) const { return block_of_[static_cast<size_t>(value)]; }
+    /// Whether some node, or a tile that a loop carries, is what no store needs.
     bool has_dead_nodes() const;
 
     rewrite::NodeId size() const override;
@@ -45,11 +55,22 @@ public:
 
 private:
     const Node *node_of(rewrite::NodeId value) const;
+    const Node *constant_of(rewrite::NodeId value) const;
+    bool is_loop(rewrite::NodeId node) const { return node >= value_count(); }
+    rewrite::NodeId value_count() const {
+        return static_cast<rewrite::NodeId>(program_->values.size());
+    }
+    /// The node that stands for the loop that is node `n` of the program.
+    rewrite::NodeId node_of_loop(int n) const;
+    void find_blocks();
     void mark_live();
+    bool stores(int block) const;
 
     std::shared_ptr<const TileProgram> program_;
+    std::vector<int> loops_;     ///< nodes of the program
+    std::vector<int> block_of_;  ///< of a value
     std::vector<int> uses_;
-    std::vector<bool> live_;  ///< a node
+    std::vector<bool> live_;  ///< a node of the program
 };
 
 /// Copies a tile program through a Builder, so that equal nodes become one.
@@ -67,14 +88,26 @@ public:
     Value op(Op op, std::vector<Value> operands, Attributes attributes = {});
     /// Integers must be whole and in range of `dtype`.
     Value constant(double value, DType dtype);
+    /// A tile of `type` whose every element is `value`.
+    Value uniform(Number value, const TileType &type);
     /// The new operation that `old` is, on other operands.
     Value like(Value old, std::vector<Value> operands);
+    /// `old` itself, outside of the loops in whose bodies none of its operands is made.
+    Value hoisted(Value old);
+    const TileType &type(Value made) const { return builder_.type(made); }
+
+    /// The results of `loop`, which is replaced, are these.
+    void give(rewrite::NodeId loop, const std::vector<Value> &results);
+    /// The results of one iteration of `loop`, in its place.
+    std::vector<Value> iterate_once(rewrite::NodeId loop);
 
 private:
     void copy_block(int block);
     void copy_node(const Node &node);
-    void copy_loop(const Node &node);
+    void copy_loop(const Node &node, int n);
+    std::vector<Value> copy_body(int block, Value index, const std::vector<Value> &carries);
     Value replaced(const Node &node);
+    void check_type(Value old, Value made) const;
 
     const TileGraph &old_;
     const Replace &replace_;
@@ -91,7 +124,9 @@ std::shared_ptr<const TileProgram> bound_causal_rows(std::shared_ptr<const TileP
                                                      Reasons *reasons);
 
 /// The tables, in the order in which they are applied.
+const rewrite::Table &loop_rules();
 const rewrite::Table &fold_rules();
+const rewrite::Table &simplify_rules();
 const rewrite::Table &mask_rules();
 const rewrite::Table &softmax_rules();
 const rewrite::Table &scale_rules();

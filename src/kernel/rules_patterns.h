@@ -25,6 +25,16 @@ inline Pattern of(Op op, std::initializer_list<Pattern> operands) {
     return rewrite::op(static_cast<rewrite::OpId>(op), operands);
 }
 
+/// `leaf` for each of `arity` operands, captured as a, b, c...
+inline std::vector<Pattern> operands_of(int arity, Pattern (*leaf)(std::string)) {
+    std::vector<Pattern> operands(static_cast<size_t>(arity));
+    char name = 'a';
+    for (Pattern &operand : operands) {
+        operand = leaf(std::string(1, name++));
+    }
+    return operands;
+}
+
 inline Pattern add(Pattern a, Pattern b) {
     return of(Op::Add, {std::move(a), std::move(b)}).commutative();
 }
@@ -58,6 +68,7 @@ inline Pattern transpose(Pattern x) {
 inline Pattern where(Pattern mask, Pattern a, Pattern b) {
     return of(Op::Where, {std::move(mask), std::move(a), std::move(b)});
 }
+
 using Predicate = TileRule::Predicate;
 
 /// The capture has the type of the whole, so that it can take its place.
@@ -65,6 +76,22 @@ inline Predicate has_type_of_root(const char *capture) {
     return [capture](const TileGraph &graph, const Match &m) {
         return graph.type(m[capture]) == graph.type(m.root());
     };
+}
+
+/// `op` on the captures makes the type of the whole.
+inline Predicate makes_type_of_root(Op op, std::vector<const char *> captures) {
+    return [op, captures = std::move(captures)](const TileGraph &graph, const Match &m) {
+        std::vector<TileType> types;
+        for (const char *capture : captures) {
+            types.push_back(graph.type(m[capture]));
+        }
+        const OpInfo &row = info(op);
+        return row.infer(row, types, {}, {}) == graph.type(m.root());
+    };
+}
+
+inline bool is_integer_root(const TileGraph &graph, const Match &m) {
+    return is_integer(graph.type(m.root()).dtype);
 }
 
 /// Each of the captures is a tile of f32.

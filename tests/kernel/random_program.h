@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <rapidcheck.h>
@@ -274,7 +275,7 @@ inline double random_element(DType dtype, bool awkward) {
     int number = *rc::gen::inRange(-400, 401);
     if (is_integer(dtype)) {
         return awkward && number % 50 == 0 ? round_to(dtype, 0x7fffffff - (number & 1))
-                                           : number % 10;
+                                           : round_to(dtype, number % 10);
     }
     if (awkward && number % 50 == 0) {
         constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -284,41 +285,63 @@ inline double random_element(DType dtype, bool awkward) {
     return round_to(dtype, number / 100.0);
 }
 
+/// Calls `f` with a null pointer to what holds an element of `dtype` in memory.
+template <typename F> auto with_element_type(DType dtype, F f) {
+    switch (dtype) {
+    case DType::F32:
+        return f(static_cast<float *>(nullptr));
+    case DType::F64:
+        return f(static_cast<double *>(nullptr));
+    case DType::I8:
+        return f(static_cast<int8_t *>(nullptr));
+    case DType::I16:
+        return f(static_cast<int16_t *>(nullptr));
+    case DType::I32:
+        return f(static_cast<int32_t *>(nullptr));
+    case DType::I64:
+        return f(static_cast<int64_t *>(nullptr));
+    case DType::U8:
+        return f(static_cast<uint8_t *>(nullptr));
+    case DType::U32:
+        return f(static_cast<uint32_t *>(nullptr));
+    case DType::U64:
+        return f(static_cast<uint64_t *>(nullptr));
+    default:
+        return f(static_cast<uint16_t *>(nullptr));
+    }
+}
+
 /// A contiguous tensor of `dtype` whose element (r, c) is `value(r, c)`.
 template <typename Element>
 TensorView filled_tensor(int64_t rows, int64_t columns, DType dtype, Element value) {
     TensorView view = allocate_tensor({rows, columns}, dtype);
-    for (int64_t i = 0; i < rows * columns; ++i) {
-        double number = value(i / columns, i % columns);
-        switch (dtype) {
-        case DType::F32:
-            static_cast<float *>(view.data)[i] = static_cast<float>(number);
-            break;
-        case DType::F16:
-            static_cast<uint16_t *>(view.data)[i] = float_to_half(static_cast<float>(number));
-            break;
-        case DType::BF16:
-            static_cast<uint16_t *>(view.data)[i] = float_to_bfloat(static_cast<float>(number));
-            break;
-        default:
-            static_cast<int32_t *>(view.data)[i] = static_cast<int32_t>(number);
+    with_element_type(dtype, [&](auto *type) {
+        auto *data = static_cast<decltype(type)>(view.data);
+        for (int64_t i = 0; i < rows * columns; ++i) {
+            double number = value(i / columns, i % columns);
+            if (dtype == DType::F16) {
+                data[i] = float_to_half(static_cast<float>(number));
+            } else if (dtype == DType::BF16) {
+                data[i] = float_to_bfloat(static_cast<float>(number));
+            } else if (is_integer(dtype)) {
+                data[i] = static_cast<std::remove_pointer_t<decltype(type)>>(
+                    static_cast<int64_t>(number));
+            } else {
+                data[i] = static_cast<std::remove_pointer_t<decltype(type)>>(number);
+            }
         }
-    }
+    });
     return view;
 }
 
 /// Element number `i` of a contiguous tensor.
 inline double element_of(const TensorView &view, int64_t i) {
-    switch (view.dtype) {
-    case DType::F32:
-        return static_cast<const float *>(view.data)[i];
-    case DType::F16:
-        return half_to_float(static_cast<const uint16_t *>(view.data)[i]);
-    case DType::BF16:
-        return bfloat_to_float(static_cast<const uint16_t *>(view.data)[i]);
-    default:
-        return static_cast<const int32_t *>(view.data)[i];
-    }
+    return with_element_type(view.dtype, [&](auto *type) {
+        auto element = static_cast<decltype(type)>(view.data)[i];
+        return view.dtype == DType::F16    ? half_to_float(static_cast<uint16_t>(element))
+               : view.dtype == DType::BF16 ? bfloat_to_float(static_cast<uint16_t>(element))
+                                           : static_cast<double>(element);
+    });
 }
 
 /// Arguments for a program of constant dims: random inputs, outputs of zeros.

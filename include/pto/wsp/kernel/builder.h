@@ -56,6 +56,10 @@ public:
     /// attribute `param`; `store` gives -1. Dims may be given as integers. What is written twice is
     /// one node (see Node).
     Value op(Op op, std::vector<Value> operands, Attributes attributes = {}, Loc at = Loc::here());
+    /// As `op`, but made in the outermost open block that has all operands: before the loops whose
+    /// bodies it does not depend on. TypeCheckError for `load` and `store`.
+    Value hoisted_op(Op op, std::vector<Value> operands, Attributes attributes = {},
+                     Loc at = Loc::here());
     /// A weak constant: it takes the type of the tile that it meets and is no node before. An
     /// integer takes any type that has it, a float only floats. Alone, an integer becomes I32 and a
     /// float F32. Weak constants are negative Values.
