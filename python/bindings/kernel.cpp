@@ -3,6 +3,7 @@
 #include <pybind11/functional.h>
 
 #include "pto/wsp/kernel/builder.h"
+#include "pto/wsp/kernel/coverage.h"
 #include "pto/wsp/kernel/evaluate.h"
 #include "pto/wsp/kernel/op.h"
 #include "pto/wsp/kernel/program.h"
@@ -11,8 +12,10 @@ namespace pto::wsp::python {
 
 namespace {
 
+using kernel::Accuracy;
 using kernel::Attributes;
 using kernel::Builder;
+using kernel::CoverageCell;
 using kernel::Direction;
 using kernel::OpInfo;
 using kernel::OpKind;
@@ -70,8 +73,11 @@ void bind_ops(py::module_ &module) {
         .value("Leaf", OpKind::Leaf)
         .value("Elementwise", OpKind::Elementwise)
         .value("Reduction", OpKind::Reduction)
+        .value("ColumnReduction", OpKind::ColumnReduction)
         .value("Matrix", OpKind::Matrix)
         .value("Shape", OpKind::Shape)
+        .value("RowShape", OpKind::RowShape)
+        .value("Sorting", OpKind::Sorting)
         .value("Composite", OpKind::Composite)
         .value("Control", OpKind::Control)
         .finalize();
@@ -88,6 +94,34 @@ void bind_ops(py::module_ &module) {
         }
         return rows;
     });
+}
+
+void bind_coverage(py::module_ &module) {
+    py::class_<kernel::ComposedInfo>(module, "ComposedInfo")
+        .def_readonly("name", &kernel::ComposedInfo::name)
+        .def_readonly("operations", &kernel::ComposedInfo::operations)
+        .def_readonly("vector", &kernel::ComposedInfo::vector);
+    module.def("composed", [] {
+        auto rows = kernel::composed();
+        return std::vector<kernel::ComposedInfo>(rows.begin(), rows.end());
+    });
+    py::native_enum<Accuracy::Kind>(module, "AccuracyKind", "enum.Enum")
+        .value("Exact", Accuracy::Kind::Exact)
+        .value("Rounded", Accuracy::Kind::Rounded)
+        .value("Ulps", Accuracy::Kind::Ulps)
+        .value("Sum", Accuracy::Kind::Sum)
+        .value("Product", Accuracy::Kind::Product)
+        .value("Row", Accuracy::Kind::Row)
+        .finalize();
+    py::class_<CoverageCell>(module, "CoverageCell")
+        .def_readonly("primitive", &CoverageCell::primitive)
+        .def_readonly("dtype", &CoverageCell::dtype)
+        .def_property_readonly("kind", [](const CoverageCell &cell) { return cell.accuracy.kind; })
+        .def_property_readonly(
+            "ulps", [](const CoverageCell &cell) { return cell.accuracy.ulps(cell.dtype); })
+        .def_readonly("refusal", &CoverageCell::refusal)
+        .def("__str__", &CoverageCell::str);
+    module.def("coverage", &kernel::coverage);
 }
 
 void bind_builder(py::module_ &module) {
@@ -185,6 +219,7 @@ void bind_tile_program(py::module_ &module) {
 void bind_kernel(py::module_ &module) {
     bind_types(module);
     bind_ops(module);
+    bind_coverage(module);
     bind_builder(module);
     bind_tile_program(module);
 }

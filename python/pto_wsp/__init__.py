@@ -37,6 +37,7 @@ from pto_wsp import scalar_expr
 from pto_wsp.annotations import Constexpr, In, InOut, Out, Scalar, Tile
 from pto_wsp.axes import Dense
 from pto_wsp.compiled import CompiledKernel
+from pto_wsp.coverages import coverage
 from pto_wsp.dtypes import DType, Location
 from pto_wsp.errors import (
     ChannelClosed,
@@ -187,6 +188,7 @@ __all__ = [
     "WindowMode",
     "Workload",
     "combine",
+    "coverage",
     "hardware",
     "jit_kernel",
     "kernel",

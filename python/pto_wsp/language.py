@@ -347,17 +347,9 @@ def _documented(
     return function
 
 
-# Elementwise operations under the names that say which operand is a column [r, 1] or a row [1, c].
-_broadcasts = {
-    "rowmul": ("mul", "column"),
-    "rowadd": ("add", "column"),
-    "colmul": ("mul", "row"),
-    "coladd": ("add", "row"),
-}
-
-
-def _broadcast_primitive(name: str) -> Callable[..., Value]:
-    operation, what = _broadcasts[name]
+def _broadcast_primitive(row: native.ComposedInfo) -> Callable[..., Value]:
+    """The elementwise operation `row` is, whose second operand is a column [r, 1] or a row."""
+    name, operation, what = row.name, row.operations, row.vector
 
     def primitive(tile: Any, vec: Any) -> Value:
         for operand in (tile, vec):
@@ -375,20 +367,16 @@ def _broadcast_primitive(name: str) -> Callable[..., Value]:
     return _documented(primitive, name, inspect.signature(primitive), doc)
 
 
-_aliases = {"max": "maximum", "min": "minimum"}
-_names = [row.name for row in native.ops()]
-
 for _row in native.ops():
     if _row.name not in _by_hand:
         globals()[_row.name] = _primitive(_row)
-for _name in _broadcasts:
-    globals()[_name] = _broadcast_primitive(_name)
-for _name, _target in _aliases.items():
-    globals()[_name] = globals()[_target]
+for _made in native.composed():
+    if _made.vector:
+        globals()[_made.name] = _broadcast_primitive(_made)
+    elif _made.name not in globals():
+        globals()[_made.name] = globals()[_made.operations]
 
-_composed = ("alloc", "topk", "static_assert")
-
-__all__ = sorted({*_names, *_broadcasts, *_aliases, *_composed})
+__all__ = sorted({*(row.name for row in native.ops()), *(row.name for row in native.composed())})
 
 
 # Of the language, but not of this version.

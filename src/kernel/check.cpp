@@ -18,15 +18,6 @@ void check_arity(const OpInfo &row, size_t count, const Loc &at) {
     }
 }
 
-/// Name of operand `index` of the row: `a`.
-std::string operand_name(const OpInfo &row, size_t index) {
-    std::string_view text = row.operands;
-    for (; index > 0 && text.find(',') != std::string_view::npos; --index) {
-        text.remove_prefix(text.find(',') + 2);
-    }
-    return std::string(text.substr(0, text.find_first_of(",?.")));
-}
-
 const Param &tile_param(const TileProgram &program, const Node &node) {
     auto index = std::get<int64_t>(node.attributes.at("param"));
     bool exists = index >= 0 && index < static_cast<int64_t>(program.params.size());
@@ -169,6 +160,14 @@ TileType result_type(const TileProgram &program, const Node &node) {
 }
 
 }  // namespace
+
+std::string operand_name(const OpInfo &row, size_t index) {
+    std::string_view text = row.operands;
+    for (; index > 0 && text.find(',') != std::string_view::npos; --index) {
+        text.remove_prefix(text.find(',') + 2);
+    }
+    return std::string(text.substr(0, text.find_first_of(",?.")));
+}
 
 bool is_index_operand(const OpInfo &row, size_t index) {
     std::string name = operand_name(row, index);

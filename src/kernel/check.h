@@ -20,6 +20,9 @@ void check_param(const std::string &kernel, const Param &param);
 /// attributes, types or a window do not fit. Not for `fori_loop`.
 TileType check_node(const TileProgram &program, const Node &node);
 
+/// Name of operand `index` of the row: `a`.
+std::string operand_name(const OpInfo &row, size_t index);
+
 /// Whether operand `index` of the row is a place or a bound: an i32 scalar.
 bool is_index_operand(const OpInfo &row, size_t index);
 

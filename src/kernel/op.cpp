@@ -11,12 +11,34 @@ namespace pto::wsp::kernel {
 
 namespace {
 
-constexpr std::array<OpInfo, op_count> table = {{
-#define PTO_WSP_TILE_OP(op, name, kind, operands, attributes, promises, doc, infer, reference)     \
-    {Op::op, #name, OpKind::kind, operands, attributes, promises, doc, infer, reference},
+constexpr std::array<OpInfo, op_count> make_table() {
+    using namespace accuracy;
+    return {{
+#define PTO_WSP_TILE_OP(op, name, kind, operands, attributes, promises, accuracy, doc, infer,      \
+                        reference)                                                                 \
+    {Op::op, #name, OpKind::kind, operands, attributes, promises, accuracy, doc, infer, reference},
 #include "pto/wsp/kernel/ops.def"
 #undef PTO_WSP_TILE_OP
-}};
+    }};
+}
+
+constexpr std::array<OpInfo, op_count> table = make_table();
+
+constexpr bool all_state_accuracy() {
+    for (const OpInfo &row : table) {
+        if (row.accuracy.kind == Accuracy::Kind::Unstated) {
+            return false;
+        }
+    }
+    return true;
+}
+static_assert(all_state_accuracy(), "a row of ops.def does not state its accuracy");
+
+constexpr std::array composed_table = {
+#define PTO_WSP_COMPOSED(name, operations, vector) ComposedInfo{#name, operations, vector},
+#include "pto/wsp/kernel/composed.def"
+#undef PTO_WSP_COMPOSED
+};
 
 int count_operands(std::string_view text, bool optional) {
     int count = 0;
@@ -40,6 +62,14 @@ int OpInfo::max_arity() const {
     return std::string_view(operands).find("...") != std::string_view::npos
                ? 1 << 16
                : count_operands(operands, true);
+}
+
+bool OpInfo::is_extreme() const {
+    return std::string_view(promises).find("ignore_nan") != std::string_view::npos;
+}
+
+std::span<const ComposedInfo> composed() {
+    return composed_table;
 }
 
 std::span<const OpInfo> ops() {

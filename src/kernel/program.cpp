@@ -62,6 +62,11 @@ bool has_flag(const Attributes &attributes, const char *name) {
     return it != attributes.end() && std::get<bool>(it->second);
 }
 
+bool looks_for_nan(const Node &node, DType dtype) {
+    return info(node.op).is_extreme() && is_float(dtype) &&
+           !has_flag(node.attributes, "ignore_nan");
+}
+
 int TileProgram::param_index(std::string_view name) const {
     for (size_t p = 0; p < params.size(); ++p) {
         if (params[p].name == name) {

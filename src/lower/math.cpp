@@ -1,6 +1,7 @@
 #include "math.h"
 
 #include <array>
+#include <cmath>
 #include <limits>
 
 #include "polynomial.h"
@@ -138,16 +139,31 @@ Expr tanh(const Expr &x) {
     return choose(Halide::strict_float(magnitude < 0.625f), small, signed_large);
 }
 
-Expr sigmoid(const Expr &x) {
+namespace {
+
+/// 1 / (1 + e^-x) for `power` = e^-|x|.
+Expr logistic(const Expr &x, const Expr &power) {
     Expr one = Halide::Internal::make_one(x.type());
-    Expr power = math::exp(-Halide::abs(x));
-    Expr above =
-        choose(Halide::strict_float(x < Halide::Internal::make_zero(x.type())), power, one);
-    return Halide::strict_float(above / (one + power));
+    Expr negative = Halide::strict_float(x < Halide::Internal::make_zero(x.type()));
+    return Halide::strict_float(choose(negative, power, one) / (one + power));
+}
+
+}  // namespace
+
+Expr sigmoid(const Expr &x) {
+    return logistic(x, math::exp(-Halide::abs(x)));
 }
 
 Expr silu(const Expr &x) {
-    return Halide::strict_float(x * sigmoid(x));
+    // Far below 0 the result is x e^x, and e^x has few digits left where x e^x has them: there the
+    // exponential is that of x + 2^n, exactly, and e^-2^n comes last.
+    auto constant = [&](double value) { return Halide::Internal::make_const(x.type(), value); };
+    const bool wide = is_double(x);
+    Expr shift = constant(wide ? 512 : 64);
+    Expr far = Halide::strict_float(x < constant(wide ? -640 : -80));
+    Expr power = math::exp(choose(far, Halide::strict_float(x + shift), -Halide::abs(x)));
+    Expr tail = strict_mul(strict_mul(x, power), constant(std::exp(wide ? -512.0 : -64.0)));
+    return choose(far, tail, Halide::strict_float(x * logistic(x, power)));
 }
 
 }  // namespace math

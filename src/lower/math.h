@@ -33,7 +33,7 @@ Halide::Expr tanh(const Halide::Expr &x);
 /// 1 / (1 + e^-x) to 5 ulp, as e^x / (1 + e^x) below 0 so that small results do not vanish.
 Halide::Expr sigmoid(const Halide::Expr &x);
 
-/// x / (1 + e^-x) to 6 ulp where the result is a normal number.
+/// x / (1 + e^-x) to 5 ulp, subnormal results included.
 Halide::Expr silu(const Halide::Expr &x);
 
 /// Sine and cosine to 1 ulp for every x; NaN at infinities. x / 2 pi modulo 1 is computed exactly

@@ -77,7 +77,7 @@ void define_extreme(Definition &d, bool largest) {
         return;
     }
     reduce(d, "", infinity(type, largest ? -1 : 1), step);
-    if (d.flag("ignore_nan")) {
+    if (!kernel::looks_for_nan(d.node, d.type.dtype)) {
         return;
     }
     reduce(

@@ -79,7 +79,7 @@ private:
         // One element is no loop.
         const Affine reduction = extent == Affine(1) ? Affine(0) : extent;
         outline_.funcs[func].reduction = reduction;
-        if (looks_for_nan(each)) {
+        if (kernel::looks_for_nan(each, type.dtype)) {
             size_t probe = add(name_of(n) + ".nan", FuncRole::Probe, n, type);
             outline_.funcs[probe].reduction = reduction;
             read(probe, each.operands[0]);
@@ -111,14 +111,6 @@ private:
             read_operands(func, each);
         }
         return func;
-    }
-
-    /// Whether an extreme needs a second look for NaN (see the lowering of rowmax).
-    bool looks_for_nan(const Node &each) const {
-        bool ignores = kernel::has_flag(each.attributes, "ignore_nan");
-        bool extreme = each.op == Op::Rowmax || each.op == Op::Rowmin || each.op == Op::Colmax ||
-                       each.op == Op::Colmin;
-        return extreme && !ignores && is_float(program_.type(each.results[0]).dtype);
     }
 
     size_t add(std::string name, FuncRole role, int node, const kernel::TileType &type) {

@@ -43,11 +43,25 @@ TEST(Table, HasEachRowOnce) {
         EXPECT_EQ(find_op(row.name), &row);
         EXPECT_LE(row.min_arity(), row.max_arity()) << row.name;
         EXPECT_EQ(std::string(row.doc).back(), '.') << row.name;
+        EXPECT_NE(row.accuracy.kind, Accuracy::Kind::Unstated) << row.name;
         bool run_by_evaluator = row.kind == OpKind::Memory || row.kind == OpKind::Control;
         EXPECT_EQ(row.reference == nullptr, run_by_evaluator) << row.name;
     }
     EXPECT_EQ(index, op_count);
     EXPECT_EQ(find_op("nonsense"), nullptr);
+}
+
+TEST(Table, SaysWhichOperationsAreExtremes) {
+    for (const OpInfo &row : ops()) {
+        std::string name = row.name;
+        bool extreme = name.size() == 6 && name.find("m") == 3 && name != "matmul";
+        EXPECT_EQ(row.is_extreme(), extreme) << name;
+    }
+    Node node{Op::Rowmax, {}, {}, {}, -1, {}};
+    EXPECT_TRUE(looks_for_nan(node, F16));
+    EXPECT_FALSE(looks_for_nan(node, I32));
+    node.attributes["ignore_nan"] = true;
+    EXPECT_FALSE(looks_for_nan(node, F32));
 }
 
 TEST(Table, CountsOperands) {

@@ -141,15 +141,13 @@ TEST(Math, SqrtIsRoundedOnceAndItsInverseTwice) {
     EXPECT_ULPS(inverse, 1.5);
 }
 
-TEST(Math, SigmoidAndSiluAreWithinFourUlps) {
+TEST(Math, SigmoidIsWithinFourUlpsAndSiluWithinFive) {
     Worst sigmoid = worst_error(
         unary(Op::Sigmoid), [](double x) { return 1 / (1 + std::exp(-x)); }, any);
     EXPECT_ULPS(sigmoid, 4);
-    // e^x has few digits left below.
     Worst silu = worst_error(
-        unary(Op::Silu), [](double x) { return x / (1 + std::exp(-x)); },
-        [](float x) { return !(x < -87); });
-    EXPECT_ULPS(silu, 4);
+        unary(Op::Silu), [](double x) { return x / (1 + std::exp(-x)); }, any);
+    EXPECT_ULPS(silu, 5);
 }
 
 double gelu(double x) {

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pto_wsp._pto_wsp as native
-from pto_wsp import KernelRef, Tensor
+from pto_wsp import DType, KernelRef, Tensor
 
 
 def reference(kernel: KernelRef, *arguments: Any, **values: Any) -> None:
@@ -25,3 +25,18 @@ def bfloat_bits(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     import ml_dtypes
 
     return values.astype(ml_dtypes.bfloat16).view(np.uint16)
+
+
+def stored(values: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, Any]:
+    """The array of a tile: BF16 is kept as its bits."""
+    if dtype is DType.BF16:
+        return bfloat_bits(values.astype(np.float32))
+    with np.errstate(all="ignore"):
+        return values.astype(dtype.numpy)
+
+
+def read(array: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, Any]:
+    """The values of `stored`."""
+    if dtype is DType.BF16:
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pto/wsp/kernel/accuracy.h"
 #include "pto/wsp/kernel/type.h"
 
 namespace pto::wsp::kernel {
@@ -53,6 +54,7 @@ struct OpInfo {
     const char *operands;    ///< `a, b, acc?` (a trailing ? is optional)
     const char *attributes;  ///< `trans_a=false, trans_b=false`
     const char *promises;    ///< flags that rules may add: what they know of the operands
+    Accuracy accuracy;       ///< worst error of its results
     const char *doc;         ///< one sentence, with shapes
     /// Result type; throws TypeCheckError at `at` with the operands' shapes in the text.
     TileType (*infer)(const OpInfo &info, std::span<const TileType> operands,
@@ -64,6 +66,16 @@ struct OpInfo {
 
     int min_arity() const;
     int max_arity() const;
+    /// Largest or smallest of many: a NaN among them has to be looked for (see the promise
+    /// `ignore_nan`).
+    bool is_extreme() const;
+};
+
+/// One row of composed.def.
+struct ComposedInfo {
+    const char *name;
+    const char *operations;  ///< `topk_values, topk_indices`
+    const char *vector;      ///< `column`, `row` or nothing
 };
 
 /// The rows of the table, all and one.
@@ -74,5 +86,7 @@ inline const char *name(Op op) {
 }
 /// Null when there is none of that name.
 const OpInfo *find_op(std::string_view name);
+/// Primitives that are other rows.
+std::span<const ComposedInfo> composed();
 
 }  // namespace pto::wsp::kernel

@@ -32,6 +32,9 @@ int param_of(const Node &node);
 std::string loop_symbol(const Node &node);
 /// Whether the attribute `name` is set and true.
 bool has_flag(const Attributes &attributes, const char *name);
+/// Whether `node` is an extreme of floats whose result is NaN when one of them is. It takes a
+/// second look, as no maximum of vectors propagates NaN.
+bool looks_for_nan(const Node &node, DType dtype);
 
 /// A value: a node's result, a block argument, or a scalar parameter.
 struct ValueInfo {
