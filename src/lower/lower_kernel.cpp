@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "apply_steps.h"
+#include "halide_messages.h"
 #include "module_impl.h"
 #include "pto/wsp/support/error.h"
 #include "region_funcs.h"
@@ -49,6 +50,7 @@ std::string captured_loop_nest(Halide::Pipeline pipeline) {
 
 /// Runs `f`; what Halide refuses becomes an error of ours that names the kernel.
 template <typename F> auto translating_errors(const KernelVariant &variant, F f) {
+    log_halide_warnings();
     try {
         return f();
     } catch (const Halide::CompileError &error) {
@@ -63,6 +65,7 @@ template <typename F> auto translating_errors(const KernelVariant &variant, F f)
 }  // namespace
 
 Module make_module(const std::string &name, const Target &target) {
+    log_halide_warnings();
     Halide::Module module(name, code_target(target, false));
     module.set_any_strict_float(true);
     return Module(std::make_shared<Module::Impl>(Module::Impl{module}));

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "apply_steps.h"
+#include "narrow_floats.h"
 #include "pto/wsp/core/abi.h"
 #include "pto/wsp/kernel/dims.h"
 #include "pto/wsp/support/error.h"
@@ -153,7 +154,7 @@ public:
         if (Stmt checks = check_valid_sizes(variant_); checks.defined()) {
             body = Block::make(checks, body);
         }
-        return bind_symbols(body);
+        return write_conversions(bind_symbols(body), target_);
     }
 
 private:

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "math.h"
+#include "narrow_floats.h"
 #include "pto/wsp/support/error.h"
 
 namespace pto::wsp::lower {
@@ -66,7 +67,7 @@ Halide::Type memory_type(DType dtype) {
     const int bits = 8 * size_bytes(dtype);
     switch (info(dtype).kind) {
     case DTypeKind::Float:
-        return dtype == DType::BF16 ? Halide::UInt(16) : Halide::Float(bits);
+        return bits == 16 ? Halide::UInt(16) : Halide::Float(bits);
     case DTypeKind::Signed:
         return Halide::Int(bits);
     default:
@@ -79,41 +80,6 @@ Halide::Type scratch_type(DType dtype) {
 }
 
 namespace {
-
-/// Bits of bf16, round to nearest even; a NaN keeps its sign and becomes quiet.
-Expr bfloat_bits(const Expr &value) {
-    Expr bits = Halide::reinterpret<uint32_t>(value);
-    Expr nearest = (bits + Expr(0x7fffu) + ((bits >> 16) & Expr(1u))) >> 16;
-    Expr quiet = (bits >> 16) | Expr(0x40u);
-    return Halide::cast<uint16_t>(Halide::select(Halide::is_nan(value), quiet, nearest));
-}
-
-// The casts between f32 and f16 promise that there are no NaN and no infinities, also in strict
-// code, so what is not finite takes a way of its own.
-
-Expr half_value(const Expr &half) {
-    Expr bits = Halide::cast<uint32_t>(Halide::reinterpret<uint16_t>(half));
-    Expr special =
-        ((bits & Expr(0x8000u)) << 16) | Expr(0x7f800000u) | ((bits & Expr(0x3ffu)) << 13);
-    return choose((bits & Expr(0x7c00u)) == Expr(0x7c00u), Halide::reinterpret<float>(special),
-                  Halide::cast<float>(half));
-}
-
-/// Round to nearest even; a NaN keeps its sign and becomes quiet.
-Expr half_of(const Expr &value) {
-    Expr bits = Halide::reinterpret<uint32_t>(value);
-    Expr magnitude = bits & Expr(0x7fffffffu);
-    Expr special = ((bits >> 16) & Expr(0x8000u)) |
-                   Halide::select(magnitude > Expr(0x7f800000u), Expr(0x7e00u), Expr(0x7c00u));
-    // From 65520 on the nearest is infinity.
-    return choose(magnitude >= Expr(0x477ff000u),
-                  Halide::reinterpret(Halide::Float(16), Halide::cast<uint16_t>(special)),
-                  Halide::cast(Halide::Float(16), value));
-}
-
-Expr bfloat_value(const Expr &bits) {
-    return Halide::reinterpret<float>(Halide::cast<uint32_t>(bits) << 16);
-}
 
 /// A float64 as the float32 next to it towards zero whose last bit is set when it is not exact:
 /// rounding that to a narrower type gives what rounding the float64 gives (rounding to odd; Boldo
@@ -156,7 +122,7 @@ Expr rounded(DType dtype, const Expr &value) {
         return value;
     }
     Expr single = value.type().bits() == 64 ? to_odd(value) : value;
-    return dtype == DType::F16 ? half_value(half_of(single)) : bfloat_value(bfloat_bits(single));
+    return dtype == DType::F16 ? half_value(half_bits(single)) : bfloat_value(bfloat_bits(single));
 }
 
 Expr from_memory(DType dtype, const Expr &stored) {
@@ -174,7 +140,7 @@ Expr to_memory(DType dtype, const Expr &value) {
         return bfloat_bits(value);
     }
     if (dtype == DType::F16) {
-        return half_of(value);
+        return half_bits(value);
     }
     return value.type() == memory_type(dtype) ? value : Halide::cast(memory_type(dtype), value);
 }

@@ -67,7 +67,7 @@ struct Definition {
 
 /// Halide type that holds elements of `dtype` inside a kernel.
 Halide::Type inner_type(DType dtype);
-/// Halide type of `dtype` in memory; bf16 is its bits.
+/// Halide type of `dtype` in memory; F16 and BF16 are their bits.
 Halide::Type memory_type(DType dtype);
 /// Halide type of `dtype` in memory between regions.
 Halide::Type scratch_type(DType dtype);
