@@ -7,6 +7,7 @@
 #include "pto/wsp/kernel/evaluate.h"
 #include "pto/wsp/kernel/op.h"
 #include "pto/wsp/kernel/program.h"
+#include "pto/wsp/support/printing.h"
 
 namespace pto::wsp::python {
 
@@ -70,6 +71,7 @@ void bind_types(py::module_ &module) {
 void bind_ops(py::module_ &module) {
     py::native_enum<OpKind>(module, "OpKind", "enum.Enum")
         .value("Memory", OpKind::Memory)
+        .value("Effect", OpKind::Effect)
         .value("Leaf", OpKind::Leaf)
         .value("Elementwise", OpKind::Elementwise)
         .value("Reduction", OpKind::Reduction)
@@ -174,6 +176,30 @@ void bind_builder(py::module_ &module) {
             },
             py::arg("param"), py::arg("value"), py::arg("row"), py::arg("column"))
         .def(
+            "masked",
+            [](Builder &builder, Value loaded, Value mask) {
+                return builder.masked(loaded, mask, user_loc());
+            },
+            py::arg("loaded"), py::arg("mask"))
+        .def(
+            "store_masked",
+            [](Builder &builder, int param, Value value, Value mask,
+               const std::optional<std::pair<Value, Value>> &offset) {
+                if (offset) {
+                    builder.store_masked(param, value, mask, offset->first, offset->second,
+                                         user_loc());
+                } else {
+                    builder.store_masked(param, value, mask, user_loc());
+                }
+            },
+            py::arg("param"), py::arg("value"), py::arg("mask"), py::arg("offset") = std::nullopt)
+        .def(
+            "print",
+            [](Builder &builder, Value value, const std::string &label) {
+                builder.print(value, label, user_loc());
+            },
+            py::arg("value"), py::arg("label") = "")
+        .def(
             "fori_loop",
             [](Builder &builder, Value lo, Value hi, std::vector<Value> carries,
                const std::function<std::vector<Value>(Value, const std::vector<Value> &)> &body) {
@@ -214,9 +240,27 @@ void bind_tile_program(py::module_ &module) {
                "The slow reference evaluator: the oracle of tests.");
 }
 
+/// To `sys.stdout` as it is now, so that notebooks and tests see it.
+void print_to_python(std::string_view text) {
+    if (!Py_IsInitialized()) {
+        return;
+    }
+    const py::gil_scoped_acquire gil;
+    try {
+        py::object out = py::module_::import("sys").attr("stdout");
+        if (!out.is_none()) {
+            out.attr("write")(py::str(text.data(), text.size()));
+            out.attr("flush")();
+        }
+    } catch (py::error_already_set &error) {
+        error.discard_as_unraisable("pto_wsp: while printing a tile");
+    }
+}
+
 }  // namespace
 
 void bind_kernel(py::module_ &module) {
+    set_print_sink(&print_to_python);
     bind_types(module);
     bind_ops(module);
     bind_coverage(module);

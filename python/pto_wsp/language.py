@@ -13,11 +13,12 @@ from typing import Any
 
 import pto_wsp._pto_wsp as native
 from pto_wsp.dtypes import DType, Location, dtype_of
-from pto_wsp.errors import CompileError, NotAvailableError, TypeCheckError, error
+from pto_wsp.errors import TypeCheckError, error
 from pto_wsp.symbols import Dim, affine_of
 from pto_wsp.tracing import Operand, TileParam, Trace, Value, apply, current_trace, is_number
 
-_by_hand = ("load", "store", "constant", "broadcast", "reshape", "fori_loop")
+_by_hand = ("load", "store", "constant", "broadcast", "reshape", "fori_loop", "print")
+_inside = ("store_masked",)  # what store makes when it is given a mask
 _dims = ("rows", "columns", "k")
 _empty = inspect.Parameter.empty
 
@@ -32,6 +33,8 @@ _whole = _Whole((0, 0))
 def load(src: Any, offset: Any = _whole, shape: Any = None, mask: Any = None) -> Value:
     """Reads a tile parameter, or the window of `shape` at `offset`.
 
+    Elements where `mask` does not hold are 0, whatever memory holds there.
+
     Parameters
     ----------
     src : tile parameter
@@ -39,6 +42,8 @@ def load(src: Any, offset: Any = _whole, shape: Any = None, mask: Any = None) ->
         Row and column of the window's first element.
     shape : pair of dims, optional
         Of the window; that of the parameter by default.
+    mask : value, optional
+        Made by a comparison; broadcasts to the window as in NumPy.
 
     Returns
     -------
@@ -46,24 +51,29 @@ def load(src: Any, offset: Any = _whole, shape: Any = None, mask: Any = None) ->
     """
     trace = current_trace("pto.load")
     param = _tile_param(trace, src, "pto.load")
-    _no_mask(mask, "pto.load")
     if shape is None and offset is _whole:
-        return trace.wrap(trace.builder.load(param.index))
-    row, column = _offsets(trace, offset, "pto.load")
-    rows, columns = _pair(shape or param.shape, "pto.load: shape")
-    return trace.wrap(
-        trace.builder.load_window(param.index, row, column, affine_of(rows), affine_of(columns))
-    )
+        loaded = trace.builder.load(param.index)
+    else:
+        row, column = _offsets(trace, offset, "pto.load")
+        rows, columns = (affine_of(dim) for dim in _pair(shape or param.shape, "pto.load: shape"))
+        loaded = trace.builder.load_window(param.index, row, column, rows, columns)
+    if mask is not None:
+        loaded = trace.builder.masked(loaded, trace.operand(mask, "pto.load"))
+    return trace.wrap(loaded)
 
 
 def store(dst: Any, src: Any, offset: Any = _whole, mask: Any = None) -> None:
     """Writes `src` to a tile parameter, at `offset`; rounds to its element type.
+
+    Elements where `mask` does not hold keep what memory held, also those of an output.
 
     Parameters
     ----------
     dst : tile parameter
     src : value, tile parameter or number
     offset : pair of int or scalar value
+    mask : value, optional
+        Made by a comparison; broadcasts to `src` as in NumPy.
     """
     trace = current_trace("pto.store")
     if isinstance(src, TileParam) and not isinstance(dst, TileParam):
@@ -73,13 +83,35 @@ def store(dst: Any, src: Any, offset: Any = _whole, mask: Any = None) -> None:
             hint="the order is pto.store(destination, source)",
         )
     param = _tile_param(trace, dst, "pto.store")
-    _no_mask(mask, "pto.store")
     value = trace.operand(src, "pto.store")
-    if offset is _whole:
+    at = None if offset is _whole else _offsets(trace, offset, "pto.store")
+    if mask is not None:
+        trace.builder.store_masked(param.index, value, trace.operand(mask, "pto.store"), at)
+    elif at is None:
         trace.builder.store(param.index, value)
-        return
-    row, column = _offsets(trace, offset, "pto.store")
-    trace.builder.store_window(param.index, value, row, column)
+    else:
+        trace.builder.store_window(param.index, value, *at)
+
+
+def print(x: Any, label: str | None = None) -> None:
+    """Prints the values of `x` when the kernel runs, for debugging.
+
+    A header with `label`, the line of the call, element type and shape, then the values as NumPy
+    prints an array, abridged when they are many; of a partial tile the valid part. Each time that
+    it runs it is one write to ``sys.stdout``, flushed at once, from the thread that runs the task;
+    those of one task are in program order.
+
+    Parameters
+    ----------
+    x : value, tile parameter or number
+    label : str, optional
+        The name of the parameter that `x` is loaded from, or of the operation that made it, by
+        default.
+    """
+    trace = current_trace("pto.print")
+    if label is not None and not isinstance(label, str):
+        raise error(TypeCheckError, f"pto.print: the label is {label!r}, not a text")
+    trace.builder.print(trace.operand(x, "pto.print"), label or "")
 
 
 def constant(value: float, dtype: Any = None) -> Value:
@@ -234,15 +266,6 @@ def _tile_param(trace: Trace, what: Any, primitive: str) -> TileParam:
     return what
 
 
-def _no_mask(mask: Any, primitive: str) -> None:
-    if mask is not None:
-        raise error(
-            CompileError,
-            f"{primitive}: mask= is not supported yet",
-            hint="choose elements with pto.where(condition, a, b)",
-        )
-
-
 def _pair(what: Any, text: str) -> tuple[Any, Any]:
     if not isinstance(what, (tuple, list)) or len(what) != 2:
         raise error(TypeCheckError, f"{text} must be a pair (rows, columns), got {what!r}")
@@ -368,7 +391,7 @@ def _broadcast_primitive(row: native.ComposedInfo) -> Callable[..., Value]:
 
 
 for _row in native.ops():
-    if _row.name not in _by_hand:
+    if _row.name not in (*_by_hand, *_inside):
         globals()[_row.name] = _primitive(_row)
 for _made in native.composed():
     if _made.vector:
@@ -376,18 +399,14 @@ for _made in native.composed():
     elif _made.name not in globals():
         globals()[_made.name] = globals()[_made.operations]
 
-__all__ = sorted({*(row.name for row in native.ops()), *(row.name for row in native.composed())})
-
-
-# Of the language, but not of this version.
-_promised = frozenset({"print"})
+__all__ = sorted(
+    {row.name for row in native.ops()} - {*_inside} | {row.name for row in native.composed()}
+)
 
 
 def __getattr__(name: str) -> Any:
     if name.startswith("_"):
         raise AttributeError(name)
-    if name in _promised:
-        raise error(NotAvailableError, f"pto.{name} is not available yet")
     near = native.nearest_name(name, __all__)
     asked = f"; did you mean pto.{near}?" if near else ""
     raise AttributeError(f"there is no pto.{name}{asked} (there are {', '.join(__all__)})")

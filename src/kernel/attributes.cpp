@@ -12,7 +12,7 @@ namespace pto::wsp::kernel {
 
 namespace {
 
-enum class Kind { Flag, Dim, DType, Param, Number };
+enum class Kind { Flag, Dim, DType, Param, Number, Text };
 
 /// What a row says about one attribute: `rows`, `columns=1`, `trans_a=false`, `rows?`.
 struct Entry {
@@ -24,10 +24,12 @@ struct Entry {
 
 /// Attributes that are not flags are known by their names.
 Kind kind_of(const std::string &name) {
-    static const std::array<std::pair<const char *, Kind>, 6> kinds = {{{"rows", Kind::Dim},
+    static const std::array<std::pair<const char *, Kind>, 8> kinds = {{{"rows", Kind::Dim},
                                                                         {"columns", Kind::Dim},
                                                                         {"k", Kind::Dim},
                                                                         {"dtype", Kind::DType},
+                                                                        {"label", Kind::Text},
+                                                                        {"place", Kind::Text},
                                                                         {"param", Kind::Param},
                                                                         {"value", Kind::Number}}};
     for (const auto &[known, kind] : kinds) {
@@ -81,6 +83,8 @@ const char *wanted(Kind kind, const Attribute &value) {
         return std::holds_alternative<std::string>(value) ? nullptr : "the name of a dtype";
     case Kind::Param:
         return std::holds_alternative<int64_t>(value) ? nullptr : "the index of a parameter";
+    case Kind::Text:
+        return std::holds_alternative<std::string>(value) ? nullptr : "a text";
     case Kind::Number:
         break;
     }

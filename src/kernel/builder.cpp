@@ -49,7 +49,7 @@ struct Builder::Impl {
     void check_outputs_stored() const {
         std::vector<bool> stored(program->params.size(), false);
         for (const Node &node : program->nodes) {
-            if (node.op == Op::Store) {
+            if (is_store(node.op)) {
                 stored[static_cast<size_t>(std::get<int64_t>(node.attributes.at("param")))] = true;
             }
         }
@@ -152,9 +152,11 @@ struct Builder::Impl {
         return value;
     }
 
-    void add_store(Node node) {
+    void add_effect(Node node) {
         check_node(*program, node);
-        version[static_cast<size_t>(std::get<int64_t>(node.attributes.at("param")))] = ++versions;
+        if (is_store(node.op)) {
+            version[static_cast<size_t>(param_of(node))] = ++versions;
+        }
         add_node(std::move(node), scopes.back().block);
     }
 
@@ -302,19 +304,19 @@ Value Builder::Impl::store_value(const Param &param, Value value, bool window, c
 
 Value Builder::Impl::add_op(const OpInfo &row, std::vector<Value> operands, Attributes attributes,
                             const Loc &at) {
-    if (row.op == Op::Store && !operands.empty()) {
+    if (is_store(row.op) && !operands.empty()) {
         auto param = std::get<int64_t>(attributes.at("param"));
         if (param >= 0 && param < static_cast<int64_t>(program->params.size())) {
             operands[0] = store_value(program->params[static_cast<size_t>(param)], operands[0],
-                                      operands.size() > 1, at);
+                                      operands.size() > first_offset(row.op), at);
         }
     }
     settle(row, operands, at);
     Node node{row.op, std::move(operands), std::move(attributes), {}, -1, at};
-    if (row.op != Op::Store) {
+    if (!has_effect(row.op)) {
         return intern(std::move(node));
     }
-    add_store(std::move(node));
+    add_effect(std::move(node));
     return -1;
 }
 
@@ -335,7 +337,7 @@ Value Builder::hoisted_op(Op op, std::vector<Value> operands, Attributes attribu
     Impl &impl = *impl_;
     impl.check_open(at);
     const OpInfo &row = info(op);
-    if (row.kind == OpKind::Control || row.kind == OpKind::Memory) {
+    if (row.kind == OpKind::Control || row.kind == OpKind::Memory || row.kind == OpKind::Effect) {
         throw TypeCheckError(at, fmt::format("{}: it depends on where it stands", row.name));
     }
     impl.check_usable(row.name, operands, at);
@@ -364,21 +366,19 @@ Value Builder::constant(Number value, DType dtype, Loc at) {
     return impl_->typed(value, dtype, "constant", at);
 }
 
-Value Builder::load(int param, Loc at) {
-    return op(Op::Load, {}, {{"param", int64_t{param}}}, std::move(at));
-}
-
-Value Builder::load(int param, Value row, Value column, Affine rows, Affine columns, Loc at) {
-    return op(Op::Load, {row, column},
-              {{"param", int64_t{param}}, {"rows", rows}, {"columns", columns}}, std::move(at));
-}
-
-void Builder::store(int param, Value value, Loc at) {
-    op(Op::Store, {value}, {{"param", int64_t{param}}}, std::move(at));
-}
-
-void Builder::store(int param, Value value, Value row, Value column, Loc at) {
-    op(Op::Store, {value, row, column}, {{"param", int64_t{param}}}, std::move(at));
+std::string Builder::label_of(Value value) const {
+    const TileProgram &program = *impl_->program;
+    auto param_name = [&](int param) { return program.params[static_cast<size_t>(param)].name; };
+    impl_->check_exists("print", value, {});
+    if (value < 0) {
+        return "constant";
+    }
+    const ValueInfo &of = program.values[static_cast<size_t>(value)];
+    if (of.node < 0) {
+        return of.param < 0 ? "argument" : param_name(of.param);
+    }
+    const Node &node = program.nodes[static_cast<size_t>(of.node)];
+    return node.op == Op::Load ? param_name(param_of(node)) : name(node.op);
 }
 
 void Builder::Impl::check_carry(size_t index, Value before, Value after, const Loc &at) const {

@@ -119,8 +119,11 @@ TileType store_type(const TileProgram &program, const Node &node) {
                                        : fmt::format("cast it first: cast(x, {})",
                                                      pto::wsp::info(param.type.dtype).user_name));
     }
-    if (node.operands.size() > 1) {
-        check_window(program, node, param, value, 1);
+    if (node.op == Op::StoreMasked) {
+        check_mask("store", program.type(node.operands[1]), value, node.at);
+    }
+    if (is_window(node)) {
+        check_window(program, node, param, value, first_offset(node.op));
     } else if (!(value.rows == param.type.rows && value.columns == param.type.columns)) {
         throw TypeCheckError(node.at,
                              fmt::format("store: '{}' is {}, the value is {}", param.name,
@@ -145,7 +148,7 @@ TileType result_type(const TileProgram &program, const Node &node) {
     if (node.op == Op::Load) {
         return load_type(program, node);
     }
-    if (node.op == Op::Store) {
+    if (is_store(node.op)) {
         return store_type(program, node);
     }
     std::vector<TileType> types;
@@ -154,12 +157,31 @@ TileType result_type(const TileProgram &program, const Node &node) {
     }
     TileType type = row.infer(row, types, node.attributes, node.at);
     if (node.op == Op::Slice) {
-        check_window(program, node, types[0], type, 1, "the tile");
+        check_window(program, node, types[0], type, first_offset(node.op), "the tile");
     }
     return type;
 }
 
 }  // namespace
+
+void check_mask(const std::string &what, const TileType &mask, const TileType &tile,
+                const Loc &at) {
+    if (mask.dtype != DType::Mask) {
+        throw TypeCheckError(at,
+                             fmt::format("{}: the mask is {} {}, not a mask", what,
+                                         pto::wsp::name(mask.dtype), mask.shape_str()),
+                             {}, "a comparison makes a mask");
+    }
+    auto fits = [](const Affine &from, const Affine &to) {
+        return from == to || from == Affine(1);
+    };
+    if (!fits(mask.rows, tile.rows) || !fits(mask.columns, tile.columns)) {
+        throw TypeCheckError(at,
+                             fmt::format("{}: the mask {} does not broadcast to {}", what,
+                                         mask.shape_str(), tile.shape_str()),
+                             {}, "each dimension must be equal or 1");
+    }
+}
 
 std::string operand_name(const OpInfo &row, size_t index) {
     std::string_view text = row.operands;

@@ -20,6 +20,10 @@ void check_param(const std::string &kernel, const Param &param);
 /// attributes, types or a window do not fit. Not for `fori_loop`.
 TileType check_node(const TileProgram &program, const Node &node);
 
+/// TypeCheckError at `at` unless `mask` is a mask that broadcasts to the shape of `tile`; `what` is
+/// `load`.
+void check_mask(const std::string &what, const TileType &mask, const TileType &tile, const Loc &at);
+
 /// Name of operand `index` of the row: `a`.
 std::string operand_name(const OpInfo &row, size_t index);
 

@@ -50,9 +50,13 @@ private:
     void move() {
         const TileType type{dtype_, size, size};
         Value bound = builder_.constant(Number(1), DType::I32);
-        builder_.store(output(type),
-                       builder_.fori_loop(bound, bound, {input(type)},
-                                          [](Value, const std::vector<Value> &x) { return x; })[0]);
+        Value value = builder_.fori_loop(bound, bound, {input(type)},
+                                         [](Value, const std::vector<Value> &x) { return x; })[0];
+        if (row_.op == Op::StoreMasked) {
+            builder_.store_masked(output(type), value, mask());
+        } else {
+            builder_.store(output(type), value);
+        }
     }
 
     Attributes attributes() const {
@@ -60,6 +64,8 @@ private:
         for (const std::string &name : split(row_.attributes)) {
             if (name == "rows" || name == "columns" || name == "k") {
                 result[name] = Affine(name == "k" ? size / 2 : size);
+            } else if (name == "label" || name == "place") {
+                result[name] = name;
             } else if (name == "dtype") {
                 result[name] = pto::wsp::name(dtype_);
             } else if (name == "value") {

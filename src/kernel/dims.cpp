@@ -105,20 +105,20 @@ private:
         return it != node.attributes.end() && std::get<bool>(it->second);
     }
 
-    static bool is_window(const Node &node) {
-        size_t tiles = node.op == Op::Store ? 1 : 0;
-        return node.operands.size() > tiles;
-    }
-
     void visit(const Node &node) {
         switch (info(node.op).kind) {
         case OpKind::Memory:
             if (!is_window(node)) {
                 auto param = static_cast<size_t>(std::get<int64_t>(node.attributes.at("param")));
-                Value value = node.op == Op::Store ? node.operands[0] : node.results[0];
+                Value value = is_store(node.op) ? node.operands[0] : node.results[0];
                 meet(slot(value), 2 * param);
                 meet(slot(value) + 1, 2 * param + 1);
             }
+            if (node.op == Op::StoreMasked) {
+                meet_broadcast(node.operands[1], node.operands[0]);
+            }
+            break;
+        case OpKind::Effect:
             break;
         case OpKind::Reduction:
             meet(slot(node.operands[0]), slot(node.results[0]));
@@ -182,12 +182,11 @@ private:
 
 void refuse_windows(const TileProgram &program, const std::vector<bool> &partial) {
     for (const Node &node : program.nodes) {
-        if (node.op != Op::Load && node.op != Op::Store) {
+        if (info(node.op).kind != OpKind::Memory) {
             continue;
         }
         auto param = static_cast<size_t>(std::get<int64_t>(node.attributes.at("param")));
-        size_t tiles = node.op == Op::Store ? 1 : 0;
-        if (partial[param] && node.operands.size() > tiles) {
+        if (partial[param] && is_window(node)) {
             throw TypeCheckError(node.at,
                                  fmt::format("{}: a window of '{}' cannot be taken when its view "
                                              "is partial",

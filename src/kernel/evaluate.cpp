@@ -6,8 +6,10 @@
 
 #include "check.h"
 #include "memory.h"
+#include "pto/wsp/core/tile_text.h"
 #include "pto/wsp/kernel/dims.h"
 #include "pto/wsp/support/error.h"
+#include "pto/wsp/support/printing.h"
 #include "pto/wsp/support/text.h"
 
 namespace pto::wsp::kernel {
@@ -79,7 +81,11 @@ private:
             value(node.results[0]) = load(node);
             break;
         case Op::Store:
+        case Op::StoreMasked:
             store(node);
+            break;
+        case Op::Print:
+            print(node);
             break;
         case Op::ForiLoop:
             loop(node);
@@ -161,11 +167,22 @@ private:
 
     void store(const Node &node) {
         const RefTile &tile = value(node.operands[0]);
-        int64_t row = offset(node, 1);
-        int64_t column = offset(node, 2);
+        const size_t first = first_offset(node.op);
+        int64_t row = offset(node, first);
+        int64_t column = offset(node, first + 1);
         Matrix view = matrix(node);
         check_window(node, row, column, tile.rows(), tile.columns(), view);
-        view.write(row, column, tile);
+        view.write(row, column, tile,
+                   node.op == Op::StoreMasked ? &value(node.operands[1]) : nullptr);
+    }
+
+    void print(const Node &node) {
+        const RefTile &tile = value(node.operands[0]);
+        print_text(printed_tile(print_title(node), tile.dtype, tile.rows(), tile.columns(),
+                                [&](int64_t r, int64_t c) {
+                                    return is_integer(tile.dtype) ? Element(tile.integer(r, c))
+                                                                  : Element(tile.real(r, c));
+                                }));
     }
 
     void loop(const Node &node) {

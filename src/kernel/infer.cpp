@@ -139,6 +139,13 @@ PTO_WSP_INFER(infer_by_program) {
     throw InternalError("infer", std::string(info.name) + " has no type rule of its own", at);
 }
 
+PTO_WSP_INFER(infer_any) {
+    (void)info;
+    (void)attributes;
+    (void)at;
+    return operands[0];
+}
+
 PTO_WSP_INFER(infer_constant) {
     (void)operands;
     const Attribute &value = attributes.at("value");

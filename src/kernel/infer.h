@@ -14,6 +14,8 @@ namespace pto::wsp::kernel {
 /// Operations whose type the builder and the verifier know from their parameter or body.
 PTO_WSP_INFER(infer_by_program);
 PTO_WSP_INFER(infer_constant);
+/// The type of the operand, masks included.
+PTO_WSP_INFER(infer_any);
 /// NumPy promotion and broadcasting.
 PTO_WSP_INFER(infer_binary);
 PTO_WSP_INFER(infer_divide);

@@ -124,9 +124,16 @@ RefTile Matrix::read(int64_t row, int64_t column, int64_t rows, int64_t columns)
     return tile;
 }
 
-void Matrix::write(int64_t row, int64_t column, const RefTile &tile) const {
+void Matrix::write(int64_t row, int64_t column, const RefTile &tile, const RefTile *mask) const {
+    auto hidden = [&](int64_t r, int64_t c) {
+        return mask != nullptr &&
+               mask->real(mask->rows() == 1 ? 0 : r, mask->columns() == 1 ? 0 : c) == 0;
+    };
     for (int64_t r = 0; r < tile.rows(); ++r) {
         for (int64_t c = 0; c < tile.columns(); ++c) {
+            if (hidden(r, c)) {
+                continue;
+            }
             char *to = element(row + r, column + c);
             if (is_integer(view_.dtype)) {
                 write_integer(view_.dtype, to, tile.integer(r, c));

@@ -19,8 +19,10 @@ public:
     int64_t columns() const { return columns_; }
     /// The window [rows, columns] at (row, column), which lies inside.
     RefTile read(int64_t row, int64_t column, int64_t rows, int64_t columns) const;
-    /// Writes `tile` at (row, column), rounded to the view's type.
-    void write(int64_t row, int64_t column, const RefTile &tile) const;
+    /// Writes `tile` at (row, column), rounded to the view's type; only where `mask` holds, which
+    /// broadcasts to it.
+    void write(int64_t row, int64_t column, const RefTile &tile,
+               const RefTile *mask = nullptr) const;
 
 private:
     char *element(int64_t row, int64_t column) const;

@@ -177,7 +177,7 @@ private:
             list([&] { attribute(node); });
             reader_.expect("}");
         }
-        if (results.size() != (row->op == Op::Store ? 0U : 1U)) {
+        if (results.size() != (has_effect(row->op) ? 0U : 1U)) {
             refuse(at, fmt::format("{} has {} results", name, results.size()));
         }
         auto index = static_cast<int>(program_->nodes.size());

@@ -50,6 +50,19 @@ int param_of(const Node &node) {
     return static_cast<int>(std::get<int64_t>(node.attributes.at("param")));
 }
 
+size_t first_offset(Op op) {
+    return op == Op::Load ? 0 : op == Op::StoreMasked ? 2 : 1;
+}
+
+bool is_window(const Node &node) {
+    return node.operands.size() > first_offset(node.op);
+}
+
+std::string print_title(const Node &node) {
+    return fmt::format("{} ({})", std::get<std::string>(node.attributes.at("label")),
+                       std::get<std::string>(node.attributes.at("place")));
+}
+
 std::string loop_symbol(const Node &node) {
     auto it = node.attributes.find("symbol");
     const auto *symbol =

@@ -102,6 +102,9 @@ private:
             if (node.op == Op::Load && p_.params[at(param_of(node))].direction != Direction::In) {
                 throw NotBounded{"the kernel reads what it writes"};
             }
+            if (has_effect(node.op) && node.op != Op::Store) {
+                throw NotBounded{fmt::format("{} is of whole tiles", name(node.op))};
+            }
             if (node.op == Op::Store && node.operands.size() > 1) {
                 throw NotBounded{"the result is stored in windows"};
             }

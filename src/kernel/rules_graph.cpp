@@ -48,8 +48,8 @@ void TileGraph::find_blocks() {
 
 namespace {
 
-/// What the stores of a program need. A loop is needed for a result, and then with the tile that
-/// it carries for it and what the next one is made of, or for what its body stores.
+/// What the stores and prints of a program need. A loop is needed for a result, and then with the
+/// tile that it carries for it and what the next one is made of, or for what its body stores.
 class Liveness {
 public:
     Liveness(const TileProgram &program, std::vector<int> &uses, std::vector<bool> &live)
@@ -70,7 +70,7 @@ public:
 
     void run() {
         for (size_t n = 0; n < p_.nodes.size(); ++n) {
-            if (p_.nodes[n].op == Op::Store) {
+            if (has_effect(p_.nodes[n].op)) {
                 need(static_cast<int>(n));
             }
         }
@@ -162,7 +162,7 @@ bool TileGraph::stores(int block) const {
     const std::vector<int> &nodes = program_->blocks[at(block)].nodes;
     return std::any_of(nodes.begin(), nodes.end(), [this](int n) {
         const Node &node = program_->nodes[at(n)];
-        return node.op == Op::Store || (node.block >= 0 && stores(node.block));
+        return has_effect(node.op) || (node.block >= 0 && stores(node.block));
     });
 }
 

@@ -89,6 +89,35 @@ Tile load(const Param &from, const Operand &row, const Operand &column, const Af
     return {builder, builder.load(from.index(), offsets[0], offsets[1], rows, columns, at)};
 }
 
+Tile load_masked(const Param &from, const Tile &mask, const Loc &at) {
+    Builder &builder = from.builder();
+    Value loaded = builder.load(from.index(), at);
+    return {builder, builder.masked(loaded, Operand(mask, at).in(builder), at)};
+}
+
+Tile load_masked(const Param &from, const Tile &mask, const Operand &row, const Operand &column,
+                 const Affine &rows, const Affine &columns, const Loc &at) {
+    Builder &builder = from.builder();
+    Tile loaded = load(from, row, column, rows, columns, at);
+    return {builder, builder.masked(loaded.value(), Operand(mask, at).in(builder), at)};
+}
+
+void store_masked(const Param &to, const Operand &value, const Tile &mask, const Loc &at) {
+    Builder &builder = to.builder();
+    builder.store_masked(to.index(), value.in(builder), Operand(mask, at).in(builder), at);
+}
+
+void store_masked(const Param &to, const Operand &value, const Tile &mask, const Operand &row,
+                  const Operand &column, const Loc &at) {
+    Builder &builder = to.builder();
+    builder.store_masked(to.index(), value.in(builder), Operand(mask, at).in(builder),
+                         row.in(builder), column.in(builder), at);
+}
+
+void print(const Source &x, const std::string &label, const Loc &at) {
+    x.builder().print(Operand(x, at).in(x.builder()), label, at);
+}
+
 void store(const Param &to, const Operand &value, const Loc &at) {
     to.builder().store(to.index(), value.in(to.builder()), at);
 }

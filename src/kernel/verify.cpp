@@ -156,7 +156,7 @@ private:
 
     void operation(const Node &node) {
         TileType type = check_node(program_, node);
-        size_t results = node.op == Op::Store ? 0 : 1;
+        size_t results = has_effect(node.op) ? 0 : 1;
         if (node.results.size() != results || node.block >= 0) {
             fail(node.at, fmt::format("{} has {} results", name(node.op), node.results.size()));
         }
@@ -196,7 +196,7 @@ private:
         const Param &param = program_.params[index];
         if (node.op == Op::Store) {
             stored_[index] = true;
-        } else if (param.direction == Direction::Out && !stored_[index]) {
+        } else if (node.op == Op::Load && param.direction == Direction::Out && !stored_[index]) {
             throw TypeCheckError(
                 node.at,
                 fmt::format("load: the output '{}' is read before anything is stored to it",

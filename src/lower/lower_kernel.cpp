@@ -102,6 +102,10 @@ std::string loop_nest(const KernelVariant &variant, const Target &) {
                         print(loop->body, indent + "  ");
                         continue;
                     }
+                    if (const auto *tile = std::get_if<schedule::PrintStatement>(&each.kind)) {
+                        text += indent + outline.names[static_cast<size_t>(tile->node)] + "\n";
+                        continue;
+                    }
                     const auto &region = std::get<schedule::Region>(each.kind);
                     if (region.stores.empty() && region.outputs.empty()) {
                         continue;

@@ -15,6 +15,8 @@ namespace pto::wsp::lower {
     }
 PTO_WSP_STATEMENT(Load)
 PTO_WSP_STATEMENT(Store)
+PTO_WSP_STATEMENT(StoreMasked)
+PTO_WSP_STATEMENT(Print)
 PTO_WSP_STATEMENT(ForiLoop)
 #undef PTO_WSP_STATEMENT
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "math.h"
 #include "pto/wsp/support/error.h"
 
 namespace pto::wsp::lower {
@@ -75,6 +76,19 @@ private:
         tile.func(column_, row_) = from_memory(type.dtype, clamped(image, type));
         result_.funcs[outline.name] = tile.func;
         return with_shape(tile, type);
+    }
+
+    /// What memory holds where a store under a mask writes. It is read where it is written, each
+    /// element before, so that any order of the elements gives the same; written twice, an element
+    /// that the mask hides is itself again.
+    Expr held(const FuncOutline &store, const TileType &type, size_t param) {
+        DType dtype = program_.params[param].type.dtype;
+        Halide::ImageParam image(memory_type(dtype), 2, halide_name(store.name + ".held"));
+        if (!variant_.layouts[param].unit_columns) {
+            image.dim(0).set_stride(Expr());
+        }
+        result_.buffers[image.name()] = {RegionBuffer::Kind::Store, store.node};
+        return clamped(image, type);
     }
 
     TileFunc from_scratch(int scratch) {
@@ -151,8 +165,12 @@ private:
             auto param = static_cast<size_t>(kernel::param_of(node));
             DType dtype = program_.params[param].type.dtype;
             func = Halide::Func(halide_name(outline.name));
-            func(column_, row_) =
+            Expr stored =
                 to_memory(dtype, converted(type.dtype, dtype, tile(value).at(row_, column_)));
+            func(column_, row_) = node.op == kernel::Op::StoreMasked
+                                      ? choose(tile(node.operands[1]).at(row_, column_), stored,
+                                               held(outline, type, param))
+                                      : stored;
             if (!variant_.layouts[param].unit_columns) {
                 func.output_buffer().dim(0).set_stride(Expr());
             }

@@ -167,6 +167,8 @@ private:
                     continue;
                 }
                 here = region_statement(*region);
+            } else if (const auto *tile = std::get_if<schedule::PrintStatement>(&list[i].kind)) {
+                here = print(*tile);
             } else {
                 const auto &carried = std::get<schedule::CarriedLoop>(list[i].kind);
                 here = loop(carried);
@@ -175,6 +177,18 @@ private:
             rest = rest.defined() ? Block::make(here, rest) : here;
         }
         return rest.defined() ? rest : Evaluate::make(0);
+    }
+
+    Stmt print(const schedule::PrintStatement &tile) const {
+        const Node &node = program_.nodes[static_cast<size_t>(tile.node)];
+        const schedule::Scratch &scratch = outline_.scratch[static_cast<size_t>(tile.scratch)];
+        const TileType &type = scratch.type;
+        return Evaluate::make(
+            Call::make(Int(32), "pto_wsp_print_tile",
+                       {StringImm::make(kernel::print_title(node)),
+                        static_cast<int32_t>(type.dtype), variable(Handle(), scratch.name),
+                        i64(size(type.rows)), i64(size(type.columns)), i64(pitch(type))},
+                       Call::Extern));
     }
 
     /// `body` with `param` replaced by a copy of it, made before anything else.
@@ -230,7 +244,7 @@ private:
         auto index = static_cast<size_t>(kernel::param_of(node));
         const Param &param = program_.params[index];
         const TileType &window = program_.type(store ? node.operands[0] : node.results[0]);
-        size_t first = store ? 1 : 0;
+        size_t first = kernel::first_offset(node.op);
         Expr row = window_offset(node, first);
         Expr column = window_offset(node, first + 1);
         check_window(param, window, row, column, kernel::name(node.op), checks);

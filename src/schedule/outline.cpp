@@ -72,6 +72,7 @@ private:
     struct Shape {
         int region = -1;
         CarriedLoop loop;
+        PrintStatement print;
         std::vector<Shape> body;
     };
 
@@ -88,7 +89,7 @@ private:
     void find_hazards() {
         std::set<int> stored;
         for (const Node &each : program_.nodes) {
-            if (each.op == Op::Store) {
+            if (is_store(each.op)) {
                 stored.insert(param_of(each));
             }
         }
@@ -111,7 +112,7 @@ private:
         int store = -1;
         for (size_t n = 0; n < program_.nodes.size(); ++n) {
             const Node &each = program_.nodes[n];
-            if (each.op != Op::Load && each.op != Op::Store) {
+            if (kernel::info(each.op).kind != OpKind::Memory) {
                 continue;
             }
             if (param_of(each) != param || static_cast<int>(n) == load) {
@@ -122,8 +123,8 @@ private:
             }
             store = static_cast<int>(n);
         }
-        if (store < 0 || program_.blocks.size() > 1 || !is_whole(node(load)) ||
-            !is_whole(node(store))) {
+        if (store < 0 || program_.blocks.size() > 1 || kernel::is_window(node(load)) ||
+            kernel::is_window(node(store))) {
             return false;
         }
         const kernel::TileType &shape = program_.type(node(load).results[0]);
@@ -146,11 +147,6 @@ private:
             tainted.insert(each.results[0]);
         }
         return true;
-    }
-
-    static bool is_whole(const Node &each) {
-        size_t tiles = each.op == Op::Store ? 1 : 0;
-        return each.operands.size() == tiles;
     }
 
     int new_region() {
@@ -179,6 +175,11 @@ private:
                 start();
                 continue;
             }
+            if (each.op == Op::Print) {
+                shapes.push_back(split_print(n, shapes.back().region));
+                start();
+                continue;
+            }
             if (offset_is_made_in(each, shapes.back().region)) {
                 start();
             }
@@ -188,7 +189,7 @@ private:
                 }
                 copied.insert(param_of(each));
             }
-            if (each.op == Op::Store) {
+            if (is_store(each.op)) {
                 if (stored.count(param_of(each)) > 0 || copied.count(param_of(each)) > 0) {
                     start();
                 }
@@ -203,16 +204,28 @@ private:
     /// Whether where `each` reads or writes is a value that `region` computes: places are checked
     /// before a region runs, so they must come from an earlier one.
     bool offset_is_made_in(const Node &each, int region) const {
-        if (each.op != Op::Load && each.op != Op::Store && each.op != Op::Slice) {
+        if (kernel::info(each.op).kind != OpKind::Memory && each.op != Op::Slice) {
             return false;
         }
-        const size_t first = each.op == Op::Load ? 0 : 1;
+        const size_t first = kernel::first_offset(each.op);
         return std::any_of(each.operands.begin() + static_cast<ptrdiff_t>(first),
                            each.operands.end(), [&](Value offset) {
                                int made_by = program_.values[static_cast<size_t>(offset)].node;
                                return made_by >= 0 && !is_scalar_expression(offset) &&
                                       home_[static_cast<size_t>(made_by)] == region;
                            });
+    }
+
+    /// The region before it leaves a copy of the tile for it.
+    Shape split_print(int n, int before) {
+        const std::string &name = result_.names[static_cast<size_t>(n)];
+        Value value = node(n).operands[0];
+        Shape shape;
+        shape.print = {n, add_scratch(name + ".memory", program_.type(value), true)};
+        regions_[static_cast<size_t>(before)].outputs.push_back(
+            {value, shape.print.scratch, name + ".out"});
+        home_[static_cast<size_t>(n)] = before;
+        return shape;
     }
 
     Shape split_loop(int n, int before) {
@@ -261,11 +274,17 @@ private:
             demand_scalar(loop.operands[1]);
             return;
         }
+        if (shape.print.node >= 0) {
+            return;
+        }
         // The list grows while earlier regions are still to come, never this one's.
         const Region region = regions_[static_cast<size_t>(shape.region)];
         for (int store : region.stores) {
-            demand(node(store).operands[0], region.index);
-            demand_offsets(node(store), 1);
+            const size_t first = kernel::first_offset(node(store).op);
+            for (size_t i = 0; i < first; ++i) {
+                demand(node(store).operands[i], region.index);
+            }
+            demand_offsets(node(store), first);
         }
         for (const RegionOutput &output : region.outputs) {
             if (result_.scratch_of[static_cast<size_t>(output.value)] != output.scratch) {
@@ -359,6 +378,9 @@ private:
     }
 
     Statement statement(const Shape &shape) {
+        if (shape.print.node >= 0) {
+            return {shape.print};
+        }
         if (shape.loop.node < 0) {
             return {regions_[static_cast<size_t>(shape.region)]};
         }

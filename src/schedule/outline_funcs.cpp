@@ -29,8 +29,12 @@ public:
 
     void list_stores_and_outputs() {
         for (int store : region_.stores) {
-            Value value = node(store).operands[0];
-            read(add(name_of(store), FuncRole::Store, store, program_.type(value)), value);
+            const Node &each = node(store);
+            size_t func =
+                add(name_of(store), FuncRole::Store, store, program_.type(each.operands[0]));
+            for (size_t i = 0; i < kernel::first_offset(each.op); ++i) {
+                read(func, each.operands[i]);
+            }
         }
         for (const RegionOutput &output : region_.outputs) {
             int made_by = program_.values[static_cast<size_t>(output.value)].node;

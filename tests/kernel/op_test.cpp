@@ -44,7 +44,8 @@ TEST(Table, HasEachRowOnce) {
         EXPECT_LE(row.min_arity(), row.max_arity()) << row.name;
         EXPECT_EQ(std::string(row.doc).back(), '.') << row.name;
         EXPECT_NE(row.accuracy.kind, Accuracy::Kind::Unstated) << row.name;
-        bool run_by_evaluator = row.kind == OpKind::Memory || row.kind == OpKind::Control;
+        bool run_by_evaluator =
+            row.kind == OpKind::Memory || row.kind == OpKind::Effect || row.kind == OpKind::Control;
         EXPECT_EQ(row.reference == nullptr, run_by_evaluator) << row.name;
     }
     EXPECT_EQ(index, op_count);

@@ -11,13 +11,20 @@ from pto_wsp import DType, KernelRef, Tensor
 
 def reference(kernel: KernelRef, *arguments: Any, **values: Any) -> None:
     """Runs the traced kernel with the slow evaluator, on arrays in place."""
-    passed = [
-        float(argument)
-        if isinstance(argument, (int, float))
-        else (argument if isinstance(argument, Tensor) else Tensor(argument)).view
-        for argument in arguments
-    ]
-    native.evaluate(kernel.trace(**values)._program, passed)
+    program = kernel.trace(**values)._program
+
+    def passed(argument: Any, dtype: DType) -> Any:
+        if isinstance(argument, (int, float)):
+            return float(argument)
+        if isinstance(argument, Tensor):
+            return argument.view
+        # NumPy keeps BF16 as its bits.
+        return Tensor(argument, dtype=dtype if dtype is DType.BF16 else None).view
+
+    native.evaluate(
+        program,
+        [passed(each, param.type.dtype) for each, param in zip(arguments, program.params)],
+    )
 
 
 def bfloat_bits(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

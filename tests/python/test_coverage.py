@@ -218,6 +218,8 @@ extreme = {"axis": 1, "keepdims": True}
 down = {"axis": 0, "keepdims": True}
 
 CASES: dict[str, Case] = {
+    "print": Case(lambda x: pto.print(x) or x, same),
+    "store_masked": Case(lambda x: x, same),
     "load": Case(lambda x: x, same),
     "store": Case(lambda x: x, same),
     "constant": Case(
@@ -389,7 +391,7 @@ def test_cell(name: str, dtype: DType, rng: np.random.Generator) -> None:
 def test_every_primitive_has_a_case_and_a_cell_on_every_type() -> None:
     assert set(CASES) == set(COVERAGE)
     assert len(COVERAGE.cells) == len(COVERAGE) * len(DType)
-    assert set(COVERAGE) == set(pto.__all__)
+    assert set(COVERAGE) == {*pto.__all__, "store_masked"}
 
 
 def test_the_matrix_as_text_and_html() -> None:

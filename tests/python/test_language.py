@@ -160,13 +160,14 @@ def test_plain_loops_unroll(pair) -> None:
 
 
 def test_functions_come_from_the_table() -> None:
-    for row in native.ops():
+    rows = [row for row in native.ops() if row.name != "store_masked"]  # store with a mask
+    for row in rows:
         function = getattr(pto, row.name)
         assert function.__name__ == row.name
         assert function.__doc__
     assert str(inspect.signature(pto.matmul)) == "(a, b, acc=None, trans_a=False, trans_b=False)"
     assert pto.matmul.__doc__ == next(r.doc for r in native.ops() if r.name == "matmul")
-    assert set(dir(pto)) >= {row.name for row in native.ops()}
+    assert set(dir(pto)) >= {row.name for row in rows}
 
 
 def text_of(body, kind=TypeCheckError, dtype=F32) -> str:
@@ -230,7 +231,6 @@ def test_what_a_trace_cannot_know() -> None:
         "kernel 'traced': <x: Tile[4, 4, F32]> cannot be indexed"
     )
     assert text_of(lambda x, y: np.asarray(x), kind).startswith("kernel 'traced': the value of")
-    assert text_of(lambda x, y: pto.load(x, mask=y), kind) == "pto.load: mask= is not supported yet"
 
 
 @pytest.mark.error

@@ -41,6 +41,7 @@ const HostSymbol symbols[] = {
     PLAIN(halide_error),
     PLAIN(pto_wsp_submit),
     PLAIN(pto_wsp_copy_tile),
+    PLAIN(pto_wsp_print_tile),
 
     row<void *(void *, const void *, size_t)>("memcpy", &::memcpy),
     row<void *(void *, const void *, size_t)>("memmove", &::memmove),

@@ -54,6 +54,10 @@ PTO_WSP_ABI void halide_free(void *user_context, void *memory);
 PTO_WSP_ABI void pto_wsp_copy_tile(void *to, const void *from, int64_t rows, int64_t columns,
                                    int64_t row_stride, int64_t column_stride,
                                    int64_t element_bytes);
+/// Prints a tile of `dtype` (a DType) under `title`: rows of `columns` elements, `pitch` from row
+/// to row. F16 and BF16 are float32 here, masks bytes.
+PTO_WSP_ABI void pto_wsp_print_tile(const char *title, int32_t dtype, const void *data,
+                                    int64_t rows, int64_t columns, int64_t pitch);
 /// Ends the task with an error text.
 PTO_WSP_ABI void halide_error(void *user_context, const char *text);
 }

@@ -76,6 +76,21 @@ public:
     void store(int param, Value value, Loc at = Loc::here());
     void store(int param, Value value, Value row, Value column, Loc at = Loc::here());
 
+    /// `loaded` where the mask holds, else 0: what the mask hides is not used. The mask broadcasts
+    /// to it as in NumPy.
+    Value masked(Value loaded, Value mask, Loc at = Loc::here());
+    /// As `store`; elements where the mask does not hold keep what memory held, also those of an
+    /// output. The mask broadcasts to the value as in NumPy.
+    void store_masked(int param, Value value, Value mask, Loc at = Loc::here());
+    void store_masked(int param, Value value, Value mask, Value row, Value column,
+                      Loc at = Loc::here());
+
+    /// Prints the value when the kernel runs, as often as control comes here: `label`, the line
+    /// `at`, type and shape, then the valid elements; see core/tile_text.h. Without a label it is
+    /// the name of the parameter that the value is loaded from, or of the operation that makes it.
+    /// Prints of one task are in program order.
+    void print(Value value, const std::string &label = "", Loc at = Loc::here());
+
     /// One loop node: for i in [lo, hi): carries = body(i, carries). Types of the carries must not
     /// change. lo and hi are scalars of i32 (Values). When `body` throws, nothing of it remains.
     /// Dims in the body may name the index by `symbol`, when one is given.
@@ -95,6 +110,8 @@ public:
     std::shared_ptr<const TileProgram> finish();
 
 private:
+    std::string label_of(Value value) const;
+
     struct Impl;
     std::shared_ptr<Impl> impl_;
 };

@@ -31,6 +31,7 @@ inline constexpr int op_count = 0
 /// What the lowering, the rewriter and the cost model may assume of an operation.
 enum class OpKind : uint8_t {
     Memory,           ///< load, store
+    Effect,           ///< print: has no result and stays where it is
     Leaf,             ///< constant
     Elementwise,      ///< element (r, c) of the result depends on element (r, c) of the broadcast
                       ///< operands
@@ -60,7 +61,7 @@ struct OpInfo {
     TileType (*infer)(const OpInfo &info, std::span<const TileType> operands,
                       const Attributes &attributes, const Loc &at);
     /// Reference semantics in float64 (exact int64 for integers), rounded to the result's type by
-    /// the caller. Null for Memory and Control, which the evaluator itself runs.
+    /// the caller. Null for Memory, Effect and Control, which the evaluator itself runs.
     RefTile (*reference)(std::span<const RefTile> operands, const Attributes &attributes,
                          const TileType &result);
 
@@ -83,6 +84,14 @@ std::span<const OpInfo> ops();
 const OpInfo &info(Op op);
 inline const char *name(Op op) {
     return info(op).name;
+}
+/// Writes a parameter: store, store_masked.
+inline bool is_store(Op op) {
+    return op == Op::Store || op == Op::StoreMasked;
+}
+/// Has no result, and must neither vanish nor pass another one.
+inline bool has_effect(Op op) {
+    return is_store(op) || info(op).kind == OpKind::Effect;
 }
 /// Null when there is none of that name.
 const OpInfo *find_op(std::string_view name);

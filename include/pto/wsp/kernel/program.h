@@ -21,13 +21,20 @@ struct Node {
     Op op;
     std::vector<Value> operands;
     Attributes attributes;
-    std::vector<Value> results;  ///< one; none for `store`; one per carry for `fori_loop`
-    int block = -1;              ///< of `fori_loop`: its body, an index into `TileProgram::blocks`
+    /// One; none for what has an effect (stores, `print`); one per carry for `fori_loop`.
+    std::vector<Value> results;
+    int block = -1;  ///< of `fori_loop`: its body, an index into `TileProgram::blocks`
     Loc at;
 };
 
-/// Index of the tile parameter of a `load` or `store`.
+/// Index of the tile parameter of a `load` or a store.
 int param_of(const Node &node);
+/// Index of the first offset among the operands of a `load`, a store or a `slice`.
+size_t first_offset(Op op);
+/// Whether a `load` or a store is of a window at an offset.
+bool is_window(const Node &node);
+/// Before the type in what a `print` writes: `label (file.py:41)`.
+std::string print_title(const Node &node);
 /// The Symbol by which dims in the body of a `fori_loop` name its index; empty when there is none.
 std::string loop_symbol(const Node &node);
 /// Whether the attribute `name` is set and true.

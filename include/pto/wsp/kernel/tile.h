@@ -123,9 +123,21 @@ Tile load(const Param &from, const Loc &at = Loc::here());
 /// The window [rows, columns] at (row, column), which are i32 scalars.
 Tile load(const Param &from, const Operand &row, const Operand &column, const Affine &rows,
           const Affine &columns, const Loc &at = Loc::here());
+/// As `load`; 0 where the mask does not hold, which broadcasts to the window as in NumPy.
+Tile load_masked(const Param &from, const Tile &mask, const Loc &at = Loc::here());
+Tile load_masked(const Param &from, const Tile &mask, const Operand &row, const Operand &column,
+                 const Affine &rows, const Affine &columns, const Loc &at = Loc::here());
 void store(const Param &to, const Operand &value, const Loc &at = Loc::here());
 void store(const Param &to, const Operand &value, const Operand &row, const Operand &column,
            const Loc &at = Loc::here());
+
+/// As `store`; elements where the mask does not hold keep what memory held.
+void store_masked(const Param &to, const Operand &value, const Tile &mask,
+                  const Loc &at = Loc::here());
+void store_masked(const Param &to, const Operand &value, const Tile &mask, const Operand &row,
+                  const Operand &column, const Loc &at = Loc::here());
+/// Prints `x` when the kernel runs; see Builder::print.
+void print(const Source &x, const std::string &label = "", const Loc &at = Loc::here());
 
 #define PTO_WSP_TILE_UNARY(name, op)                                                               \
     inline Tile name(const Operand &x, const Loc &at = Loc::here()) {                              \

@@ -82,9 +82,15 @@ struct CarriedLoop {
     std::vector<Statement> body;
 };
 
+/// Prints a tile that the region before it left in scratch memory.
+struct PrintStatement {
+    int node = -1;
+    int scratch = -1;
+};
+
 /// One step of an outline, in program order.
 struct Statement {
-    std::variant<Region, CarriedLoop> kind;
+    std::variant<Region, CarriedLoop, PrintStatement> kind;
 };
 
 /// A kernel as statements and Funcs: what lowering will build and what steps may address.
