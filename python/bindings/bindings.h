@@ -46,6 +46,8 @@ void bind_workload(py::module_ &module);
 void bind_schedule(py::module_ &module);
 /// What is compiled and runs.
 void bind_program(py::module_ &module);
+/// Ready-made kernels, on arrays and as tile programs.
+void bind_library(py::module_ &module);
 
 }  // namespace pto::wsp::python
 

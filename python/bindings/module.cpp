@@ -9,4 +9,5 @@ PYBIND11_MODULE(_pto_wsp, module) {
     pto::wsp::python::bind_workload(module);
     pto::wsp::python::bind_schedule(module);
     pto::wsp::python::bind_program(module);
+    pto::wsp::python::bind_library(module);
 }

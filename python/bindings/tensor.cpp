@@ -1,4 +1,4 @@
-#include "bindings.h"
+#include "arrays.h"
 
 #include <pybind11/numpy.h>
 
@@ -7,16 +7,6 @@
 namespace pto::wsp::python {
 
 namespace {
-
-/// Keeps a Python object alive from C++ threads, which may let go of it without the GIL.
-std::shared_ptr<void> keep_alive(py::object object) {
-    return {object.release().ptr(), [](void *kept) {
-                if (Py_IsInitialized()) {
-                    const py::gil_scoped_acquire gil;
-                    Py_DECREF(static_cast<PyObject *>(kept));
-                }
-            }};
-}
 
 TensorView view_of_array(const py::array &array, DType dtype) {
     TensorView view;

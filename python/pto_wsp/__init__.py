@@ -31,9 +31,9 @@ import pto_wsp._pto_wsp as _native
 _native.set_package_directory(str(_pathlib.Path(__file__).parent))
 
 from pto_wsp import errors as _errors
+from pto_wsp import kernels, scalar_expr
 from pto_wsp import language as pto
 from pto_wsp import naming as _naming
-from pto_wsp import scalar_expr
 from pto_wsp.annotations import Constexpr, In, InOut, Out, Scalar, Tile
 from pto_wsp.axes import Dense
 from pto_wsp.compiled import CompiledKernel
@@ -192,6 +192,7 @@ __all__ = [
     "hardware",
     "jit_kernel",
     "kernel",
+    "kernels",
     "layout_join",
     "pto",
     "scalar_expr",

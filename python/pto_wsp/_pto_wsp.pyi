@@ -459,3 +459,57 @@ class CompiledKernel:
     def explain(self) -> list[Reason]: ...
 
 def compile_kernel(program: TileProgram, options: KernelOptions) -> CompiledKernel: ...
+
+class LibraryStats:
+    kernels: int
+    compiled: int
+
+def library_stats() -> LibraryStats: ...
+def matmul(a: Any, b: Any, bias: Any, activation: str | None, out: Any) -> Any: ...
+def softmax(x: Any, out: Any) -> Any: ...
+def layernorm(x: Any, gamma: Any, beta: Any, eps: float, out: Any) -> Any: ...
+def rmsnorm(x: Any, gamma: Any, eps: float, out: Any) -> Any: ...
+def rope(x: Any, cos: Any, sin: Any, interleaved: bool, out: Any) -> Any: ...
+def swiglu(gate: Any, up: Any, out: Any) -> Any: ...
+def attention(
+    q: Any,
+    k: Any,
+    v: Any,
+    attn_mask: Any,
+    is_causal: bool,
+    scale: float | None,
+    enable_gqa: bool,
+    window: Any,
+    alibi_slopes: Any,
+    lengths: Any,
+    kv_lengths: Any,
+    query_start: Any,
+    out: Any,
+) -> Any: ...
+def matmul_program(
+    rows: Affine,
+    columns: Affine,
+    depth: Affine,
+    dtype: DType,
+    bias: DType | None,
+    activation: str | None,
+    out: DType | None,
+) -> TileProgram: ...
+def softmax_program(tile: TileType) -> TileProgram: ...
+def layernorm_program(tile: TileType, gain: DType | None, eps: float) -> TileProgram: ...
+def rmsnorm_program(tile: TileType, gain: DType | None, eps: float) -> TileProgram: ...
+def rope_program(tile: TileType, interleaved: bool, table: DType | None) -> TileProgram: ...
+def swiglu_program(tile: TileType) -> TileProgram: ...
+def attention_program(
+    rows: Affine,
+    keys: Affine,
+    depth: int,
+    dtype: DType,
+    value_depth: int | None,
+    scale: float | None,
+    query_start: int | None,
+    is_causal: bool,
+    window: tuple[int, int] | None,
+    mask: DType | None,
+    alibi: bool,
+) -> TileProgram: ...

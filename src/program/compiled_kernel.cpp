@@ -6,25 +6,13 @@
 
 #include "kernel_call.h"
 #include "kernel_code.h"
-#include "pto/wsp/backend/cpu/cache.h"
-#include "pto/wsp/backend/cpu/engine_build.h"
+#include "loaded_kernel.h"
 #include "pto/wsp/program/program.h"
 #include "pto/wsp/runtime/arena.h"
 #include "pto/wsp/support/error.h"
 #include "pto/wsp/support/text.h"
 
 namespace pto::wsp {
-
-namespace {
-
-/// Code of one set of layouts.
-struct Variant {
-    KernelRequest request;
-    std::shared_ptr<backend::cpu::LoadedObject> object;
-    abi::KernelFn function = nullptr;
-};
-
-}  // namespace
 
 struct CompiledKernel::Impl {
     std::shared_ptr<const kernel::TileProgram> program;
@@ -33,7 +21,7 @@ struct CompiledKernel::Impl {
     lower::Target target;
 
     std::mutex mutex;
-    std::map<std::string, Variant> variants;
+    std::map<std::string, LoadedKernel> variants;  ///< by layouts
     std::string code;
     std::optional<lower::KernelVariant> prepared;
     Reasons reasons;
@@ -50,7 +38,7 @@ struct CompiledKernel::Impl {
                 {}};
     }
 
-    const Variant &variant(std::vector<lower::ParamLayout> layouts) {
+    const LoadedKernel &variant(std::vector<lower::ParamLayout> layouts) {
         std::scoped_lock lock(mutex);
         KernelRequest wanted = request(std::move(layouts));
         std::string key = wanted.key();
@@ -58,18 +46,7 @@ struct CompiledKernel::Impl {
         if (it != variants.end()) {
             return it->second;
         }
-        Hash128 hash = content_hash(
-            fmt::format("kernel\n{}\n{}\n{}", key, target.text, backend::cpu::engine_build()));
-        Variant variant;
-        variant.request = wanted;
-        std::string symbol = kernel_symbol(hash);
-        variant.object = backend::cpu::load_cached(
-            hash,
-            [&] { return lower::lower_kernel(prepare(wanted, target, nullptr), symbol, target); },
-            program->name);
-        variant.function =
-            reinterpret_cast<abi::KernelFn>(variant.object->address(symbol + ".packed"));
-        return variants.emplace(key, std::move(variant)).first->second;
+        return variants.emplace(key, load_kernel(wanted, target)).first->second;
     }
 
     /// The plain variant as lowering sees it.
@@ -88,7 +65,7 @@ void CompiledKernel::operator()(const std::vector<KernelArgument> &arguments, co
     if (call.writes_nothing) {
         return;
     }
-    const Variant &variant = impl.variant(call.layouts);
+    const LoadedKernel &variant = impl.variant(call.layouts);
     struct Closure {
         abi::KernelFn function;
         const int64_t *slots;

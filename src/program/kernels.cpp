@@ -57,6 +57,10 @@ Kernel::Kernel(std::string name, const std::vector<kernel::Param> &parameters,
         workload::Kernel{std::move(name), parameters, std::move(program), std::move(at)});
 }
 
+Kernel::Kernel(std::shared_ptr<const kernel::TileProgram> program, Loc at)
+    : handle_(std::make_shared<const workload::Kernel>(
+          workload::Kernel{program->name, program->params, program, std::move(at)})) {}
+
 std::shared_ptr<const kernel::TileProgram> Kernel::ir(const Loc &at) const {
     if (is_declaration()) {
         throw CompileError(at, fmt::format("kernel '{}' has no body: it is a declaration", name()),

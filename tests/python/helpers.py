@@ -47,3 +47,56 @@ def read(array: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, Any]:
     if dtype is DType.BF16:
         return (array.astype(np.uint32) << 16).view(np.float32)
     return array
+
+
+# Largest error, relative to the largest expected magnitude, of a kernel that sums in F32 (F64 in
+# F64) and rounds once: by the name of its element type.
+TOLERANCE = {"float16": 1e-3, "bfloat16": 8e-3, "float32": 4e-6, "float64": 1e-13}
+
+
+def assert_close(got: Any, expected: np.ndarray[Any, Any]) -> None:
+    """Within TOLERANCE of the type of `got`, NaN where NaN is expected."""
+    found = np.asarray(got).astype(np.float64)
+    assert found.shape == expected.shape
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    if found.size:
+        scale = max(np.nanmax(np.abs(expected)), 1e-30) if not np.isnan(expected).all() else 1.0
+        worst = np.nanmax(np.abs(found - expected)) / scale
+        assert worst <= TOLERANCE[np.asarray(got).dtype.name], worst
+
+
+def attention_in_float64(
+    q: np.ndarray[Any, Any],
+    k: np.ndarray[Any, Any],
+    v: np.ndarray[Any, Any],
+    *,
+    visible: Any = True,
+    bias: Any = 0.0,
+    scale: float | None = None,
+) -> np.ndarray[Any, Any]:
+    """softmax(q k^T scale + bias) v; hidden keys have weight 0 and are not read."""
+    q, k, v = (array.astype(np.float64) for array in (q, k, v))
+    factor = 1 / np.sqrt(max(q.shape[-1], 1)) if scale is None else scale
+    with np.errstate(invalid="ignore"):
+        scores = q @ np.swapaxes(k, -1, -2) * factor + bias
+    visible = np.broadcast_to(visible, scores.shape)
+    scores = np.where(visible, scores, -np.inf)
+    most = scores.max(axis=-1, keepdims=True, initial=-np.inf)
+    weights = np.exp(scores - np.where(np.isneginf(most), 0, most))
+    total = weights.sum(axis=-1, keepdims=True)
+    weights = np.where(total > 0, weights / np.where(total > 0, total, 1), 0)
+    terms = np.where(visible[..., None], v[..., None, :, :], 0) * weights[..., None]
+    return np.asarray(terms.sum(axis=-2))
+
+
+def band(
+    queries: int, keys: int, *, left: int | None = None, right: int | None = None, start: int = 0
+) -> np.ndarray[Any, Any]:
+    """Which keys a query at position row + `start` sees: [queries, keys]."""
+    distance = np.arange(keys)[None, :] - (np.arange(queries)[:, None] + start)
+    seen = np.ones((queries, keys), bool)
+    if left is not None:
+        seen &= distance >= -left
+    if right is not None:
+        seen &= distance <= right
+    return seen

@@ -2,6 +2,7 @@
 
 #include "pto/wsp/program/expressions.h"
 #include "pto/wsp/program/kernels.h"
+#include "pto/wsp/program/library.h"
 #include "pto/wsp/program/program.h"
 #include "pto/wsp/program/tensors.h"
 #include "pto/wsp/program/workloads.h"
@@ -29,5 +30,6 @@
 /// program.synchronize();
 /// ```
 ///
-/// Operations on tiles are in `pto/wsp/kernel/tile.h`.
+/// Operations on tiles are in `pto/wsp/kernel/tile.h`, ready-made kernels in
+/// `pto/wsp/program/library.h`.
 namespace pto::wsp {}

@@ -163,6 +163,8 @@ public:
     /// passes through and leaves nothing behind.
     Kernel(std::string name, const std::vector<kernel::Param> &parameters,
            const std::function<void(const Parameters &)> &body, Loc at = Loc::here());
+    /// A kernel that is there as a tile program, such as those of `pto/wsp/kernel/library.h`.
+    explicit Kernel(std::shared_ptr<const kernel::TileProgram> program, Loc at = Loc::here());
 
     const std::string &name() const { return handle_->name; }
     bool is_declaration() const { return handle_->program == nullptr; }
