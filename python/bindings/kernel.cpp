@@ -7,6 +7,7 @@
 #include "pto/wsp/kernel/evaluate.h"
 #include "pto/wsp/kernel/op.h"
 #include "pto/wsp/kernel/program.h"
+#include "pto/wsp/program/kernels.h"
 #include "pto/wsp/support/printing.h"
 
 namespace pto::wsp::python {
@@ -213,6 +214,30 @@ void bind_builder(py::module_ &module) {
         });
 }
 
+void bind_custom(py::module_ &module) {
+    py::class_<CppSource>(module, "CppSource")
+        .def(py::init([](std::string text, std::string body_path, std::string unit_path,
+                         std::vector<std::string> includes, std::vector<std::string> include_dirs,
+                         std::vector<kernel::CppBody::Constant> constants, Loc at,
+                         const std::optional<Loc> &text_at) {
+                 return CppSource{std::move(text),         std::move(body_path),
+                                  std::move(unit_path),    std::move(includes),
+                                  std::move(include_dirs), std::move(constants),
+                                  std::move(at),           text_at.value_or(Loc())};
+             }),
+             py::kw_only(), py::arg("text"), py::arg("body_path"), py::arg("unit_path"),
+             py::arg("includes"), py::arg("include_dirs"), py::arg("constants"), py::arg("at"),
+             py::arg("text_at"));
+    module.def(
+        "cpp_program",
+        [](std::string name, std::vector<Param> params, CppSource source) {
+            const Loc at = source.at;
+            return std::const_pointer_cast<TileProgram>(
+                kernel::custom_program(std::move(name), std::move(params), cpp_body(source), at));
+        },
+        py::arg("name"), py::arg("params"), py::arg("source"));
+}
+
 void bind_tile_program(py::module_ &module) {
     py::class_<TileProgram, std::shared_ptr<TileProgram>>(module, "TileProgram")
         .def_readonly("name", &TileProgram::name)
@@ -266,6 +291,7 @@ void bind_kernel(py::module_ &module) {
     bind_coverage(module);
     bind_builder(module);
     bind_tile_program(module);
+    bind_custom(module);
 }
 
 }  // namespace pto::wsp::python

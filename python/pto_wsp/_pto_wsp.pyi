@@ -239,6 +239,21 @@ class CoverageCell:
     def refusal(self) -> str: ...
 
 def coverage() -> list[CoverageCell]: ...
+class CppSource:
+    def __init__(
+        self,
+        *,
+        text: str,
+        body_path: str,
+        unit_path: str,
+        includes: Sequence[str],
+        include_dirs: Sequence[str],
+        constants: Sequence[tuple[str, bool | int | float | str]],
+        at: Place,
+        text_at: Place | None,
+    ) -> None: ...
+
+def cpp_program(name: str, params: Sequence[Param], source: CppSource) -> TileProgram: ...
 
 class KernelBuilder:
     def __init__(self, name: str, at: Place) -> None: ...

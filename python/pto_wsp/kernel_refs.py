@@ -14,6 +14,7 @@ import numpy as np
 
 import pto_wsp._pto_wsp as native
 from pto_wsp.annotations import ConstexprSpec, DirectedSpec, ScalarSpec, TileSpec
+from pto_wsp.custom_bodies import CppOptions, cpp_options
 from pto_wsp.dtypes import DType
 from pto_wsp.errors import CompileError, ScheduleError, TypeCheckError, at_user_line, error
 from pto_wsp.signatures import Signature, is_declaration, parse_signature, place_of
@@ -108,13 +109,22 @@ class KernelRef:
         function: types.FunctionType,
         signature: Signature,
         options: Mapping[str, Any] | None = None,
+        cpp: CppOptions | None = None,
     ) -> None:
+        if cpp is not None and not is_declaration(function):
+            raise error(
+                CompileError,
+                f"kernel '{function.__name__}' has a body in C++ and one in Python",
+                at=place_of(function),
+                hint="leave the function's body empty, or the cpp_* options out",
+            )
+        self._cpp = cpp
         self._function = function
         self._signature = signature
         self._specialised: dict[Any, Specialisation] = {}
         self._lock = threading.RLock()
         self.options: Mapping[str, Any] = types.MappingProxyType(dict(options or {}))
-        self.is_declaration = is_declaration(function)
+        self.is_declaration = cpp is None and is_declaration(function)
         self.__name__ = function.__name__
         self.__qualname__ = function.__qualname__
         self.__doc__ = function.__doc__
@@ -240,7 +250,7 @@ class KernelRef:
             found = self._specialised.get(key)
             if found is None:
                 params = self._native_params(constants, tiles)
-                program = None if self.is_declaration else self._record(params, constants)
+                program = None if self.is_declaration else self._made_program(params, constants)
                 kernel = native.Kernel(self.name, params, program, self.place)
                 found = self._specialised[key] = Specialisation(kernel, program)
             return found
@@ -264,6 +274,13 @@ class KernelRef:
     def owns(self, kernel: native.Kernel) -> bool:
         """True when `kernel` is one of its specialisations."""
         return any(made.kernel is kernel for made in self._specialised.values())
+
+    def _made_program(
+        self, params: list[native.Param], constants: Mapping[str, Any]
+    ) -> native.TileProgram:
+        if self._cpp is not None:
+            return self._cpp.program(self.name, params, constants, self.place)
+        return self._record(params, constants)
 
     def _record(
         self, params: list[native.Param], constants: Mapping[str, Any]
@@ -536,26 +553,43 @@ def kernel(function: Any = None, **options: Any) -> Any:
     The body is traced with the primitives of `pto` when it is first needed. An empty body
     (``...``, ``pass`` or a docstring) declares a kernel that ``program.register_kernel`` supplies.
 
+    With one of the first three options the body is C++, compiled with the system's compiler
+    (``CXX``, else c++, g++ or clang++), and that of the function must be empty. C++ sees the
+    parameters by name: tiles as ``x(r, c)``, ``x.rows()``, ``x.cols()`` (the valid ones),
+    ``x.data()``, ``x.stride()``, ``x.column_stride()``; scalars and Constexpr values as numbers;
+    elements of F16 and BF16 turn into float and back. What it throws is the task's error. It must
+    not keep state that tasks of several threads would share.
+
+    Parameters
+    ----------
+    cpp_src : str
+        The inside of the function.
+    cpp_body_path : str or path
+        A file that holds the inside of the function.
+    cpp_tu_path : str or path
+        A file that defines a function of the kernel's name, which returns nothing and takes the
+        tiles and scalars in order, as `TileRef` and numbers, then the Constexpr values.
+    cpp_includes : list of str
+        ``"<cmath>"``, ``'"mine.h"'`` or ``"mine.h"``, which is looked for beside the source.
+    cpp_include_dirs : list of str
+        Directories of headers.
+
     Raises
     ------
     TypeCheckError
         An annotation is missing or wrong.
     CompileError
-        An option that is not known.
+        An option that is not known, or two bodies. What a C++ compiler finds is raised when the
+        kernel is compiled, at the line of its text.
     """
-    if options:
-        name = next(iter(options))
-        raise error(
-            CompileError,
-            f"@kernel: the option '{name}' is not supported yet",
-            hint="write the body with pto.*",
-        )
-    visible = sys._getframe(1).f_locals
+    frame = sys._getframe(1)
+    visible = frame.f_locals
+    cpp = cpp_options(options, frame)
 
     def decorate(body: Callable[..., Any]) -> KernelRef:
         if not isinstance(body, types.FunctionType):
             raise error(TypeCheckError, f"@kernel: expected a function, got {body!r}")
-        return KernelRef(body, parse_signature(body, visible), options)
+        return KernelRef(body, parse_signature(body, visible), options, cpp)
 
     return decorate if function is None else decorate(function)
 

@@ -7,6 +7,7 @@
 #include "check.h"
 #include "memory.h"
 #include "pto/wsp/core/tile_text.h"
+#include "pto/wsp/kernel/custom.h"
 #include "pto/wsp/kernel/dims.h"
 #include "pto/wsp/support/error.h"
 #include "pto/wsp/support/printing.h"
@@ -346,6 +347,12 @@ private:
 
 void evaluate(const TileProgram &program, const std::vector<Argument> &arguments,
               const std::map<std::string, int64_t> &symbols) {
+    if (program.custom != nullptr) {
+        throw CompileError(program.at,
+                           fmt::format("kernel '{}' has a body in {}: the reference evaluator runs "
+                                       "tile programs only",
+                                       program.name, program.custom->language()));
+    }
     Binding binding(program, arguments, symbols);
     PartialProgram valid = with_valid_sizes(program, binding.partial);
     for (const DimClass &dims : valid.classes) {

@@ -164,6 +164,9 @@ private:
         }
         std::string name = reader_.identifier();
         const OpInfo *row = find_op(name);
+        if (name == "custom") {
+            refuse(at, "a custom body cannot be read from a text");
+        }
         if (row == nullptr) {
             refuse(at, fmt::format("there is no operation '{}'", name));
         }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "pto/wsp/kernel/custom.h"
 #include "pto/wsp/support/text.h"
 
 namespace pto::wsp::kernel {
@@ -24,6 +25,10 @@ public:
         }
         text_ = fmt::format("kernel @{}({}) {{\n", is_identifier(name) ? name : quoted(name),
                             join(params));
+        if (program_.custom != nullptr) {
+            text_ += fmt::format("  custom {} {}\n", quoted(program_.custom->language()),
+                                 quoted(program_.custom->str()));
+        }
         block(0, "  ");
         return text_ + "}\n";
     }

@@ -9,8 +9,10 @@
 #include <fmt/format.h>
 
 #include "apply_steps.h"
+#include "custom_statement.h"
 #include "halide_messages.h"
 #include "module_impl.h"
+#include "pto/wsp/kernel/custom.h"
 #include "pto/wsp/support/error.h"
 #include "region_funcs.h"
 #include "statements.h"
@@ -62,6 +64,12 @@ template <typename F> auto translating_errors(const KernelVariant &variant, F f)
     }
 }
 
+Stmt statement_of(const KernelVariant &variant, const Target &target) {
+    return variant.program->custom != nullptr
+               ? custom_statement(variant)
+               : kernel_statement(variant, schedule::outline(*variant.program), target);
+}
+
 }  // namespace
 
 Module make_module(const std::string &name, const Target &target) {
@@ -74,11 +82,9 @@ Module make_module(const std::string &name, const Target &target) {
 void append_kernel(const Module &module, const KernelVariant &variant, const std::string &symbol,
                    const Target &target) {
     translating_errors(variant, [&] {
-        schedule::Outline outline = schedule::outline(*variant.program);
         Halide::Module &to = module.impl().module;
         to.append(LoweredFunc(symbol, kernel_arguments(*variant.program),
-                              kernel_statement(variant, outline, target),
-                              Halide::LinkageType::External));
+                              statement_of(variant, target), Halide::LinkageType::External));
         to.append(packed_wrapper(*variant.program, symbol));
     });
 }
@@ -90,6 +96,10 @@ Module lower_kernel(const KernelVariant &variant, const std::string &symbol, con
 }
 
 std::string loop_nest(const KernelVariant &variant, const Target &) {
+    if (variant.program->custom != nullptr) {
+        return fmt::format("{} body of {}\n", variant.program->custom->language(),
+                           variant.program->name);
+    }
     return translating_errors(variant, [&] {
         schedule::Outline outline = schedule::outline(*variant.program);
         std::string text;

@@ -191,24 +191,6 @@ private:
                        Call::Extern));
     }
 
-    /// `body` with `param` replaced by a copy of it, made before anything else.
-    Stmt copy_first(const Param &param, const Stmt &body) const {
-        std::string copy = param.name + ".copy";
-        auto slot = [&](const char *name) { return variable(Int(64), param.name + name); };
-        Expr call = Call::make(Int(32), "pto_wsp_copy_tile",
-                               {variable(Handle(), copy), variable(Handle(), param.name + ".host"),
-                                slot(".slot_rows"), slot(".slot_columns"), slot(".row_stride"),
-                                slot(".column_stride"), i64(size_bytes(param.type.dtype))},
-                               Call::Extern);
-        Stmt inside = LetStmt::make(param.name + ".row_stride", slot(".slot_columns"), body);
-        inside = LetStmt::make(param.name + ".host", variable(Handle(), copy), inside);
-        inside = Block::make(Evaluate::make(call), inside);
-        Expr elements =
-            Halide::cast<int32_t>(Halide::max(slot(".slot_rows") * slot(".slot_columns"), i64(1)));
-        return Allocate::make(copy, memory_type(param.type.dtype), Halide::MemoryType::Heap,
-                              {elements}, const_true(), inside);
-    }
-
     Stmt region_statement(const schedule::Region &region) {
         RegionFuncs funcs = build_region(variant_, outline_, region);
         apply_steps(variant_.schedule, outline_, region, funcs);
@@ -286,10 +268,9 @@ private:
     /// A dim of 1 stands for every row or column, so a view without one is nothing to load.
     void check_single(const Param &param, size_t index, std::vector<Stmt> &checks) const {
         if (Expr some = has_single(index); some.defined()) {
-            add_check(some,
-                      fmt::format("load: the view of '{}', which is {}, is empty", param.name,
-                                  param.type.shape_str()),
-                      checks);
+            checks.push_back(
+                fail_unless(some, fmt::format("load: the view of '{}', which is {}, is empty",
+                                              param.name, param.type.shape_str())));
         }
     }
 
@@ -298,13 +279,6 @@ private:
         int param = kernel::param_of(program_.nodes[static_cast<size_t>(node)]);
         Expr some = has_single(static_cast<size_t>(param));
         return some.defined() ? GuardStores(name, some).mutate(body) : body;
-    }
-
-    /// Ends the task with an error unless `holds`.
-    static void add_check(const Expr &holds, const std::string &text, std::vector<Stmt> &checks) {
-        // Halide itself adds the user context in front.
-        Expr error = Call::make(Int(32), "halide_error", {StringImm::make(text)}, Call::Extern);
-        checks.push_back(IfThenElse::make(!holds, Evaluate::make(error)));
     }
 
     void check_slices(const schedule::Region &region, std::vector<Stmt> &checks) {
@@ -339,10 +313,9 @@ private:
         if (is_const_one(inside)) {
             return;
         }
-        add_check(inside,
-                  fmt::format("{}: a window {} leaves '{}', which is {}", op, window.shape_str(),
-                              param.name, param.type.shape_str()),
-                  checks);
+        checks.push_back(fail_unless(inside, fmt::format("{}: a window {} leaves '{}', which is {}",
+                                                         op, window.shape_str(), param.name,
+                                                         param.type.shape_str())));
     }
 
     static Expr from_scratch(const schedule::Scratch &scratch) {
@@ -482,6 +455,30 @@ private:
 
 }  // namespace
 
+Stmt copy_first(const Param &param, const Stmt &body) {
+    std::string copy = param.name + ".copy";
+    auto slot = [&](const char *name) { return variable(Int(64), param.name + name); };
+    Expr call = Call::make(Int(32), "pto_wsp_copy_tile",
+                           {variable(Handle(), copy), variable(Handle(), param.name + ".host"),
+                            slot(".slot_rows"), slot(".slot_columns"), slot(".row_stride"),
+                            slot(".column_stride"), i64(size_bytes(param.type.dtype))},
+                           Call::Extern);
+    Stmt inside = LetStmt::make(param.name + ".row_stride", slot(".slot_columns"), body);
+    inside = LetStmt::make(param.name + ".column_stride", i64(1), inside);
+    inside = LetStmt::make(param.name + ".host", variable(Handle(), copy), inside);
+    inside = Block::make(Evaluate::make(call), inside);
+    Expr elements =
+        Halide::cast<int32_t>(Halide::max(slot(".slot_rows") * slot(".slot_columns"), i64(1)));
+    return Allocate::make(copy, memory_type(param.type.dtype), Halide::MemoryType::Heap, {elements},
+                          const_true(), inside);
+}
+
+Stmt fail_unless(const Expr &holds, const std::string &text) {
+    // Halide itself adds the user context in front.
+    Expr error = Call::make(Int(32), "halide_error", {StringImm::make(text)}, Call::Extern);
+    return IfThenElse::make(!holds, Evaluate::make(error));
+}
+
 Halide::Target code_target(const Target &target, bool wide) {
     Halide::Target result(target.text);
     for (Halide::Target::Feature feature :
@@ -508,6 +505,18 @@ std::vector<LoweredArgument> kernel_arguments(const kernel::TileProgram &program
         }
     }
     return arguments;
+}
+
+std::vector<Expr> slot_words(const kernel::TileProgram &program) {
+    std::vector<Expr> words;
+    for (const LoweredArgument &argument : kernel_arguments(program)) {
+        Expr value = variable(argument.type, argument.name);
+        if (argument.type.is_float()) {
+            value = reinterpret(argument.type.with_code(Type::UInt), value);
+        }
+        words.push_back(argument.type.is_handle() ? reinterpret(Int(64), value) : i64(value));
+    }
+    return words;
 }
 
 LoweredFunc packed_wrapper(const kernel::TileProgram &program, const std::string &symbol) {

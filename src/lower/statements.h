@@ -17,6 +17,15 @@ Halide::Target code_target(const Target &target, bool wide);
 /// `<param>.host .row_stride .column_stride .slot_rows .slot_columns` or `<param>.scalar`.
 std::vector<Halide::Internal::LoweredArgument> kernel_arguments(const kernel::TileProgram &program);
 
+/// Their values as the 64-bit words that the slots hold.
+std::vector<Halide::Expr> slot_words(const kernel::TileProgram &program);
+
+/// `body` with `param` replaced by a copy of it, made before anything else.
+Halide::Internal::Stmt copy_first(const kernel::Param &param, const Halide::Internal::Stmt &body);
+
+/// Ends the task with an error unless `holds`.
+Halide::Internal::Stmt fail_unless(const Halide::Expr &holds, const std::string &text);
+
 /// The statement of a whole kernel: regions lowered by Halide, with carried loops, scratch memory
 /// and window arithmetic around them.
 Halide::Internal::Stmt kernel_statement(const KernelVariant &variant,

@@ -154,6 +154,8 @@ std::map<const TaskNode *, std::string> Program::Impl::choose_code() {
     std::map<const TaskNode *, std::string> symbols;
     std::map<std::string, std::string> known;
     codes.clear();
+    bodies.clear();
+    bodies_hit = true;
     workload::for_each_task(*workload.root, [&](const TaskNode &task,
                                                 const workload::LoopPath &path,
                                                 const workload::Node &node) {
@@ -179,6 +181,7 @@ std::map<const TaskNode *, std::string> Program::Impl::choose_code() {
         if (schedule != options.kernels.end()) {
             request.schedule = schedule->second;
         }
+        request.compile_body(target, bodies, &bodies_hit, node.at);
         std::string key = request.key();
         auto [it, added] = known.try_emplace(key, "");
         if (added) {
@@ -298,7 +301,8 @@ void Program::Impl::build() {
     bool hit = false;
     Hash128 hash = content_hash(key(symbols));
     object = backend::cpu::load_cached(
-        hash, [&] { return lower_all(symbols); }, workload.name, &hit);
+        hash, [&] { return lower_all(symbols); }, workload.name, &hit, bodies);
+    hit = hit && bodies_hit;
     cache_reasons = {
         {"cache", hit,
          hit ? "the program's object was there" : "the program's object had to be generated", at}};

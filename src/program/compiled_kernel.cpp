@@ -7,6 +7,8 @@
 #include "kernel_call.h"
 #include "kernel_code.h"
 #include "loaded_kernel.h"
+#include "pto/wsp/backend/cpu/cpp_body.h"
+#include "pto/wsp/kernel/custom.h"
 #include "pto/wsp/program/program.h"
 #include "pto/wsp/runtime/arena.h"
 #include "pto/wsp/support/error.h"
@@ -25,6 +27,8 @@ struct CompiledKernel::Impl {
     std::string code;
     std::optional<lower::KernelVariant> prepared;
     Reasons reasons;
+    backend::cpu::Externals bodies;
+    std::string body_symbol;
 
     std::vector<lower::ParamLayout> plain_layouts() const {
         return std::vector<lower::ParamLayout>(program->params.size());
@@ -35,7 +39,22 @@ struct CompiledKernel::Impl {
                 std::move(layouts),
                 options.schedule,
                 {options.block_m, options.block_n, options.block_k},
-                {}};
+                {},
+                body_symbol};
+    }
+
+    void compile_body(const Loc &at) {
+        if (program->custom != nullptr &&
+            (options.block_m != 0 || options.block_n != 0 || options.block_k != 0)) {
+            throw ScheduleError(at,
+                                fmt::format("kernel '{}' has a body in {}: BLOCK_M, BLOCK_N and "
+                                            "BLOCK_K have no meaning for it",
+                                            program->name, program->custom->language()));
+        }
+        KernelRequest wanted = request(plain_layouts());
+        bool hit = true;
+        wanted.compile_body(target, bodies, &hit, at);
+        body_symbol = wanted.body_symbol;
     }
 
     const LoadedKernel &variant(std::vector<lower::ParamLayout> layouts) {
@@ -46,7 +65,7 @@ struct CompiledKernel::Impl {
         if (it != variants.end()) {
             return it->second;
         }
-        return variants.emplace(key, load_kernel(wanted, target)).first->second;
+        return variants.emplace(key, load_kernel(wanted, target, bodies)).first->second;
     }
 
     /// The plain variant as lowering sees it.
@@ -86,7 +105,9 @@ void CompiledKernel::operator()(const std::vector<KernelArgument> &arguments, co
 const std::string &CompiledKernel::code() const {
     const lower::KernelVariant &variant = impl_->plain();
     std::scoped_lock lock(impl_->mutex);
-    if (impl_->code.empty()) {
+    if (impl_->code.empty() && impl_->program->custom != nullptr) {
+        impl_->code = backend::cpu::cpp_unit(*impl_->program);
+    } else if (impl_->code.empty()) {
         impl_->code = lower::lower_kernel(variant, impl_->program->name, impl_->target).text();
     }
     return impl_->code;
@@ -145,6 +166,7 @@ CompiledKernel compile_kernel(std::shared_ptr<const kernel::TileProgram> program
     impl->program = std::move(program);
     impl->options = options;
     impl->target = lower::host_target();
+    impl->compile_body(at);
     impl->variant(impl->plain_layouts());
     return CompiledKernel(impl);
 }

@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "pto/wsp/backend/cpu/cpp_body.h"
+#include "pto/wsp/kernel/custom.h"
 #include "pto/wsp/kernel/rules.h"
 #include "pto/wsp/support/error.h"
 #include "pto/wsp/support/json.h"
@@ -22,7 +24,7 @@ std::string KernelRequest::key() const {
         text += fmt::format("equal rows of {} columns of {}\n", fmt::join(dims.rows_of, " "),
                             fmt::join(dims.columns_of, " "));
     }
-    text += fmt::format("blocks {} {} {}\n", blocks.m, blocks.n, blocks.k);
+    text += fmt::format("blocks {} {} {}\n{}\n", blocks.m, blocks.n, blocks.k, body_symbol);
     return text + (schedule ? canonical_json(schedule->json()) : "heuristic");
 }
 
@@ -44,7 +46,8 @@ std::vector<kernel::DimClass> meeting_dims(const kernel::TileProgram &program,
                                            const std::vector<lower::ParamLayout> &layouts) {
     bool partial = std::any_of(layouts.begin(), layouts.end(),
                                [](const lower::ParamLayout &layout) { return layout.partial; });
-    return partial ? partial_program(program, layouts).classes : std::vector<kernel::DimClass>{};
+    return partial && program.custom == nullptr ? partial_program(program, layouts).classes
+                                                : std::vector<kernel::DimClass>{};
 }
 
 lower::KernelVariant prepare(const KernelRequest &request, const lower::Target &target,
@@ -52,6 +55,11 @@ lower::KernelVariant prepare(const KernelRequest &request, const lower::Target &
     lower::KernelVariant variant;
     variant.layouts = request.layouts;
     variant.unproven = request.unproven;
+    variant.body_symbol = request.body_symbol;
+    if (request.program->custom != nullptr) {
+        variant.program = request.program;
+        return variant;
+    }
     variant.program = partial_program(*request.program, request.layouts).program;
     variant.program = kernel::rewrite_tile_program(*variant.program, reasons);
     if (request.schedule) {
@@ -63,6 +71,24 @@ lower::KernelVariant prepare(const KernelRequest &request, const lower::Target &
     variant.schedule = schedule::default_schedule(
         *variant.program, schedule::outline(*variant.program), machine, request.blocks);
     return variant;
+}
+
+void KernelRequest::compile_body(const lower::Target &target, backend::cpu::Externals &externals,
+                                 bool *hit, const Loc &at) {
+    if (program->custom == nullptr) {
+        return;
+    }
+    if (schedule) {
+        throw ScheduleError(at,
+                            fmt::format("kernel '{}' has a body in {}: there is nothing that a "
+                                        "schedule could apply to",
+                                        program->name, program->custom->language()),
+                            {{program->at, "declared here"}});
+    }
+    const backend::cpu::CompiledBody body = backend::cpu::compile_cpp_body(*program, target);
+    body_symbol = body.symbol;
+    externals[body.symbol] = body.address;
+    *hit = *hit && body.hit;
 }
 
 std::string kernel_symbol(const Hash128 &hash) {

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "pto/wsp/backend/cpu/loader.h"
 #include "pto/wsp/core/abi.h"
 #include "pto/wsp/core/tensor.h"
 #include "pto/wsp/kernel/dims.h"
@@ -24,6 +25,12 @@ struct KernelRequest {
     std::optional<schedule::KernelSchedule> schedule;  ///< none: the heuristic's
     schedule::BlockSizes blocks;
     std::vector<kernel::DimClass> unproven;  ///< see lower::KernelVariant
+    std::string body_symbol = {};            ///< see lower::KernelVariant
+
+    /// Compiles the body of a kernel that is no tile program and adds it to `externals`; clears
+    /// `*hit` when it had to be compiled. ScheduleError at `at` when a schedule is asked for.
+    void compile_body(const lower::Target &target, backend::cpu::Externals &externals, bool *hit,
+                      const Loc &at);
 
     /// Text of everything that decides the code besides target and engine. Rewriting and the
     /// heuristic are functions of it, so a cached kernel runs neither.

@@ -7,7 +7,8 @@
 
 namespace pto::wsp {
 
-LoadedKernel load_kernel(const KernelRequest &request, const lower::Target &target) {
+LoadedKernel load_kernel(const KernelRequest &request, const lower::Target &target,
+                         const backend::cpu::Externals &externals) {
     const Hash128 hash = content_hash(fmt::format("kernel\n{}\n{}\n{}", request.key(), target.text,
                                                   backend::cpu::engine_build()));
     const std::string symbol = kernel_symbol(hash);
@@ -15,7 +16,7 @@ LoadedKernel load_kernel(const KernelRequest &request, const lower::Target &targ
     loaded.object = backend::cpu::load_cached(
         hash,
         [&] { return lower::lower_kernel(prepare(request, target, nullptr), symbol, target); },
-        request.program->name, &loaded.was_cached);
+        request.program->name, &loaded.was_cached, externals);
     loaded.function = reinterpret_cast<abi::KernelFn>(loaded.object->address(symbol + ".packed"));
     return loaded;
 }

@@ -15,7 +15,8 @@ struct LoadedKernel {
     bool was_cached = false;
 };
 
-/// Compiles it, or takes it from the object cache.
-LoadedKernel load_kernel(const KernelRequest &request, const lower::Target &target);
+/// Compiles it, or takes it from the object cache; `externals` has the body of one that is C++.
+LoadedKernel load_kernel(const KernelRequest &request, const lower::Target &target,
+                         const backend::cpu::Externals &externals = {});
 
 }  // namespace pto::wsp

@@ -33,6 +33,8 @@ struct Program::Impl {
     mutable std::mutex mutex;
     std::map<workload::KernelPtr, std::shared_ptr<const kernel::TileProgram>> implementations;
     std::vector<Code> codes;
+    backend::cpu::Externals bodies;  ///< of kernels that are no tile programs
+    bool bodies_hit = true;          ///< all of them were compiled before
     std::shared_ptr<backend::cpu::LoadedObject> object;
     std::shared_ptr<const runtime::Plan> plan;
     std::vector<TensorView> views;   ///< what the next run is bound to

@@ -22,12 +22,14 @@ namespace {
 constexpr int max_workers = 1024;
 constexpr int64_t default_cache_bytes = int64_t(1) << 30;
 
-constexpr std::array<Variable, 7> table = {{
+constexpr std::array<Variable, 9> table = {{
     {"PTO_WSP_CACHE_DIR", "path", "$XDG_CACHE_HOME/pto_wsp", "where compiled objects are kept"},
     {"PTO_WSP_CACHE_BYTES", "count", "1G", "size that the cache of compiled objects is kept under"},
     {"PTO_WSP_WORKERS", "count", "usable cores", "worker threads of an executor, 1...1024"},
     {"PTO_WSP_TARGET", "text", "this machine", "Halide target string to compile for"},
     {"PTO_WSP_LOG", "text", "warning", "least level that is printed: error warning info debug"},
+    {"CXX", "text", "c++, g++ or clang++", "command that compiles C++ bodies of kernels"},
+    {"TMPDIR", "path", "/tmp", "where that command works"},
     {"XDG_CACHE_HOME", "path", "$HOME/.cache", "parent of the default cache directory"},
     {"HOME", "path", "the user database's", "parent of the default of XDG_CACHE_HOME"},
 }};
@@ -120,6 +122,14 @@ int workers() {
 
 std::string target() {
     return value_of("PTO_WSP_TARGET").value_or("");
+}
+
+std::string cxx() {
+    return value_of("CXX").value_or("");
+}
+
+std::string temporary_dir() {
+    return value_of("TMPDIR").value_or("/tmp");
 }
 
 std::string log_level() {

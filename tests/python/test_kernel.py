@@ -386,9 +386,9 @@ def test_kernels_are_called_in_workloads(fails) -> None:
 @pytest.mark.error
 def test_options_of_the_decorator(fails) -> None:
     def action() -> None:
-        kernel(cpp_src="")
+        kernel(inline=True)
 
-    fails(CompileError, action, "@kernel: the option 'cpp_src' is not supported yet")
+    fails(CompileError, action, "@kernel: unknown option 'inline'")
 
 
 def test_reference_of_a_step_of_online_softmax(rng: np.random.Generator) -> None:

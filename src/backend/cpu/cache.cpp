@@ -119,7 +119,8 @@ std::string ObjectCache::get(const Hash128 &key, const std::function<std::string
 
 std::shared_ptr<LoadedObject> ObjectCache::load(const Hash128 &key,
                                                 const std::function<std::string()> &generate,
-                                                const std::string &name, bool *hit) {
+                                                const std::string &name, bool *hit,
+                                                const Externals &externals) {
     bool spared = true;
     bool &generation_spared = hit == nullptr ? spared : *hit;
     generation_spared = true;
@@ -142,7 +143,8 @@ std::shared_ptr<LoadedObject> ObjectCache::load(const Hash128 &key,
         slot.pending = promise.get_future().share();
     }
     try {
-        auto loaded = load_object(impl_->get(key, generate, name, &generation_spared), name);
+        auto loaded =
+            load_object(impl_->get(key, generate, name, &generation_spared), name, externals);
         promise.set_value(loaded);
         const std::lock_guard lock(impl_->mutex);
         impl_->slots[key] = {.pending = {}, .loaded = loaded};
@@ -172,9 +174,10 @@ ObjectCache &ObjectCache::shared() {
 
 std::shared_ptr<LoadedObject> load_cached(const Hash128 &key,
                                           const std::function<lower::Module()> &lower,
-                                          const std::string &name, bool *hit) {
+                                          const std::string &name, bool *hit,
+                                          const Externals &externals) {
     return ObjectCache::shared().load(
-        key, [&] { return emit_object(lower()); }, name, hit);
+        key, [&] { return emit_object(lower()); }, name, hit, externals);
 }
 
 }  // namespace pto::wsp::backend::cpu

@@ -56,14 +56,15 @@ const std::unordered_map<std::string_view, void *> &host_addresses() {
 }
 
 /// Refuses what the linker could not use, before it is started: its own texts name no symbol.
-void check_object(const std::string &name, std::string_view bytes) {
+void check_object(const std::string &name, std::string_view bytes, const Externals &externals) {
     const ElfSummary summary = check_elf(bytes);
     if (!summary.flaw.empty()) {
         fail(name, fmt::format("not an object for this machine: {}", summary.flaw));
     }
     std::vector<std::string> missing;
     for (const std::string &symbol : summary.undefined) {
-        if (symbol != made_by_linker && host_symbol(symbol) == nullptr) {
+        if (symbol != made_by_linker && host_symbol(symbol) == nullptr &&
+            externals.count(symbol) == 0) {
             missing.push_back(symbol);
         }
     }
@@ -83,14 +84,17 @@ public:
     }
 
     /// Links `bytes` into a library of their own.
-    std::pair<llvm::orc::JITDylib *, Addresses> load(std::string_view bytes,
-                                                     const std::string &name);
+    std::pair<llvm::orc::JITDylib *, Addresses>
+    load(std::string_view bytes, const std::string &name, const Externals &externals);
     void unload(llvm::orc::JITDylib &library);
 
 private:
     Session();
     Addresses link(llvm::orc::JITDylib &library, const std::string &name,
                    std::unique_ptr<llvm::MemoryBuffer> buffer);
+
+    /// Defines functions of this process in `library`.
+    void supply(llvm::orc::JITDylib &library, const Externals &functions);
 
     llvm::orc::ExecutionSession session_;
     llvm::jitlink::InProcessMemoryManager memory_;
@@ -106,25 +110,36 @@ Session::Session()
       host_(session_.createBareJITDylib("host")) {
     session_.setErrorReporter(
         [](llvm::Error error) { reported = llvm::toString(std::move(error)); });
-    llvm::orc::SymbolMap symbols;
+    Externals functions;
     for (const HostSymbol &symbol : host_symbols()) {
-        symbols[session_.intern(symbol.name)] = {llvm::orc::ExecutorAddr::fromPtr(symbol.address),
-                                                 llvm::JITSymbolFlags::Exported |
-                                                     llvm::JITSymbolFlags::Callable};
+        functions.emplace(symbol.name, symbol.address);
     }
-    if (llvm::Error error = host_.define(llvm::orc::absoluteSymbols(std::move(symbols)))) {
-        fail("host", std::move(error));
+    supply(host_, functions);
+}
+
+void Session::supply(llvm::orc::JITDylib &library, const Externals &functions) {
+    llvm::orc::SymbolMap symbols;
+    for (const auto &[name, address] : functions) {
+        symbols[session_.intern(name)] = {llvm::orc::ExecutorAddr::fromPtr(address),
+                                          llvm::JITSymbolFlags::Exported |
+                                              llvm::JITSymbolFlags::Callable};
+    }
+    if (llvm::Error error = library.define(llvm::orc::absoluteSymbols(std::move(symbols)))) {
+        fail(library.getName(), std::move(error));
     }
 }
 
-std::pair<llvm::orc::JITDylib *, Addresses> Session::load(std::string_view bytes,
-                                                          const std::string &name) {
-    check_object(name, bytes);
+std::pair<llvm::orc::JITDylib *, Addresses>
+Session::load(std::string_view bytes, const std::string &name, const Externals &externals) {
+    check_object(name, bytes, externals);
     const llvm::StringRef text(bytes.data(), bytes.size());
     // ORC wants library names to be unique.
     llvm::orc::JITDylib &library =
         session_.createBareJITDylib(fmt::format("{}#{}", name, loaded_.fetch_add(1)));
     try {
+        if (!externals.empty()) {
+            supply(library, externals);
+        }
         return {&library, link(library, name, llvm::MemoryBuffer::getMemBufferCopy(text, name))};
     } catch (...) {
         unload(library);
@@ -191,8 +206,9 @@ private:
 
 }  // namespace
 
-std::shared_ptr<LoadedObject> load_object(std::string_view bytes, const std::string &name) {
-    auto [library, addresses] = Session::get().load(bytes, name);
+std::shared_ptr<LoadedObject> load_object(std::string_view bytes, const std::string &name,
+                                          const Externals &externals) {
+    auto [library, addresses] = Session::get().load(bytes, name, externals);
     return std::make_shared<LinkedObject>(name, *library, std::move(addresses));
 }
 

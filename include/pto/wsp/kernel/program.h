@@ -59,6 +59,8 @@ struct Block {
     std::vector<Value> yields;
 };
 
+class CustomBody;
+
 /// A kernel as an algorithm on whole tiles. Effects are in program order: `load` reads a window of
 /// a tile parameter, `store` writes one.
 ///
@@ -80,6 +82,8 @@ struct TileProgram {
     std::vector<ValueInfo> values;
     std::vector<Block> blocks;
     Loc at;
+    /// Not null: what the kernel does, and there are no nodes. See custom.h.
+    std::shared_ptr<const CustomBody> custom;
 
     const TileType &type(Value value) const { return values[static_cast<size_t>(value)].type; }
     /// Index of the parameter called `name`, or -1.
@@ -88,7 +92,7 @@ struct TileProgram {
     std::vector<std::string> symbols() const;
 
     /// Text that `parse_tile_program` reads back to a program with the same hash. Locations are not
-    /// part of the text.
+    /// part of the text. A custom body is shown but cannot be read back.
     std::string str() const;
     /// Hash of `str()` with values renumbered in program order and without the kernel's name.
     Hash128 hash() const;

@@ -45,7 +45,13 @@ struct KernelVariant {
     /// Dims whose valid sizes must be equal and that callers may give different ones: compared
     /// before anything else, a difference ends the task with an error.
     std::vector<kernel::DimClass> unproven;
+    /// Of a kernel with a C++ body: the name of its BodyFn in this process.
+    std::string body_symbol;
 };
+
+/// A compiled C++ body: takes the slots of core/abi.h, and returns null, or why it failed in a text
+/// that lives until the thread's next call.
+using BodyFn = const char *(*)(const int64_t *slots);
 
 /// A Halide module: THE artefact that backends start from. Opaque, so that no public header
 /// includes Halide.

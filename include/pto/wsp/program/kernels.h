@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "pto/wsp/kernel/custom.h"
 #include "pto/wsp/kernel/tile.h"
 #include "pto/wsp/program/expressions.h"
 #include "pto/wsp/program/program.h"
@@ -144,6 +145,23 @@ private:
     std::vector<ScalarExpr> axes_;
 };
 
+/// C++ text as the body of a kernel; one of `text`, `body_path` and `unit_path`. See
+/// kernel::CppBody. Relative paths are relative to the file that this is written in, else to the
+/// working directory.
+struct CppSource {
+    std::string text = {};                       ///< the inside of the function
+    std::string body_path = {};                  ///< a file that holds the inside
+    std::string unit_path = {};                  ///< a file that defines the function
+    std::vector<std::string> includes = {};      ///< `<cmath>`, `"mine.h"` or `mine.h`
+    std::vector<std::string> include_dirs = {};  ///< searched first
+    std::vector<kernel::CppBody::Constant> constants = {};
+    Loc at = Loc::here();
+    Loc text_at = {};  ///< where the first line of `text` stands, if that is known
+};
+/// Reads the file that `source` names. CompileError at `source.at` unless there is exactly one text
+/// or file, and it can be read.
+std::shared_ptr<const kernel::CppBody> cpp_body(const CppSource &source);
+
 /// A function on tiles. Without a body it is a declaration, which `Program::register_kernel`
 /// supplies. Copies are the same kernel; two kernels of one name are two kernels.
 ///
@@ -165,6 +183,10 @@ public:
            const std::function<void(const Parameters &)> &body, Loc at = Loc::here());
     /// A kernel that is there as a tile program, such as those of `pto/wsp/kernel/library.h`.
     explicit Kernel(std::shared_ptr<const kernel::TileProgram> program, Loc at = Loc::here());
+
+    /// A kernel whose body is C++. It is compiled with what uses it.
+    Kernel(std::string name, std::vector<kernel::Param> parameters, const CppSource &body,
+           Loc at = Loc::here());
 
     const std::string &name() const { return handle_->name; }
     bool is_declaration() const { return handle_->program == nullptr; }

@@ -27,6 +27,10 @@ int64_t cache_bytes();
 int workers();
 /// `PTO_WSP_TARGET`: a Halide target string that replaces the host's; empty when unset.
 std::string target();
+/// `CXX`: the command that compiles C++ bodies of kernels, with arguments; empty when unset.
+std::string cxx();
+/// `TMPDIR`, default `/tmp`.
+std::string temporary_dir();
 /// `PTO_WSP_LOG`: `error`, `warning` (default), `info`, `debug`.
 std::string log_level();
 

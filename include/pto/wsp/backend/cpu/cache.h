@@ -35,10 +35,12 @@ public:
 
     /// The loaded object of `key`: the one that is in this process already, or loaded from what
     /// `get` returns. Threads that ask for the same key at a time share one generation. `name`
-    /// stands for it in texts; `*hit` tells whether `generate` was spared.
+    /// stands for it in texts; `*hit` tells whether `generate` was spared. Of one key the externals
+    /// are always the same.
     std::shared_ptr<LoadedObject> load(const Hash128 &key,
                                        const std::function<std::string()> &generate,
-                                       const std::string &name, bool *hit = nullptr);
+                                       const std::string &name, bool *hit = nullptr,
+                                       const Externals &externals = {});
 
     CacheStats stats() const;
     const std::string &directory() const;
@@ -54,6 +56,7 @@ private:
 /// `ObjectCache::shared().load`, where `lower` gives the module when there is no object yet.
 std::shared_ptr<LoadedObject> load_cached(const Hash128 &key,
                                           const std::function<lower::Module()> &lower,
-                                          const std::string &name, bool *hit = nullptr);
+                                          const std::string &name, bool *hit = nullptr,
+                                          const Externals &externals = {});
 
 }  // namespace pto::wsp::backend::cpu

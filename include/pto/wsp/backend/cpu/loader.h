@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -25,10 +26,14 @@ public:
     virtual void *address(std::string_view symbol) const = 0;
 };
 
-/// InternalError when the bytes are not an object of this machine or need a symbol that we do not
-/// supply; nothing of the object is left behind then. `name` stands for it in error texts. Any
-/// number of threads may load at a time.
-std::shared_ptr<LoadedObject> load_object(std::string_view bytes, const std::string &name);
+/// Functions of this process by the names that an object calls them by.
+using Externals = std::map<std::string, void *>;
+
+/// InternalError when the bytes are not an object of this machine or need a symbol that neither we
+/// nor `externals` supply; nothing of the object is left behind then. `name` stands for it in error
+/// texts. Any number of threads may load at a time.
+std::shared_ptr<LoadedObject> load_object(std::string_view bytes, const std::string &name,
+                                          const Externals &externals = {});
 
 /// What generated code gets for an undefined symbol, or null: the functions of core/abi.h, the C
 /// library's memory and math functions, the conversions and wide divisions that compilers call.
