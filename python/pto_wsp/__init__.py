@@ -53,6 +53,7 @@ from pto_wsp.errors import (
     ScheduleError,
     TypeCheckError,
 )
+from pto_wsp.external_kernels import ExternalKernel
 from pto_wsp.kernel_refs import KernelIR, KernelRef, jit_kernel, kernel
 from pto_wsp.layout import TensorLayout, TensorReplicate, TensorShard, tensor_layout_join
 from pto_wsp.loop_variables import AxisVar
@@ -94,7 +95,6 @@ _not_yet = frozenset(
         "Channel",
         "DenseDyn",
         "Event",
-        "ExternalKernel",
         "FlattenCombinePass",
         "LinearLayout",
         "MemLayout",
@@ -147,6 +147,7 @@ __all__ = [
     "DepsMode",
     "DispatchPolicy",
     "ExecutionError",
+    "ExternalKernel",
     "IRConversionError",
     "In",
     "InOut",

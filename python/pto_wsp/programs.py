@@ -221,10 +221,11 @@ class Program:
         declared = [handle for handle in self._workload._kernels if handle.is_declaration]
         if isinstance(kernel, str):
             matching = [handle for handle in declared if handle.name == kernel]
-            if len(matching) > 1:
+            owners = {id(self._workload._kernels[handle]) for handle in matching}
+            if len(owners) > 1:
                 raise error(
                     ScheduleError,
-                    f"register_kernel: {len(matching)} kernels are declared as '{kernel}'",
+                    f"register_kernel: {len(owners)} kernels are declared as '{kernel}'",
                     hint="pass the kernel itself instead of its name",
                 )
         elif isinstance(kernel, KernelRef):
