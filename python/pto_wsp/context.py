@@ -27,6 +27,8 @@ class BuildContext:
     ----------
     loops : list
         The loops that are open, each an opaque token of who opened it.
+    variable_names : list of list of str
+        What the variables of the open loops are called, outermost first.
     owner : Owner
         What its loop variables belong to.
     type_errors : list of TypeCheckError
@@ -40,6 +42,7 @@ class BuildContext:
         self.type_errors: list[TypeCheckError] = []
         self._collect_errors = collect_errors
         self.loops: list[object] = []
+        self.variable_names: list[list[str]] = []
         self.kernels: dict[native.Kernel, KernelRef] = {}
         self._wrapped: dict[int, tuple[Any, Tensor]] = {}
         self._tensor_names: dict[int, str] = {}

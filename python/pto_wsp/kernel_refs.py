@@ -153,7 +153,8 @@ class KernelRef:
 
     @property
     def at(self) -> _AtAxes:
-        """``k.at(b=b, h=h)(...)`` is ``k[b, h](...)``; names are for the reader."""
+        """``k.at(b=b, h=h)(...)`` is ``k[b, h](...)``. In loops the names must be those of loop
+        variables: another one is a `ScheduleError` at the call."""
         return _AtAxes(self)
 
     @property
@@ -457,20 +458,23 @@ class _AtAxes:
         self._kernel = kernel
 
     def __call__(self, **axes: Any) -> BoundKernel:
-        return BoundKernel(self._kernel, tuple(axes.values()))
+        return BoundKernel(self._kernel, tuple(axes.values()), tuple(axes))
 
 
 class BoundKernel:
     """A kernel with its axes: ``k[b, h]``; calling it in a workload emits a task."""
 
-    def __init__(self, kernel: KernelRef, axes: tuple[Any, ...]) -> None:
+    def __init__(
+        self, kernel: KernelRef, axes: tuple[Any, ...], names: tuple[str, ...] = ()
+    ) -> None:
         self.kernel = kernel
         self.axes = axes
+        self.names = names
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         from pto_wsp.workloads import emit_task
 
-        emit_task(self.kernel, self.axes, args, kwargs)
+        emit_task(self.kernel, self.axes, args, kwargs, self.names)
 
     def __repr__(self) -> str:
         return f"<kernel {self.kernel.name}{list(self.axes)}>"
@@ -588,10 +592,7 @@ def kernel(function: Any = None, **options: Any) -> Any:
 
     def decorate(body: Callable[..., Any]) -> KernelRef:
         if not isinstance(body, types.FunctionType):
-            raise error(TypeCheckError, f"@kernel: expected a function, got {body!r}")
+            raise error(TypeCheckError, f"@{name}: expected a function, got {body!r}")
         return KernelRef(body, parse_signature(body, visible), options, cpp)
 
-    return decorate if function is None else decorate(function)
-
-
-jit_kernel = kernel
+    return decorate

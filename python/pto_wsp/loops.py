@@ -85,6 +85,7 @@ class _LoopIterator:
         identity = self.context.builder.open_loop(
             self.loops.sequential, axis.size, holders[0] if holders else "", names
         )
+        self.context.variable_names.append(names or [identity])
         affine = native.Affine.variable(identity, step) + native.Affine(start)
         return AxisVar(affine, self.context.owner)
 
@@ -95,6 +96,7 @@ class _LoopIterator:
             raise left_early(inner)
         self.context.loops.pop()
         for _ in self.loops.axes:
+            self.context.variable_names.pop()
             self.context.builder.close()
 
 

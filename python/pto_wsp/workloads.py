@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 import pto_wsp._pto_wsp as native
 from pto_wsp import context
 from pto_wsp.annotations import ConstexprSpec, DirectedSpec, ScalarSpec
-from pto_wsp.errors import CompileError, TypeCheckError, error, user_place
+from pto_wsp.errors import CompileError, ScheduleError, TypeCheckError, error, user_place
 from pto_wsp.kernel_refs import KernelRef, tile_of_shape
 from pto_wsp.loop_variables import AxisVar
 from pto_wsp.loops import left_early
@@ -429,9 +429,14 @@ def _group(name: str, in_order: bool, parts: Sequence[Any]) -> Workload:
 
 
 def emit_task(
-    kernel: KernelRef, axes: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    kernel: KernelRef,
+    axes: Sequence[Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    names: Sequence[str] = (),
 ) -> None:
-    """Adds ``kernel[axes](*args, **kwargs)`` to the workload that is being built.
+    """Adds ``kernel[axes](*args, **kwargs)`` to the workload that is being built; `names` are those
+    that the call gives its axes.
 
     A call that does not fit, or whose shapes do not fit each other in the body of the kernel, is a
     type error of the workload.
@@ -451,6 +456,7 @@ def emit_task(
             hint=f"run it on arrays with {kernel.name}.compile()(...), or call it in a function "
             "decorated with @workload",
         )
+    _check_axis_names(kernel, names, building)
     with building.collecting():
         bound = kernel.signature.bind(args, kwargs)
         constants = {}
@@ -475,6 +481,29 @@ def emit_task(
         handle = kernel.specialise(constants, tiles).kernel
         building.builder.task(handle, subscripts, passed)
         building.kernels[handle] = kernel
+
+
+# Names of loop variables in the order of creation, for those that have no better one.
+_letters = "bhsdijklmn"
+
+
+def _check_axis_names(
+    kernel: KernelRef, names: Sequence[str], building: context.BuildContext
+) -> None:
+    loops = building.variable_names
+    if not loops:
+        return
+    known = {name for variable in loops for name in variable} | set(_letters[: len(loops)])
+    for name in names:
+        if name not in known:
+            near = native.nearest_name(name, sorted(known))
+            raise error(
+                ScheduleError,
+                f"kernel '{kernel.name}': no loop around the call has a variable '{name}'",
+                hint=(f"did you mean '{near}'? " if near else "")
+                + "they are "
+                + ", ".join("/".join(variable) for variable in loops),
+            )
 
 
 def _subscript(kernel: KernelRef, axis: Any) -> native.ScalarExpr:

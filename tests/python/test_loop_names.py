@@ -151,3 +151,28 @@ def test_unknown_names() -> None:
 )
 def test_singular(plural: str, one: str) -> None:
     assert singular(plural) == one
+
+
+def test_at_takes_the_names_of_loops() -> None:
+    @workload
+    def known(heads):
+        for i in P(heads):
+            for j in P(Dense[2], names="inner"):
+                expert.at(head=i, inner=j)(X[i])
+                expert.at(b=i, h=j + 1)(X[i])
+
+    assert [task.params for task in known(2).enumerate()][:2] == [[0, 0], [0, 1]]
+
+
+@pytest.mark.error
+def test_at_refuses_other_names() -> None:
+    @workload
+    def unknown(heads):
+        for i in P(heads):
+            expert.at(haed=i)(X[i])
+
+    with pytest.raises(ScheduleError) as caught:
+        unknown(4)
+    assert caught.value.text == "kernel 'expert': no loop around the call has a variable 'haed'"
+    assert caught.value.hint == "did you mean 'head'? they are i/heads/head"
+    assert caught.value.at[0] == __file__
