@@ -31,7 +31,7 @@ import pto_wsp._pto_wsp as _native
 _native.set_package_directory(str(_pathlib.Path(__file__).parent))
 
 from pto_wsp import errors as _errors
-from pto_wsp import kernels, scalar_expr
+from pto_wsp import kernels, ptoisa, scalar_expr
 from pto_wsp import language as pto
 from pto_wsp import naming as _naming
 from pto_wsp.annotations import Constexpr, In, InOut, Out, Scalar, Tile
@@ -54,7 +54,7 @@ from pto_wsp.errors import (
     TypeCheckError,
 )
 from pto_wsp.external_kernels import ExternalKernel
-from pto_wsp.kernel_refs import KernelIR, KernelRef, jit_kernel, kernel
+from pto_wsp.kernel_refs import KernelIR, KernelRef, jit_kernel, kernel, ptoisa_kernel
 from pto_wsp.layout import TensorLayout, TensorReplicate, TensorShard, tensor_layout_join
 from pto_wsp.loop_variables import AxisVar
 from pto_wsp.loops import P
@@ -115,8 +115,6 @@ _not_yet = frozenset(
         "graph",
         "parallel_for",
         "process",
-        "ptoisa",
-        "ptoisa_kernel",
         "query",
         "record",
         "reduce_scatter",
@@ -196,6 +194,8 @@ __all__ = [
     "kernels",
     "layout_join",
     "pto",
+    "ptoisa",
+    "ptoisa_kernel",
     "scalar_expr",
     "sequential",
     "tensor_layout_join",

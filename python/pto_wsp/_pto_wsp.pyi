@@ -239,6 +239,7 @@ class CoverageCell:
     def refusal(self) -> str: ...
 
 def coverage() -> list[CoverageCell]: ...
+
 class CppSource:
     def __init__(
         self,

@@ -587,8 +587,40 @@ def kernel(function: Any = None, **options: Any) -> Any:
         kernel is compiled, at the line of its text.
     """
     frame = sys._getframe(1)
+    decorate = _decorator("kernel", frame, options, cpp_options(options, frame))
+    return decorate if function is None else decorate(function)
+
+
+jit_kernel = kernel
+
+
+@overload
+def ptoisa_kernel(function: Callable[..., Any]) -> KernelRef: ...
+@overload
+def ptoisa_kernel() -> Callable[[Callable[..., Any]], KernelRef]: ...
+
+
+def ptoisa_kernel(function: Any = None, **options: Any) -> Any:
+    """Makes a kernel of a function that is written with the instructions of `ptoisa`.
+
+    Raises
+    ------
+    TypeCheckError
+        An annotation is missing or wrong.
+    CompileError
+        There is an option.
+    """
+    if options:
+        name = next(iter(options))
+        raise error(CompileError, f"@ptoisa_kernel: unknown option '{name}'", hint="it has none")
+    decorate = _decorator("ptoisa_kernel", sys._getframe(1), {}, None)
+    return decorate if function is None else decorate(function)
+
+
+def _decorator(
+    name: str, frame: types.FrameType, options: Mapping[str, Any], cpp: CppOptions | None
+) -> Callable[[Callable[..., Any]], KernelRef]:
     visible = frame.f_locals
-    cpp = cpp_options(options, frame)
 
     def decorate(body: Callable[..., Any]) -> KernelRef:
         if not isinstance(body, types.FunctionType):
