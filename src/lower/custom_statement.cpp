@@ -1,6 +1,6 @@
 #include "custom_statement.h"
 
-#include "pto/wsp/kernel/custom.h"
+#include "pipeline_statement.h"
 #include "pto/wsp/support/error.h"
 #include "statements.h"
 
@@ -32,8 +32,10 @@ Stmt body_call(const KernelVariant &variant) {
 
 }  // namespace
 
-Stmt custom_statement(const KernelVariant &variant) {
-    Stmt body = body_call(variant);
+Stmt custom_statement(const KernelVariant &variant, const Target &target) {
+    const auto *pipeline = dynamic_cast<const PipelineBody *>(variant.program->custom.get());
+    Stmt body =
+        pipeline != nullptr ? pipeline_statement(variant, *pipeline, target) : body_call(variant);
     for (size_t p = 0; p < variant.layouts.size(); ++p) {
         if (variant.layouts[p].copied) {
             body = copy_first(variant.program->params[p], body);

@@ -12,6 +12,7 @@ namespace pto::wsp::lower {
 /// ```
 /// failure = pto_wsp_body_4f1c...({x.host, x.row_stride, ...});  if failure: halide_error(failure)
 /// ```
-Halide::Internal::Stmt custom_statement(const KernelVariant &variant);
+/// A Halide pipeline is lowered with the schedule that it has.
+Halide::Internal::Stmt custom_statement(const KernelVariant &variant, const Target &target);
 
 }  // namespace pto::wsp::lower

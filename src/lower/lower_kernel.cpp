@@ -12,6 +12,7 @@
 #include "custom_statement.h"
 #include "halide_messages.h"
 #include "module_impl.h"
+#include "pipeline_statement.h"
 #include "pto/wsp/kernel/custom.h"
 #include "pto/wsp/support/error.h"
 #include "region_funcs.h"
@@ -56,6 +57,11 @@ template <typename F> auto translating_errors(const KernelVariant &variant, F f)
     try {
         return f();
     } catch (const Halide::CompileError &error) {
+        if (variant.program->custom != nullptr) {
+            throw CompileError(
+                variant.program->at,
+                fmt::format("kernel '{}': Halide: {}", variant.program->name, error.what()));
+        }
         throw ScheduleError(variant.program->at,
                             fmt::format("kernel '{}' cannot be lowered with this schedule: {}",
                                         variant.program->name, error.what()));
@@ -66,7 +72,7 @@ template <typename F> auto translating_errors(const KernelVariant &variant, F f)
 
 Stmt statement_of(const KernelVariant &variant, const Target &target) {
     return variant.program->custom != nullptr
-               ? custom_statement(variant)
+               ? custom_statement(variant, target)
                : kernel_statement(variant, schedule::outline(*variant.program), target);
 }
 
@@ -96,6 +102,11 @@ Module lower_kernel(const KernelVariant &variant, const std::string &symbol, con
 }
 
 std::string loop_nest(const KernelVariant &variant, const Target &) {
+    const auto *pipeline = dynamic_cast<const PipelineBody *>(variant.program->custom.get());
+    if (pipeline != nullptr) {
+        return translating_errors(variant,
+                                  [&] { return captured_loop_nest(pipeline->pipeline()); });
+    }
     if (variant.program->custom != nullptr) {
         return fmt::format("{} body of {}\n", variant.program->custom->language(),
                            variant.program->name);

@@ -1,12 +1,12 @@
 #include "statements.h"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 
 #include <fmt/format.h>
 
 #include "apply_steps.h"
+#include "bind_buffers.h"
 #include "narrow_floats.h"
 #include "pto/wsp/core/abi.h"
 #include "pto/wsp/kernel/dims.h"
@@ -44,57 +44,6 @@ Expr variable(Type type, const std::string &name) {
 Expr offset_pointer(const Expr &pointer, const Expr &bytes) {
     return reinterpret(Handle(), reinterpret(UInt(64), pointer) + Halide::cast<uint64_t>(bytes));
 }
-
-/// How a pipeline's buffer is laid out: replaces Halide's queries of a `halide_buffer_t`.
-struct BufferLayout {
-    Expr host;
-    Expr columns, rows;
-    Expr column_stride = 1, row_stride;
-};
-
-/// Replaces `_halide_buffer_get_*(name.buffer, d)` by the layout of `name`.
-class BindBuffers : public IRMutator {
-public:
-    explicit BindBuffers(const std::map<std::string, BufferLayout> &layouts) : layouts_(layouts) {}
-
-private:
-    using IRMutator::visit;
-
-    Expr visit(const Call *op) override {
-        if (op->name.rfind("_halide_buffer_get_", 0) != 0 || op->args.empty()) {
-            return IRMutator::visit(op);
-        }
-        const auto *buffer = op->args[0].as<Variable>();
-        if (buffer == nullptr) {
-            return IRMutator::visit(op);
-        }
-        auto it = layouts_.find(buffer->name.substr(0, buffer->name.rfind(".buffer")));
-        if (it == layouts_.end()) {
-            throw InternalError("bind-buffers", "no layout for " + buffer->name);
-        }
-        const BufferLayout &layout = it->second;
-        std::string query = op->name.substr(std::strlen("_halide_buffer_get_"));
-        if (query == "host") {
-            return layout.host;
-        }
-        int64_t dim = op->args.size() > 1 ? *as_const_int(op->args[1]) : 0;
-        if (query == "min") {
-            return 0;
-        }
-        if (query == "extent") {
-            return dim == 0 ? layout.columns : layout.rows;
-        }
-        if (query == "max") {
-            return (dim == 0 ? layout.columns : layout.rows) - 1;
-        }
-        if (query == "stride") {
-            return dim == 0 ? layout.column_stride : layout.row_stride;
-        }
-        throw InternalError("bind-buffers", "unknown query " + op->name);
-    }
-
-    const std::map<std::string, BufferLayout> &layouts_;
-};
 
 /// Replaces calls of Funcs by expressions.
 class ReplaceCalls : public IRMutator {
@@ -205,7 +154,7 @@ private:
             layouts[name] = layout(buffer, checks);
         }
         check_slices(region, checks);
-        Stmt body = BindBuffers(layouts).mutate(lowered.body);
+        Stmt body = bind_buffers(lowered.body, layouts);
         for (const auto &[name, buffer] : funcs.buffers) {
             if (buffer.kind == RegionBuffer::Kind::Store) {
                 body = guarded_stores(name, buffer.index, body);
@@ -218,8 +167,9 @@ private:
     BufferLayout layout(const RegionBuffer &buffer, std::vector<Stmt> &checks) {
         if (buffer.kind == RegionBuffer::Kind::Scratch) {
             const schedule::Scratch &scratch = outline_.scratch[static_cast<size_t>(buffer.index)];
-            return {variable(Handle(), scratch.name), size(scratch.type.columns),
-                    size(scratch.type.rows), 1, pitch(scratch.type)};
+            return {variable(Handle(), scratch.name),
+                    {size(scratch.type.columns), size(scratch.type.rows)},
+                    {1, pitch(scratch.type)}};
         }
         const Node &node = program_.nodes[static_cast<size_t>(buffer.index)];
         bool store = buffer.kind == RegionBuffer::Kind::Store;
@@ -242,8 +192,10 @@ private:
             Expr elements = i64(row) * row_stride + i64(column) * column_stride;
             host = offset_pointer(host, elements * size_bytes(param.type.dtype));
         }
-        return {host, size(window.columns), size(window.rows),
-                simplify(Halide::cast<int32_t>(column_stride)), Halide::cast<int32_t>(row_stride)};
+        return {
+            host,
+            {size(window.columns), size(window.rows)},
+            {simplify(Halide::cast<int32_t>(column_stride)), Halide::cast<int32_t>(row_stride)}};
     }
 
     /// Whether a view of `param`, of which a dim is declared 1, has an element; undefined when

@@ -105,7 +105,8 @@ void CompiledKernel::operator()(const std::vector<KernelArgument> &arguments, co
 const std::string &CompiledKernel::code() const {
     const lower::KernelVariant &variant = impl_->plain();
     std::scoped_lock lock(impl_->mutex);
-    if (impl_->code.empty() && impl_->program->custom != nullptr) {
+    const auto *cpp = dynamic_cast<const kernel::CppBody *>(impl_->program->custom.get());
+    if (impl_->code.empty() && cpp != nullptr) {
         impl_->code = backend::cpu::cpp_unit(*impl_->program);
     } else if (impl_->code.empty()) {
         impl_->code = lower::lower_kernel(variant, impl_->program->name, impl_->target).text();

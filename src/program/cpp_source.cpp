@@ -76,11 +76,8 @@ std::shared_ptr<const CppBody> cpp_body(const CppSource &source) {
 }
 
 Kernel::Kernel(std::string name, std::vector<kernel::Param> parameters, const CppSource &body,
-               Loc at) {
-    std::shared_ptr<const kernel::TileProgram> program =
-        kernel::custom_program(name, parameters, cpp_body(body), at);
-    handle_ = std::make_shared<const workload::Kernel>(workload::Kernel{
-        std::move(name), std::move(parameters), std::move(program), std::move(at)});
-}
+               Loc at)
+    : Kernel(kernel::custom_program(std::move(name), std::move(parameters), cpp_body(body), at),
+             at) {}
 
 }  // namespace pto::wsp

@@ -85,6 +85,9 @@ void KernelRequest::compile_body(const lower::Target &target, backend::cpu::Exte
                                         program->name, program->custom->language()),
                             {{program->at, "declared here"}});
     }
+    if (dynamic_cast<const kernel::CppBody *>(program->custom.get()) == nullptr) {
+        return;
+    }
     const backend::cpu::CompiledBody body = backend::cpu::compile_cpp_body(*program, target);
     body_symbol = body.symbol;
     externals[body.symbol] = body.address;
