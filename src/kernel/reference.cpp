@@ -428,6 +428,7 @@ PTO_WSP_REFERENCE(ref_matmul) {
     RefTile a = has_flag(attributes, "trans_a") ? transposed(operands[0]) : operands[0];
     RefTile b = has_flag(attributes, "trans_b") ? transposed(operands[1]) : operands[1];
     const RefTile *start = operands.size() > 2 ? &operands[2] : nullptr;
+    const bool skip_zeros = has_flag(attributes, "skip_zeros");
     // Operands of two types meet in the common one.
     DType common = promote(a.dtype, b.dtype);
     RefTile tile = make_tile(result.dtype, a.rows(), b.columns());
@@ -443,7 +444,10 @@ PTO_WSP_REFERENCE(ref_matmul) {
             }
             double sum = start != nullptr ? start->real(r, c) : 0.0;
             for (int64_t k = 0; k < a.columns(); ++k) {
-                sum += round_to(common, real_at(a, r, k)) * round_to(common, real_at(b, k, c));
+                double left = round_to(common, real_at(a, r, k));
+                if (!skip_zeros || left != 0) {
+                    sum += left * round_to(common, real_at(b, k, c));
+                }
             }
             tile.real(r, c) = sum;
         }
@@ -512,13 +516,18 @@ PTO_WSP_REFERENCE(ref_column_index) {
 }
 
 PTO_WSP_REFERENCE(ref_softmax) {
-    (void)attributes;
     (void)result;
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    const bool safe = has_flag(attributes, "safe");
     RefTile tile = operands[0];
     for (int64_t r = 0; r < tile.rows(); ++r) {
-        double most = -std::numeric_limits<double>::infinity();
+        double most = -infinity;
         for (int64_t c = 0; c < tile.columns(); ++c) {
             most = larger(most, tile.real(r, c));
+        }
+        if (safe && most == -infinity) {
+            tile.real.row(r).setZero();
+            continue;
         }
         tile.real.row(r) = (tile.real.row(r) - most).exp();
         tile.real.row(r) /= tile.real.row(r).sum();

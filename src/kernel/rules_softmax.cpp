@@ -1,31 +1,60 @@
+#include <limits>
+
 #include "rules_patterns.h"
 
 /// Softmax. With `m = rowmax(x)`, `e = exp(x - m)`, `l = rowsum(e)` it is `e / l`. The division
 /// moves behind a product: `(e / l) @ v = (e @ v) / l`, as each row has one l. Invariant that makes
 /// it safe: 0 <= e <= 1 and 1 <= l <= columns, so that e @ v overflows only where the sum of v
-/// does. Rows of -inf, and rows with +inf or NaN, are NaN both ways: l is NaN in them.
+/// does. Rows of -inf, and rows with +inf or NaN, are NaN both ways: l is NaN in them. A safe
+/// softmax has `m = maximum(rowmax(x), lowest)`, the lowest finite number, and divides by
+/// `maximum(l, 1)`: of a row of -inf all e are 0, and other rows are as they were.
+///
+/// A product whose left factor is masked, with exponentials of -inf, skips the terms of 0, so that
+/// what a mask hides never counts, also when it is NaN or infinite.
 namespace pto::wsp::kernel {
 
 using namespace pattern;
 
 namespace {
 
+constexpr double lowest_f32 = std::numeric_limits<float>::lowest();
+constexpr double lowest_f64 = std::numeric_limits<double>::lowest();
+
 /// softmax(x) --> exp(x - rowmax(x)) / rowsum(exp(x - rowmax(x))), in f32 for the narrow floats.
 Value expand(TileRebuild &to, const Match &m) {
-    DType dtype = to.old().type(m["x"]).dtype;
-    bool narrow = dtype == DType::F16 || dtype == DType::BF16;
+    const DType dtype = to.old().type(m["x"]).dtype;
+    const bool narrow = dtype == DType::F16 || dtype == DType::BF16;
+    const DType wide = narrow ? DType::F32 : dtype;
+    const bool safe = to.old().flag(m["softmax"], "safe");
+    auto at_least = [&](Value value, double least) {
+        return safe ? to.op(Op::Maximum, {value, to.constant(least, wide)}) : value;
+    };
     Value x = to(m["x"]);
     if (narrow) {
         x = to.op(Op::Cast, {x}, {{"dtype", name(DType::F32)}});
     }
-    Value e = to.op(Op::Exp, {to.op(Op::Sub, {x, to.op(Op::Rowmax, {x})})});
-    Value p = to.op(Op::Div, {e, to.op(Op::Rowsum, {e})});
+    Value most = at_least(to.op(Op::Rowmax, {x}), wide == DType::F64 ? lowest_f64 : lowest_f32);
+    Value e = to.op(Op::Exp, {to.op(Op::Sub, {x, most})});
+    Value p = to.op(Op::Div, {e, at_least(to.op(Op::Rowsum, {e}), 1.0)});
     return narrow ? to.op(Op::Cast, {p}, {{"dtype", name(dtype)}}) : p;
+}
+
+/// The maximum of the rows of `x`: `m`, raised to the `lowest` number in a safe softmax.
+Pattern row_maximum() {
+    Pattern most = rowmax(same("x")).as("m");
+    Pattern lowest = either({constant(lowest_f32).as("lowest"), constant(lowest_f64).as("lowest")});
+    return either({most, maximum(most, lowest).as("raised")});
+}
+
+/// The sum of the rows of `e`, `sum`, raised to 1 in a safe softmax: what divides.
+Pattern row_total() {
+    Pattern sum = rowsum(same("e")).as("sum");
+    return either({sum, maximum(sum, constant(1.0).as("one"))});
 }
 
 /// e of a softmax: exp(x - rowmax(x)), or anything else, captured without `x`.
 Pattern exponents() {
-    return either({exp(sub(any("x"), rowmax(same("x")))).as("e"), any("e")});
+    return either({exp(sub(any("x"), row_maximum())).as("e"), any("e")});
 }
 
 Value like_product(TileRebuild &to, const Match &m) {
@@ -94,6 +123,9 @@ private:
     bool is(Value value, Op op) const { return graph_.op(value) == static_cast<rewrite::OpId>(op); }
 
     bool is_sum(Value value) const {
+        if (is(value, Op::Maximum) && graph_.constant(graph_.operands(value)[1]) == 1.0) {
+            value = graph_.operands(value)[0];
+        }
         if (!is(value, Op::Rowsum)) {
             return false;
         }
@@ -114,11 +146,10 @@ private:
     bool own_;
 };
 
-/// What is never positive: `x - maximum of x and others`; captures `own` when there are no others.
+/// What is never positive: `x - maximum of x and others`; captures `m` when there are no others.
 Pattern nonpositive() {
-    Pattern maximum_of_x =
-        either({rowmax(same("x")).as("own"), maximum(rowmax(same("x")), any("old")),
-                maximum(same("x"), any("new"))});
+    Pattern maximum_of_x = either(
+        {row_maximum(), maximum(rowmax(same("x")), any("old")), maximum(same("x"), any("new"))});
     return sub(any("x"), maximum_of_x);
 }
 
@@ -126,41 +157,99 @@ Pattern nonpositive() {
 Value pass_over_nan(TileRebuild &to, const Match &m) {
     Attributes ignoring = to.old().attributes(m["m"]);
     ignoring["ignore_nan"] = true;
-    Value m_new = to.op(Op::Rowmax, {to(m["x"])}, ignoring);
-    Value e = to.like(m["e"], {to.like(m["d"], {to(m["x"]), m_new})});
+    Value most = to.op(Op::Rowmax, {to(m["x"])}, ignoring);
+    if (m.has("raised")) {
+        most = to.op(Op::Maximum, {most, to(m["lowest"])});
+    }
+    Value e = to.like(m["e"], {to.like(m["d"], {to(m["x"]), most})});
     Value numerator = m.has("product") ? to.like(m["product"], {e, to(m["v"])}) : e;
-    return to.op(Op::Div, {numerator, to.like(m["l"], {e})});
+    Value total = to.like(m["sum"], {e});
+    if (m.has("one")) {
+        total = to.op(Op::Maximum, {total, to(m["one"])});
+    }
+    return to.op(Op::Div, {numerator, total});
 }
 
 Pattern whole_softmax() {
-    Pattern e = exp(sub(any("x"), rowmax(same("x")).as("m")).as("d")).as("e");
-    Pattern l = rowsum(same("e")).as("l");
-    return div(either({e, of(Op::Matmul, {e, any("v")}).as("product")}), l);
+    Pattern e = exp(sub(any("x"), row_maximum()).as("d")).as("e");
+    return div(either({e, of(Op::Matmul, {e, any("v")}).as("product")}), row_total());
+}
+
+/// Whether `value` has -inf where a mask hides it.
+bool is_masked(const TileGraph &graph, Value value) {
+    auto hidden = [&](Value fill) {
+        return graph.constant(fill) == -std::numeric_limits<double>::infinity();
+    };
+    switch (static_cast<Op>(graph.op(value))) {
+    case Op::CausalMask:
+        return true;
+    case Op::Where:
+        return hidden(graph.operands(value)[1]) || hidden(graph.operands(value)[2]);
+    default:
+        return false;
+    }
+}
+
+/// Whether `value` is 0 where a mask hides it: a softmax or exponentials of masked x, normalised,
+/// converted or not.
+bool is_zero_where_masked(const TileGraph &graph, Value value) {
+    std::span<const Value> operands = graph.operands(value);
+    switch (static_cast<Op>(graph.op(value))) {
+    case Op::Softmax:
+        return is_masked(graph, operands[0]);
+    case Op::Exp:
+        return static_cast<Op>(graph.op(operands[0])) == Op::Sub &&
+               is_masked(graph, graph.operands(operands[0])[0]);
+    case Op::Cast:
+    case Op::Div:
+        return is_zero_where_masked(graph, operands[0]);
+    case Op::Mul:
+        return is_zero_where_masked(graph, operands[0]) || is_zero_where_masked(graph, operands[1]);
+    default:
+        return false;
+    }
+}
+
+Value skip_zeros(TileRebuild &to, const Match &m) {
+    Attributes attributes = to.old().attributes(m["product"]);
+    attributes["skip_zeros"] = true;
+    std::vector<Value> operands;
+    for (Value operand : to.old().operands(m["product"])) {
+        operands.push_back(to(operand));
+    }
+    return to.op(Op::Matmul, std::move(operands), attributes);
 }
 
 rewrite::Table make_table() {
     std::vector<rewrite::Rule> rules;
-    rules.push_back(TileRule("expand-softmax", of(Op::Softmax, {any("x")}))
+    rules.push_back(
+        TileRule("skip-what-a-mask-hides",
+                 of(Op::Matmul, {any("p"), any("v"), maybe("acc")}).as("product"))
+            .when("", is_unset("product", "skip_zeros"))
+            .when("", [](const TileGraph &graph,
+                         const Match &m) { return is_zero_where_masked(graph, m["p"]); })
+            .to(skip_zeros));
+    rules.push_back(TileRule("expand-softmax", of(Op::Softmax, {any("x")}).as("softmax"))
                         .when("{x} has no columns",
                               [](const TileGraph &graph, const Match &m) {
                                   return !(graph.type(m["x"]).columns == Affine(0));
                               })
                         .to(expand));
-    rules.push_back(normalise(div(exponents(), rowsum(same("e")).as("l")).as("p"))
-                        .to([](TileRebuild &to, const Match &m) {
-                            return to.op(Op::Div, {like_product(to, m), to(m["l"])});
-                        }));
     rules.push_back(
-        normalise(mul(exponents(), div(constant(1.0), rowsum(same("e"))).as("l")).as("p"))
+        normalise(div(exponents(), row_total()).as("p")).to([](TileRebuild &to, const Match &m) {
+            return to.op(Op::Div, {like_product(to, m), to(to.old().operands(m["p"])[1])});
+        }));
+    rules.push_back(
+        normalise(mul(exponents(), div(constant(1.0), row_total()).as("inverse")).as("p"))
             .to([](TileRebuild &to, const Match &m) {
-                return to.op(Op::Mul, {like_product(to, m), to(m["l"])});
+                return to.op(Op::Mul, {like_product(to, m), to(m["inverse"])});
             }));
     rules.push_back(TileRule("nonpositive-exponent", exp(nonpositive()).as("e"))
                         .when("", is_unset("e", "nonpositive"))
                         .when("{e} is seen by more than its sums, products and normalisation, "
                               "which could tell a number below 2^-126 from 0",
                               [](const TileGraph &graph, const Match &m) {
-                                  return SmallMayVanish(graph, m["e"], m.has("own")).holds();
+                                  return SmallMayVanish(graph, m["e"], m.has("m")).holds();
                               })
                         .to([](TileRebuild &to, const Match &m) {
                             Attributes attributes = to.old().attributes(m["e"]);

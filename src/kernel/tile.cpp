@@ -129,15 +129,27 @@ void store(const Param &to, const Operand &value, const Operand &row, const Oper
     builder.store(to.index(), values[0], values[1], values[2], at);
 }
 
+namespace {
+
+kernel::Attributes attributes_of(MatmulOptions options) {
+    return {{"trans_a", options.trans_a},
+            {"trans_b", options.trans_b},
+            {"skip_zeros", options.skip_zeros}};
+}
+
+}  // namespace
+
+Tile softmax(const Operand &x, SoftmaxOptions options, const Loc &at) {
+    return apply(Op::Softmax, {x}, {{"safe", options.safe}}, at);
+}
+
 Tile matmul(const Operand &a, const Operand &b, MatmulOptions options, const Loc &at) {
-    return apply(Op::Matmul, {a, b}, {{"trans_a", options.trans_a}, {"trans_b", options.trans_b}},
-                 at);
+    return apply(Op::Matmul, {a, b}, attributes_of(options), at);
 }
 
 Tile matmul(const Operand &a, const Operand &b, const Tile &accumulator, MatmulOptions options,
             const Loc &at) {
-    return apply(Op::Matmul, {a, b, Operand(accumulator, at)},
-                 {{"trans_a", options.trans_a}, {"trans_b", options.trans_b}}, at);
+    return apply(Op::Matmul, {a, b, Operand(accumulator, at)}, attributes_of(options), at);
 }
 
 Tile where(const Operand &condition, const Operand &a, const Operand &b, const Loc &at) {

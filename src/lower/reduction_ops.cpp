@@ -43,6 +43,9 @@ Expr add(const Expr &a, const Expr &b) {
 void define_sum(Definition &d, Halide::Type type) {
     if (type.is_float()) {
         reduce(d, "", make_zero(type), add);
+        d.result.finish = [&symbols = d.symbols](const Expr &sum, const Expr &, const Expr &) {
+            return opaque(symbols, sum);
+        };
         return;
     }
     reduce(d, "", make_zero(type.with_code(Halide::Type::UInt)), add,
@@ -105,9 +108,10 @@ template <> void define_op<Op::Rowmean>(Definition &d) {
     Halide::Type wide = type.is_float() ? type : type.with_bits(64);
     define_sum(d, wide);
     Expr count = d.symbols(d.operand_types[0].columns);
-    d.result.finish = [count, type, wide](const Expr &sum, const Expr &, const Expr &) {
+    d.result.finish = [count, type, wide, &symbols = d.symbols](const Expr &sum, const Expr &,
+                                                                const Expr &) {
         if (type.is_float()) {
-            return strict(sum / Halide::cast(type, count));
+            return strict(opaque(symbols, sum) / Halide::cast(type, count));
         }
         return Halide::cast(type, integer_mean(Halide::cast(wide, sum), Halide::max(count, 1)));
     };
@@ -136,15 +140,20 @@ template <> void define_op<Op::Softmax>(Definition &d) {
     reduce(d, ".max", infinity(type, -1),
            [](const Expr &a, const Expr &b) { return Halide::max(a, b); });
     Halide::Func exps = d.make(".exp");
-    exps(d.column, d.row) = math::exp_nonpositive(
-        strict(x.at(d.row, d.column) - d.funcs.at(d.name + ".max")(0, d.row)));
+    const bool safe = d.flag("safe");
+    Expr most = d.funcs.at(d.name + ".max")(0, d.row);
+    Expr lowest = type.min();
+    exps(d.column, d.row) = math::exp_nonpositive(strict(
+        x.at(d.row, d.column) - (safe ? choose(most == infinity(type, -1), lowest, most) : most)));
     d.operands[0].func = exps;
     d.operands[0].finish = nullptr;
     reduce(d, ".sum", make_zero(type), add);
     d.operands[0] = x;
     d.result.func = d.make();
-    d.result.func(d.column, d.row) = rounded(
-        d.type.dtype, divided(exps(d.column, d.row), d.funcs.at(d.name + ".sum")(0, d.row)));
+    Expr sum = opaque(d.symbols, d.funcs.at(d.name + ".sum")(0, d.row));
+    Expr one = make_one(type);
+    Expr total = safe ? choose(strict(sum < one), one, sum) : sum;
+    d.result.func(d.column, d.row) = rounded(d.type.dtype, divided(exps(d.column, d.row), total));
 }
 
 }  // namespace pto::wsp::lower

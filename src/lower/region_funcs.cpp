@@ -24,7 +24,7 @@ public:
 
     RegionFuncs build() {
         for (const FuncOutline &func : outline_.funcs) {
-            if (func.region != region_.index) {
+            if (func.region != region_.index || func.part) {
                 continue;
             }
             switch (func.role) {
@@ -46,7 +46,7 @@ public:
             case FuncRole::Operand:
             case FuncRole::Sum:
             case FuncRole::Probe:
-                break;  // made with their product or reduction
+                throw InternalError("lower", func.name + " is not the Func of its node");
             }
         }
         return std::move(result_);

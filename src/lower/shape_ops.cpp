@@ -47,6 +47,45 @@ template <> void define_op<Op::Interleave>(Definition &d) {
         d, choose(d.column % 2 == 0, d.operands[0].at(d.row, half), d.operands[1].at(d.row, half)));
 }
 
+namespace {
+
+/// The factors of one term of element (row, column) of a product.
+struct Factors {
+    std::function<Expr(const Expr &k)> left;
+    std::function<Expr(const Expr &k)> right;
+    Expr depth;
+};
+
+/// NaN or infinity.
+Expr is_special(const Expr &x) {
+    Expr exponent = float_bits(infinity(x.type(), 1));
+    return (float_bits(x) & exponent) == exponent;
+}
+
+/// `sum`, and where a row of it is not finite the row without terms whose left factor is 0. Finite
+/// rows cannot hold 0 times NaN or infinity, and so pay for a comparison an element, not a term.
+Expr second_look(Definition &d, const Halide::Func &sum, const Factors &factors) {
+    Halide::Func first = d.make(".first");
+    first(d.column, d.row) = opaque(d.symbols, sum(d.column, d.row));
+    Halide::Func special = d.make(".special");
+    Halide::RDom columns(0, d.symbols(d.type.columns), halide_name(d.name + ".special.k"));
+    special(d.column, d.row) = 0;
+    special(d.column, d.row) =
+        Halide::max(special(d.column, d.row),
+                    Halide::select(is_special(first(columns.x, d.row)), Expr(1), Expr(0)));
+    Expr repeat = special(0, d.row) != 0;
+    Halide::RDom k(0, factors.depth, halide_name(d.name + ".again.k"));
+    k.where(repeat);
+    Expr left = factors.left(k.x);
+    Expr zero = make_zero(left.type());
+    Halide::Func again = d.make(".again");
+    again(d.column, d.row) = zero;
+    again(d.column, d.row) += choose(strict(left == zero), zero, strict(left * factors.right(k.x)));
+    return choose(repeat, again(d.column, d.row), first(d.column, d.row));
+}
+
+}  // namespace
+
 template <> void define_op<Op::Matmul>(Definition &d) {
     const bool trans_a = d.flag("trans_a");
     const kernel::TileType &a = d.operand_types[0];
@@ -59,15 +98,21 @@ template <> void define_op<Op::Matmul>(Definition &d) {
         return type.is_float() ? value
                                : Halide::cast(sum_type, converted(common, d.type.dtype, value));
     };
-    Halide::RDom k(0, d.symbols(trans_a ? a.rows : a.columns), halide_name(d.name + ".k"));
     Halide::Func b = d.make(".b");
     b(d.column, d.row) =
         d.flag("trans_b") ? d.operands[1].at(d.column, d.row) : d.operands[1].at(d.row, d.column);
-    Expr left = trans_a ? d.operands[0].at(k.x, d.row) : d.operands[0].at(d.row, k.x);
+    const Factors factors{[&](const Expr &k) {
+                              return factor(0, trans_a ? d.operands[0].at(k, d.row)
+                                                       : d.operands[0].at(d.row, k));
+                          },
+                          [&](const Expr &k) { return factor(1, b(d.column, k)); },
+                          d.symbols(trans_a ? a.rows : a.columns)};
+    Halide::RDom k(0, factors.depth, halide_name(d.name + ".k"));
     Halide::Func sum = d.make(".sum");
     sum(d.column, d.row) = make_zero(sum_type);
-    sum(d.column, d.row) += factor(0, left) * factor(1, b(d.column, k.x));
-    Expr total = sum(d.column, d.row);
+    sum(d.column, d.row) += factors.left(k.x) * factors.right(k.x);
+    const bool skips = d.flag("skip_zeros") && type.is_float();
+    Expr total = skips ? second_look(d, sum, factors) : opaque(d.symbols, sum(d.column, d.row));
     if (d.operands.size() > 2) {
         Expr start = d.operands[2].at(d.row, d.column);
         total = type.is_float() ? strict(total + start) : total + as_unsigned(start);

@@ -25,6 +25,9 @@ std::vector<std::string> captures_of(const Pattern &pattern) {
     if (pattern.kind == Pattern::Kind::Hole) {
         bad_pattern("it() outside of optional", pattern);
     }
+    if (pattern.kind == Pattern::Kind::Either && !pattern.name.empty()) {
+        bad_pattern("alternatives are captured one by one, not as " + pattern.name, pattern);
+    }
     std::vector<std::string> captured;
     if (!pattern.name.empty() && pattern.kind != Pattern::Kind::Same) {
         captured.push_back(pattern.name);

@@ -63,6 +63,9 @@ private:
                    node(reader).op == Op::Broadcast;
         case FuncRole::Sum:
             return !flag(reader, "trans_a");
+        case FuncRole::Reduction:
+            return node(reader).op != Op::Matmul || read.node == reader.node ||
+                   !flag(reader, "trans_a");
         case FuncRole::Operand:
             return false;
         default:
@@ -383,7 +386,8 @@ private:
     /// Partial results in four vectors, then one reduction over their lanes.
     void reduction_loops(const FuncOutline &func) {
         kernel::OpKind kind = kernel::info(node(func).op).kind;
-        if (kind != kernel::OpKind::Reduction) {
+        bool probes_product = func.role == FuncRole::Probe && kind == kernel::OpKind::Matrix;
+        if (kind != kernel::OpKind::Reduction && !probes_product) {
             // Many results at once: vectors along the row, of which each takes part in every step.
             if (func.has_reduction() && size(func.columns, machine_.lanes) >= machine_.lanes) {
                 schedule_ = schedule_.reorder(func.name, {"rows", "k", "columns"})

@@ -49,17 +49,45 @@ private:
         const kernel::TileType &type = program_.type(each.results[0]);
         const kernel::TileType &a = program_.type(each.operands[0]);
         Affine inner = kernel::has_flag(each.attributes, "trans_a") ? a.rows : a.columns;
-        size_t operand =
-            add(name_of(n) + ".b", FuncRole::Operand, n, {a.dtype, inner, type.columns});
+        size_t operand = part(n, ".b", FuncRole::Operand, {a.dtype, inner, type.columns});
         read(operand, each.operands[1]);
-        size_t sum = add(name_of(n) + ".sum", FuncRole::Sum, n, type);
+        size_t sum = part(n, ".sum", FuncRole::Sum, type);
         outline_.funcs[sum].reduction = inner;
         read(sum, each.operands[0]);
-        outline_.funcs[sum].reads.push_back(outline_.funcs[operand].name);
-        size_t product = add(name_of(n), FuncRole::Product, n, type);
-        outline_.funcs[product].reads.push_back(outline_.funcs[sum].name);
+        read_func(sum, operand);
+        size_t product = skips_zeros(each) ? list_second_look(n, operand, sum)
+                                           : add(name_of(n), FuncRole::Product, n, type);
+        if (!skips_zeros(each)) {
+            read_func(product, sum);
+        }
         if (each.operands.size() > 2) {
             read(product, each.operands[2]);
+        }
+        return product;
+    }
+
+    bool skips_zeros(const Node &each) const {
+        return kernel::has_flag(each.attributes, "skip_zeros") &&
+               is_float(program_.type(each.results[0]).dtype);
+    }
+
+    /// A product whose rows are computed again, without terms of 0, where they are not finite.
+    size_t list_second_look(int n, size_t operand, size_t sum) {
+        const Node &each = node(n);
+        const kernel::TileType type = program_.type(each.results[0]);
+        size_t first = part(n, ".first", FuncRole::Product, type);
+        read_func(first, sum);
+        size_t special = part(n, ".special", FuncRole::Probe, {DType::I32, type.rows, 1});
+        outline_.funcs[special].reduction = type.columns;
+        read_func(special, first);
+        size_t again = part(n, ".again", FuncRole::Reduction, type);
+        outline_.funcs[again].reduction = outline_.funcs[sum].reduction;
+        read(again, each.operands[0]);
+        read_func(again, operand);
+        read_func(again, special);
+        size_t product = add(name_of(n), FuncRole::Pure, n, type);
+        for (size_t read : {first, special, again}) {
+            read_func(product, read);
         }
         return product;
     }
@@ -84,7 +112,7 @@ private:
         const Affine reduction = extent == Affine(1) ? Affine(0) : extent;
         outline_.funcs[func].reduction = reduction;
         if (kernel::looks_for_nan(each, type.dtype)) {
-            size_t probe = add(name_of(n) + ".nan", FuncRole::Probe, n, type);
+            size_t probe = part(n, ".nan", FuncRole::Probe, type);
             outline_.funcs[probe].reduction = reduction;
             read(probe, each.operands[0]);
             probe_of_[each.results[0]] = outline_.funcs[probe].name;
@@ -95,13 +123,12 @@ private:
 
     size_t list_sorting(int n, const Affine &extent) {
         const Node &each = node(n);
-        size_t rank =
-            add(name_of(n) + ".rank", FuncRole::Reduction, n, program_.type(each.operands[0]));
+        size_t rank = part(n, ".rank", FuncRole::Reduction, program_.type(each.operands[0]));
         outline_.funcs[rank].reduction = extent;
         read(rank, each.operands[0]);
         size_t func = add(name_of(n), FuncRole::Reduction, n, program_.type(each.results[0]));
         outline_.funcs[func].reduction = extent;
-        outline_.funcs[func].reads.push_back(outline_.funcs[rank].name);
+        read_func(func, rank);
         read_operands(func, each);
         return func;
     }
@@ -130,6 +157,17 @@ private:
         func.columns = type.columns;
         outline_.funcs.push_back(std::move(func));
         return outline_.funcs.size() - 1;
+    }
+
+    /// A Func that is made with the one of node `n`.
+    size_t part(int n, const char *suffix, FuncRole role, const kernel::TileType &type) {
+        size_t func = add(name_of(n) + suffix, role, n, type);
+        outline_.funcs[func].part = true;
+        return func;
+    }
+
+    void read_func(size_t func, size_t from) {
+        outline_.funcs[func].reads.push_back(outline_.funcs[from].name);
     }
 
     void read(size_t func, Value value) {

@@ -259,7 +259,7 @@ TEST(Operation, ChecksAttributes) {
                       k.op(Op::Matmul, {x, x}, {{"transpose", true}});
                   },
                   "matmul: there is no attribute 'transpose'"),
-              "attributes: trans_a=false, trans_b=false");
+              "attributes: trans_a=false, trans_b=false, skip_zeros=false");
     EXPECT_EQ(expect_error<TypeCheckError>(
                   [&] {
                       k.op(Op::Add, {x, x}, {{"fast", true}});

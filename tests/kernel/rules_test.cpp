@@ -756,6 +756,82 @@ TEST(Rules, AMaskedScoreNeverCounts) {
     }
 }
 
+/// y = softmax(causal mask of x) @ v, and what an infinity and a NaN in v do to it.
+void expect_hidden_values_not_to_count(bool safe) {
+    constexpr int64_t rows = 160;
+    Kernel k;
+    Value x = k.in("x", rows, rows);
+    Value p = k.op(Op::Softmax, {k.op(Op::CausalMask, {x})}, {{"safe", safe}});
+    k.out(k.op(Op::Matmul, {p, k.in("v", rows, 2)}));
+    Rewritten r(k);
+    EXPECT_TRUE(r.fired("skip-what-a-mask-hides")) << r.why();
+    EXPECT_TRUE(r.fired("normalise-after-product")) << r.why();
+    EXPECT_TRUE(r.fired("maximum-of-softmax")) << r.why();
+    EXPECT_TRUE(r.fired("bound-causal-rows")) << r.why();
+    TensorView scores = tensor(rows, rows, [](int64_t i) { return std::sin(float(i)); });
+    TensorView v = tensor(rows, 2, [](int64_t i) {
+        return i == 2 * 100 ? nan : i == 2 * 130 + 1 ? infinity : std::cos(float(i));
+    });
+    std::vector<float> y = run(*r.after, {scores, v});
+    for (size_t row = 0; row < rows; ++row) {
+        EXPECT_EQ(std::isfinite(y[2 * row]), row < 100) << row;
+        EXPECT_EQ(std::isfinite(y[2 * row + 1]), row < 130) << row;
+    }
+}
+
+TEST(Rules, AMaskedValueNeverCounts) {
+    expect_hidden_values_not_to_count(false);
+    expect_hidden_values_not_to_count(true);
+}
+
+TEST(SoftmaxRules, WeighsWithoutSkippingWhereNothingIsMasked) {
+    Kernel k;
+    k.out(k.op(Op::Matmul, {k.op(Op::Softmax, {k.in("x", 3, 5)}), k.in("v", 5, 2)}));
+    EXPECT_FALSE(Rewritten(k).fired("skip-what-a-mask-hides"));
+}
+
+TEST(SoftmaxRules, SkipsWhatEveryFormOfAMaskHides) {
+    auto fires = [](const std::function<Value(Kernel & k, Value hidden, Value x)> &weights) {
+        Kernel k;
+        Value x = k.in("x", 3, 5);
+        Value hidden = k.op(Op::Lt, {x, k.b.constant(0, DType::F32)});
+        k.out(k.op(Op::Matmul, {weights(k, hidden, x), k.in("v", 5, 2)}));
+        return Rewritten(k).fired("skip-what-a-mask-hides");
+    };
+    auto mask = [](Kernel &k, Value hidden, Value x, float fill) {
+        return k.op(Op::Where, {hidden, k.b.constant(fill, DType::F32), x});
+    };
+    EXPECT_TRUE(fires([&](Kernel &k, Value hidden, Value x) {
+        return k.softmax_by_hand(mask(k, hidden, x, -infinity));
+    }));
+    EXPECT_TRUE(fires([&](Kernel &k, Value hidden, Value x) {
+        return k.op(Op::Exp, {k.op(Op::Sub, {mask(k, hidden, x, -infinity), x})});
+    }));
+    EXPECT_FALSE(fires([&](Kernel &k, Value hidden, Value x) {
+        return k.softmax_by_hand(mask(k, hidden, x, -1e30F));
+    }));
+    EXPECT_FALSE(
+        fires([&](Kernel &k, Value hidden, Value x) { return mask(k, hidden, x, -infinity); }));
+}
+
+TEST(SoftmaxRules, WritesASafeSoftmaxOut) {
+    Kernel k;
+    k.out(k.op(Op::Softmax, {k.in("x", 4, 3)}, {{"safe", true}}));
+    Rewritten r(k);
+    EXPECT_TRUE(r.fired("expand-softmax"));
+    EXPECT_TRUE(r.fired("nonpositive-exponent")) << r.why();
+    EXPECT_TRUE(r.fired("maximum-of-softmax")) << r.why();
+    const float rows[] = {-infinity, -infinity, -infinity, infinity,  1, 2,
+                          nan,       1,         -infinity, -infinity, 0, 1};
+    std::vector<float> y = run(*r.after, {tensor(4, 3, [&](int64_t i) { return rows[i]; })});
+    for (size_t i = 0; i < 12; ++i) {
+        EXPECT_EQ(std::isnan(y[i]), i >= 3 && i < 9) << i;
+    }
+    EXPECT_EQ(y[0], 0.0F);
+    EXPECT_EQ(y[9], 0.0F);
+    EXPECT_TRUE(rc::check([&] { expect_equal(r, {random_tensor(4, 3, awkward_number)}, 1e-6F); }));
+}
+
 TEST(Rules, AreDoneAtOnce) {
     Kernel k;
     build_attention(k, 8, 12, 4);

@@ -1,5 +1,6 @@
 #include "kernel/kernel_builder.h"
 #include "lower/compiled.h"
+#include "pto/wsp/kernel/rules.h"
 
 /// Each operation on each element type, alone, against the reference evaluator.
 namespace pto::wsp::lower {
@@ -214,6 +215,97 @@ TEST(Ops, MatmulOfShapesAroundTheRegisterTile) {
                            {33, 100, 17},
                            {100, 33, 100}}) {
         check(Op::Matmul, {DType::F32, DType::F32}, {{m, k}, {k, n}}, Data::Whole);
+    }
+}
+
+/// Sets a[1, 2] and all of a[3] to 0 and b[2] to what 0 must not meet.
+void place_specials(const TensorView &a, const TensorView &b) {
+    constexpr double inf = std::numeric_limits<double>::infinity();
+    set(a, 1, 2, 0);
+    for (int64_t k = 0; k < a.shape[1]; ++k) {
+        set(a, 3, k, k % 2 == 0 ? 0.0L : -0.0L);
+    }
+    for (int64_t c = 0; c < b.shape[1]; ++c) {
+        set(b, 2, c, c % 3 == 0 ? inf : c % 3 == 1 ? -inf : std::nan(""));
+    }
+}
+
+TEST(Ops, MatmulThatSkipsZeros) {
+    for (DType dtype : {DType::F16, DType::BF16, DType::F32, DType::F64}) {
+        for (auto [m, n, k] :
+             {std::array{5, 3, 4}, {5, 64, 70}, {64, 64, 64}, {70, 100, 33}, {4, 1, 3}}) {
+            for (bool accumulates : {false, true}) {
+                TestKernel kernel;
+                std::vector<Value> operands{kernel.x(m, k, dtype), kernel.x(k, n, dtype)};
+                const DType result = dtype == DType::F64 ? dtype : DType::F32;
+                if (accumulates) {
+                    operands.push_back(kernel.x(m, n, result));
+                }
+                Value y = kernel.op(Op::Matmul, operands, {{"skip_zeros", true}});
+                kernel.b.store(kernel.out("y", m, n, result), y);
+                auto program = kernel.b.finish();
+                Random random(1);
+                PlacedArguments placed(*program, Data::Whole, random,
+                                       [](size_t) { return Placement::Contiguous; });
+                place_specials(std::get<TensorView>(placed.arguments[0]),
+                               std::get<TensorView>(placed.arguments[1]));
+                auto expected = evaluated(*program, placed.arguments);
+                compile_kernel(program)(placed.arguments);
+                SCOPED_TRACE(fmt::format("{} {}x{}x{}", pto::wsp::name(dtype), m, n, k));
+                expect_results(*program, placed.arguments, expected, same_value());
+                const TensorView &out = std::get<TensorView>(placed.arguments.back());
+                EXPECT_TRUE(std::isfinite(get_element(out.data, result, n)));
+                EXPECT_FALSE(std::isfinite(get_element(out.data, result, 0)));
+            }
+        }
+    }
+}
+
+/// Halide promises LLVM that sums are finite; what is asked of them must not be taken for known.
+TEST(Ops, SumsAreAskedWhetherTheyAreNumbers) {
+    for (Op sum : {Op::Rowsum, Op::Rowmean, Op::Colsum, Op::Matmul}) {
+        for (Op question : {Op::Maximum, Op::Minimum, Op::Ne, Op::Eq, Op::Relu}) {
+            TestKernel k;
+            Value x = k.x(6, 6, DType::F32);
+            Value y = sum == Op::Matmul ? k.op(sum, {x, x}) : k.op(sum, {x});
+            Value one = k.b.constant(1, DType::F32);
+            Value infinite = k.b.constant(std::numeric_limits<double>::infinity(), DType::F32);
+            y = question == Op::Relu ? k.op(question, {y})
+                : question == Op::Ne ? k.op(question, {y, y})
+                                     : k.op(question, {y, question == Op::Eq ? infinite : one});
+            if (k.type(y).dtype == DType::Mask) {
+                y = k.op(Op::Where, {y, one, k.b.constant(0, DType::F32)});
+            }
+            kernel::TileType type = k.type(y);
+            k.b.store(k.out("y", type.rows, type.columns, DType::F32), y);
+            SCOPED_TRACE(fmt::format("{} of {}", kernel::name(question), kernel::name(sum)));
+            check_program(k.b.finish(), Data::Awkward, reassociated(DType::F32));
+        }
+    }
+}
+
+TEST(Ops, SoftmaxOfHiddenRows) {
+    for (DType dtype : {DType::F16, DType::F32, DType::F64}) {
+        for (bool rewritten : {false, true}) {
+            TestKernel k;
+            Value y = k.op(Op::Softmax, {k.x(3, 17, dtype)}, {{"safe", true}});
+            k.b.store(k.out("y", 3, 17, dtype), y);
+            auto program = k.b.finish();
+            TensorView x = allocate_tensor({3, 17}, dtype);
+            for (int64_t i = 0; i < x.shape[1]; ++i) {
+                set(x, 0, i, -std::numeric_limits<Element>::infinity());
+                set(x, 1, i, i == 3 ? std::nan("") : -std::numeric_limits<double>::infinity());
+                set(x, 2, i, i);
+            }
+            Arguments arguments{x, allocate_tensor({3, 17}, dtype)};
+            auto expected = evaluated(*program, arguments);
+            compile_kernel(rewritten ? kernel::rewrite_tile_program(*program, nullptr)
+                                     : program)(arguments);
+            expect_results(*program, arguments, expected, tolerance_of(Op::Softmax, dtype));
+            const TensorView &out = std::get<TensorView>(arguments[1]);
+            EXPECT_EQ(at(out, 0, 5), 0);
+            EXPECT_TRUE(std::isnan(at(out, 1, 5)));
+        }
     }
 }
 

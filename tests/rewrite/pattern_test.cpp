@@ -108,6 +108,8 @@ TEST(Pattern, RefusesPatternsThatCannotBeMatched) {
                 HasSubstr("the root is one of several operations: either(#3(any(x)), "));
     EXPECT_THAT(error_of(op(Add, {same("x"), any("y")})), HasSubstr("nothing is captured as x"));
     EXPECT_THAT(error_of(op(Add, {any("x"), any("x")})), HasSubstr("x is captured twice"));
+    EXPECT_THAT(error_of(neg(either({any("x"), any("y")}).as("z"))),
+                HasSubstr("alternatives are captured one by one, not as z"));
     EXPECT_THAT(error_of(neg(it())), HasSubstr("it() outside of optional"));
     EXPECT_THAT(error_of(op(Neg, {any("x")}).commutative()),
                 HasSubstr("commutative needs two operands"));

@@ -188,7 +188,6 @@ PTO_WSP_TILE_UNARY(slice_even, SliceEven)
 PTO_WSP_TILE_UNARY(slice_odd, SliceOdd)
 PTO_WSP_TILE_BINARY(interleave, Interleave)
 PTO_WSP_TILE_BINARY(tsort32, Tsort32)
-PTO_WSP_TILE_UNARY(softmax, Softmax)
 /// `x` where column <= row, else -inf; with an offset where column <= row + offset.
 PTO_WSP_TILE_UNARY(causal_mask, CausalMask)
 PTO_WSP_TILE_BINARY(causal_mask, CausalMask)
@@ -200,7 +199,16 @@ PTO_WSP_TILE_BINARY(causal_mask, CausalMask)
 struct MatmulOptions {
     bool trans_a = false;
     bool trans_b = false;
+    bool skip_zeros = false;  ///< terms whose a is 0 do not count, also where b is NaN or infinite
 };
+
+/// Attributes of `softmax`.
+struct SoftmaxOptions {
+    bool safe = false;  ///< rows of -inf only are 0, not NaN
+};
+
+/// exp(x - rowmax(x)) / rowsum(exp(x - rowmax(x))) of floats: [r, c].
+Tile softmax(const Operand &x, SoftmaxOptions options = {}, const Loc &at = Loc::here());
 
 /// a @ b: [m, k] x [k, n] -> [m, n].
 Tile matmul(const Operand &a, const Operand &b, MatmulOptions options = {},

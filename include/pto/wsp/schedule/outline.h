@@ -15,19 +15,20 @@ enum class FuncRole {
     Load,       ///< a window of a parameter; computed: a copy of it
     Pure,       ///< elementwise and shape operations
     Reduction,  ///< rowsum, colsum, topk and its `<topk>.rank`...: has the reduction dim `k`
-    Probe,      ///< `<rowmax>.nan`: finds whether a row has a NaN; has the dim `k`
-    Operand,    ///< `<matmul>.b`: the right operand as rows of k; computed: packed
-    Sum,        ///< `<matmul>.sum`: the accumulator, with the reduction dim `k`
-    Product,    ///< `<matmul>`: the finished sum
-    Store,      ///< `store0`: writes a parameter
-    Copy,  ///< `<value>.out`, `<loop>.carry0`: writes a scratch buffer that outlives its region
+    Probe,  ///< `<rowmax>.nan`, `<matmul>.special`: whether a row has such numbers; has the dim `k`
+    Operand,  ///< `<matmul>.b`: the right operand as rows of k; computed: packed
+    Sum,      ///< `<matmul>.sum`: the accumulator, with the reduction dim `k`
+    Product,  ///< `<matmul>`: the finished sum
+    Store,    ///< `store0`: writes a parameter
+    Copy,     ///< `<value>.out`, `<loop>.carry0`: writes a scratch buffer that outlives its region
 };
 
 /// One Func: a stable name, its dims outermost first, and what it reads.
 struct FuncOutline {
     std::string name;
     FuncRole role = FuncRole::Pure;
-    int node = -1;  ///< of the tile program; -1 for a copy of an argument
+    int node = -1;      ///< of the tile program; -1 for a copy of an argument
+    bool part = false;  ///< made with the Func of its node, which another outline names
     int region = 0;
     Affine rows = 1;
     Affine columns = 1;
