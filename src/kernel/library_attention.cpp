@@ -54,10 +54,9 @@ public:
             scores = masked(scores, *mask);
         }
         scores = in_window(scores);
-        Tile result = tile::matmul(tile::softmax(scores), v);
-        if (may_see_nothing()) {
-            result = tile::where(tile::eq(tile::rowmax(scores), -infinity), 0.0, result);
-        }
+        // What no row may see must not count, also where it is NaN or infinite.
+        Tile weights = tile::softmax(scores, {.safe = may_see_nothing()});
+        Tile result = tile::matmul(weights, v, {.skip_zeros = hides_keys()});
         tile::store(tile::output(builder_, "out", {spec_.dtype, spec_.rows, value_depth_}, at_),
                     result);
         return builder_.finish();
@@ -119,10 +118,13 @@ private:
         return seen;
     }
 
+    bool hides_keys() const {
+        return spec_.mask || spec_.is_causal || spec_.left || spec_.right;
+    }
+
     bool may_see_nothing() const {
         bool sees_first_key = !spec_.left && spec_.query_start && *spec_.query_start >= 0;
-        bool is_limited = spec_.is_causal || spec_.left || spec_.right;
-        return spec_.mask || (is_limited && !sees_first_key);
+        return spec_.mask || (hides_keys() && !sees_first_key);
     }
 
     const AttentionSpec &spec_;

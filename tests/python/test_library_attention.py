@@ -187,6 +187,29 @@ def test_lengths_are_data_and_what_is_behind_them_is_not_read(rng: np.random.Gen
     assert kernels.library_stats().kernels == before
 
 
+@pytest.mark.parametrize("length", [33, 200])
+@pytest.mark.parametrize("form", ["causal", "window", "bool", "bias"])
+def test_what_is_masked_out_never_counts(rng: np.random.Generator, form: str, length: int) -> None:
+    """Key and value j are NaN: rows that do not see j know nothing of it."""
+    q, k, v = draw_qkv(rng, (2, length, 16))
+    hidden = length - 7
+    k[:, hidden], v[:, hidden, ::2], v[:, hidden, 1::2] = np.nan, np.nan, np.inf
+    seen = band(length, length, right=0)
+    options: dict[str, Any] = {"is_causal": True}
+    if form == "window":
+        seen = band(length, length, left=3, right=0)
+        options = {"is_causal": True, "window": (3, 0)}
+    elif form == "bool":
+        options = {"attn_mask": seen}
+    elif form == "bias":
+        options = {"attn_mask": np.where(seen, 0, -np.inf).astype(F32)}
+    got = kernels.attention(q, k, v, **options)
+    clean = ~seen[:, hidden]
+    expected = attention_in_float64(q, np.nan_to_num(k), np.nan_to_num(v), visible=seen)
+    assert_close(got[:, clean], expected[:, clean])
+    assert np.isnan(got[:, ~clean]).all()
+
+
 def test_views_of_any_strides(rng: np.random.Generator) -> None:
     base = draw(rng, 2, 50, 3, 32)
     q = base.transpose(0, 2, 1, 3)[:, :, ::-1, :16]
