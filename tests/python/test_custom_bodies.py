@@ -239,7 +239,7 @@ def test_an_error_stands_at_its_line() -> None:
         wrong.compile()
     error = caught.value
     assert error.at == (__file__, line)
-    assert error.text.startswith("kernel 'wrong': C++: 'twize' was not declared")
+    assert error.text.startswith("kernel 'wrong': C++: ") and "'twize'" in error.text
     assert error.notes[0][0] == (__file__, line + 1)
     assert "thrice" in error.notes[0][1]
     assert error.notes[-1][1] == "kernel 'wrong' is declared here"
@@ -260,7 +260,7 @@ def test_a_text_without_a_place_counts_its_own_lines() -> None:
     @kernel(cpp_src="y(0, 0) = 1;\n" + "nonsense;\n")
     def made(y: Out[Tile[1, 1, F32]]): ...
 
-    with pytest.raises(CompileError, match=r"C\+\+: cpp_src:2: 'nonsense' was not") as caught:
+    with pytest.raises(CompileError, match=r"C\+\+: cpp_src:2: .*'nonsense'") as caught:
         made.compile()
     assert caught.value.at == made.place
 
@@ -270,7 +270,7 @@ def test_inputs_are_const() -> None:
     @kernel(cpp_src="x(0, 0) = y(0, 0) = 1;")
     def writes(x: In[Tile[1, 1, F32]], y: Out[Tile[1, 1, F32]]): ...
 
-    with pytest.raises(CompileError, match="read-only"):
+    with pytest.raises(CompileError, match=r"read-only|const value"):
         writes.compile()
 
 
@@ -340,7 +340,7 @@ def test_a_file_holds_the_body(tmp_path: Path) -> None:
     made().compile()(y)
     assert y[0, 0] == 7
     source.write_text("y(0, 0) = 1;\nreturn wrong;\n")
-    with pytest.raises(CompileError, match="'wrong' was not declared") as caught:
+    with pytest.raises(CompileError, match=r"C\+\+: .*'wrong'") as caught:
         made().compile()
     assert caught.value.at == (str(source), 2)
     source.unlink()
