@@ -35,6 +35,31 @@ double real_at(const RefTile &tile, int64_t r, int64_t c) {
     return is_integer(tile.dtype) ? static_cast<double>(tile.integer(r, c)) : tile.real(r, c);
 }
 
+/// `value` of the integer type `from` (U64: its bits) as the float type `to`, rounded once to
+/// nearest even.
+double integer_to_float(DType from, DType to, int64_t value) {
+    const bool negative = from != DType::U64 && value < 0;
+    auto magnitude = static_cast<uint64_t>(value);
+    magnitude = negative ? 0 - magnitude : magnitude;
+    constexpr int digits = 53;
+    if (to != DType::F64 && magnitude >> digits != 0) {
+        // To odd in the bits that a double has, so that the second rounding decides alone.
+        constexpr uint64_t rest = (uint64_t{1} << (64 - digits)) - 1;
+        magnitude = (magnitude & ~rest) | ((magnitude & rest) != 0 ? rest + 1 : 0);
+    }
+    const auto real = static_cast<double>(magnitude);
+    return round_to(to, negative ? -real : real);
+}
+
+/// The element as a number of the float type `to`, rounded once.
+double real_as(DType to, const RefTile &tile, int64_t r, int64_t c) {
+    if (!is_integer(tile.dtype)) {
+        return round_to(to, real_at(tile, r, c));
+    }
+    return integer_to_float(tile.dtype, to,
+                            tile.integer(tile.rows() == 1 ? 0 : r, tile.columns() == 1 ? 0 : c));
+}
+
 /// Moves U64, which is kept as its bits, to where int64 has the same order; others stay.
 int64_t ordered(DType dtype, int64_t value) {
     return dtype == DType::U64 ? value ^ INT64_MIN : value;
@@ -81,8 +106,8 @@ RefTile binary(std::span<const RefTile> operands, const TileType &result, Real r
                                              wrap_to(result.dtype, integer_at(operands[1], r, c)));
             } else {
                 // An integer that meets a float is rounded to that float first.
-                double a = round_to(result.dtype, real_at(operands[0], r, c));
-                double b = round_to(result.dtype, real_at(operands[1], r, c));
+                double a = real_as(result.dtype, operands[0], r, c);
+                double b = real_as(result.dtype, operands[1], r, c);
                 tile.real(r, c) = real(a, b);
             }
         }
@@ -107,8 +132,8 @@ RefTile compare(std::span<const RefTile> operands, Real real, Integer integer) {
         for (int64_t c = 0; c < tile.columns(); ++c) {
             tile.real(r, c) = whole ? integer(ordered(common, integer_at(operands[0], r, c)),
                                               ordered(common, integer_at(operands[1], r, c)))
-                                    : real(round_to(common, real_at(operands[0], r, c)),
-                                           round_to(common, real_at(operands[1], r, c)));
+                                    : real(real_as(common, operands[0], r, c),
+                                           real_as(common, operands[1], r, c));
         }
     }
     return tile;
@@ -313,7 +338,7 @@ PTO_WSP_REFERENCE(ref_cast) {
     for (int64_t r = 0; r < x.rows(); ++r) {
         for (int64_t c = 0; c < x.columns(); ++c) {
             if (!is_integer(result.dtype)) {
-                tile.real(r, c) = real_at(x, r, c);
+                tile.real(r, c) = real_as(result.dtype, x, r, c);
             } else if (is_integer(x.dtype)) {
                 tile.integer(r, c) = x.integer(r, c);
             } else {
@@ -333,7 +358,7 @@ PTO_WSP_REFERENCE(ref_where) {
             if (is_integer(result.dtype)) {
                 tile.integer(r, c) = integer_at(chosen, r, c);
             } else {
-                tile.real(r, c) = round_to(result.dtype, real_at(chosen, r, c));
+                tile.real(r, c) = real_as(result.dtype, chosen, r, c);
             }
         }
     }
@@ -444,9 +469,9 @@ PTO_WSP_REFERENCE(ref_matmul) {
             }
             double sum = start != nullptr ? start->real(r, c) : 0.0;
             for (int64_t k = 0; k < a.columns(); ++k) {
-                double left = round_to(common, real_at(a, r, k));
+                double left = real_as(common, a, r, k);
                 if (!skip_zeros || left != 0) {
-                    sum += left * round_to(common, real_at(b, k, c));
+                    sum += left * real_as(common, b, k, c);
                 }
             }
             tile.real(r, c) = sum;

@@ -94,6 +94,25 @@ Expr to_odd(const Expr &value) {
     return choose(inexact, Halide::reinterpret<float>(odd), nearest);
 }
 
+/// An integer as a double that rounds to any narrower float as the integer itself does: bits that a
+/// double has not are one, the last that it has.
+Expr in_double(const Expr &integer) {
+    if (integer.type().bits() < 64) {
+        return Halide::cast<double>(integer);
+    }
+    auto number = [&](int64_t value) {
+        return Halide::Internal::make_const(integer.type(), value);
+    };
+    const Expr rest = number((1 << 11) - 1);
+    Expr odd = (integer & ~rest) |
+               Halide::select((integer & rest) != number(0), rest + number(1), number(0));
+    Expr exact = integer < number(int64_t{1} << 53);
+    if (integer.type().is_int()) {
+        exact = exact && integer > number(-(int64_t{1} << 53));
+    }
+    return Halide::cast<double>(Halide::select(exact, integer, odd));
+}
+
 /// See `cut_to` in core/dtype.h.
 Expr cut(DType to, const Expr &value) {
     Halide::Type type = inner_type(to);
@@ -158,6 +177,10 @@ Expr converted(DType from, DType to, const Expr &value) {
     if (from == DType::F64 && inner_type(to) == Halide::Float(32)) {
         return to == DType::F32 ? Halide::strict_float(Halide::cast<float>(value))
                                 : rounded(to, value);
+    }
+    // F32 would be a rounding in between; what F16 has and F32 has not is infinite.
+    if (is_integer(from) && to == DType::BF16 && value.type().bits() >= 32) {
+        return rounded(to, in_double(value));
     }
     return rounded(to, Halide::cast(inner_type(to), value));
 }
