@@ -51,9 +51,8 @@ void add_entries(std::vector<Entry> &entries, std::string_view text) {
             entry.fallback = part.substr(equal + 1);
         }
         entry.name = part.substr(0, part.find_first_of("=?"));
-        entry.required = entry.name.size() == part.size();
         entry.kind = kind_of(entry.name);
-        entry.required = entry.required && entry.kind != Kind::Flag;
+        entry.required = part.back() != '?' && entry.kind != Kind::Flag;
         entries.push_back(std::move(entry));
         text = comma == std::string_view::npos ? "" : text.substr(comma + 1);
     }

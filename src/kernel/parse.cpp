@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "attributes.h"
 #include "check.h"
 #include "pto/wsp/kernel/program.h"
 #include "pto/wsp/support/text.h"
@@ -180,6 +181,7 @@ private:
             list([&] { attribute(node); });
             reader_.expect("}");
         }
+        normalise_attributes(*row, node.attributes, at);
         if (results.size() != (has_effect(row->op) ? 0U : 1U)) {
             refuse(at, fmt::format("{} has {} results", name, results.size()));
         }

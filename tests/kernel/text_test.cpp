@@ -69,6 +69,19 @@ TEST(Text, NeedsNoParticularLayout) {
                               "}\n");
 }
 
+TEST(Text, MayLeaveOutWhatHasADefault) {
+    auto program = parse_tile_program("kernel @k() {\n"
+                                      "  %0 = iota_u32 {columns = [32]} : tile<1x32xu32>\n"
+                                      "}\n");
+    EXPECT_EQ(program->str(), "kernel @k() {\n"
+                              "  %0 = iota_u32 {columns = [32], rows = [1]} : tile<1x32xu32>\n"
+                              "}\n");
+    TileProgram without = *program;
+    without.nodes[0].attributes.erase("rows");
+    expect_error<TypeCheckError>([&] { verify(without); },
+                                 "iota_u32: the attribute 'rows' is missing");
+}
+
 TEST(Hash, IsOfContentAlone) {
     auto program = parse_tile_program(sample);
     std::string renamed = sample;
