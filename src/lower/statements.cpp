@@ -123,7 +123,7 @@ private:
                 here = loop(carried);
                 rest = rest.defined() ? with_results(carried, rest) : rest;
             }
-            rest = rest.defined() ? Block::make(here, rest) : here;
+            rest = rest.defined() ? Block::make({here, settle(null_pointer()), rest}) : here;
         }
         return rest.defined() ? rest : Evaluate::make(0);
     }
@@ -138,6 +138,18 @@ private:
                         static_cast<int32_t>(type.dtype), variable(Handle(), scratch.name),
                         i64(size(type.rows)), i64(size(type.columns)), i64(pitch(type))},
                        Call::Extern));
+    }
+
+    static Expr null_pointer() { return reinterpret(Handle(), make_zero(UInt(64))); }
+
+    /// Keeps LLVM from moving loads of one part of a kernel across stores of another. Halide tells
+    /// it that buffers of two names are two, and a scratch tile is named anew where it is read. A
+    /// copy of nothing: LLVM cannot see into it, and knows from it that `memory` is seen outside.
+    static Stmt settle(const Expr &memory) {
+        const Expr none = i64(0);
+        return Evaluate::make(Call::make(Int(32), "pto_wsp_copy_tile",
+                                         {memory, memory, none, none, none, none, none},
+                                         Call::Extern));
     }
 
     Stmt region_statement(const schedule::Region &region) {
@@ -318,7 +330,7 @@ private:
         Expr low = scalar(node.operands[0]);
         Expr high = scalar(node.operands[1]);
         std::string index = index_name(block.arguments[0]);
-        Stmt body = statements(loop.body);
+        Stmt body = Block::make(statements(loop.body), settle(null_pointer()));
         if (std::string symbol = kernel::loop_symbol(node); !symbol.empty()) {
             body = LetStmt::make(symbol, variable(Int(32), index), body);
         }
@@ -364,7 +376,8 @@ private:
     Stmt allocate(const schedule::Scratch &scratch, const Stmt &body) const {
         return Allocate::make(
             scratch.name, scratch_type(scratch.type.dtype), Halide::MemoryType::Heap,
-            {pitch(scratch.type), Halide::max(size(scratch.type.rows), 1)}, const_true(), body);
+            {pitch(scratch.type), Halide::max(size(scratch.type.rows), 1)}, const_true(),
+            Block::make(settle(variable(Handle(), scratch.name)), body));
     }
 
     /// Gives each Symbol its value: the first parameter that has it as a dim knows it.
