@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from pto_wsp import DType, PtoError
+
+# Random tests draw the same inputs in every run. PTO_WSP_RANDOM=20 draws others, 20 times as many;
+# a failure prints what reproduces it, `--hypothesis-seed=N` repeats a whole run.
+RANDOM = int(os.environ.get("PTO_WSP_RANDOM", "0"))
+settings.register_profile("fixed", derandomize=True, database=None)
+settings.register_profile("random", print_blob=True, database=None)
+settings.load_profile("random" if RANDOM else "fixed")
+
+
+def examples(count: int) -> int:
+    """How many inputs a random test draws: `count`, or a multiple of it."""
+    return count * max(RANDOM, 1)
+
+
+def pytest_report_header() -> str:
+    if RANDOM:
+        return f"random tests: new inputs, {RANDOM} times as many (PTO_WSP_RANDOM)"
+    return "random tests: the same inputs in every run (PTO_WSP_RANDOM=20 draws others)"
 
 
 @pytest.fixture
