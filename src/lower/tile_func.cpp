@@ -94,23 +94,23 @@ Expr to_odd(const Expr &value) {
     return choose(inexact, Halide::reinterpret<float>(odd), nearest);
 }
 
-/// An integer as a double that rounds to any narrower float as the integer itself does: bits that a
-/// double has not are one, the last that it has.
-Expr in_double(const Expr &integer) {
-    if (integer.type().bits() < 64) {
-        return Halide::cast<double>(integer);
+/// An integer of 32 or 64 bits as a float64 that rounds to what the integer itself rounds to. From
+/// 2^53 on its low bits become one (see to_odd), so that the conversion is exact.
+Expr integer_to_odd(const Expr &value) {
+    if (value.type().bits() <= 32) {
+        return Halide::cast<double>(value);
     }
-    auto number = [&](int64_t value) {
-        return Halide::Internal::make_const(integer.type(), value);
+    auto constant = [&](int64_t number) {
+        return Halide::Internal::make_const(value.type(), number);
     };
-    const Expr rest = number((1 << 11) - 1);
-    Expr odd = (integer & ~rest) |
-               Halide::select((integer & rest) != number(0), rest + number(1), number(0));
-    Expr exact = integer < number(int64_t{1} << 53);
-    if (integer.type().is_int()) {
-        exact = exact && integer > number(-(int64_t{1} << 53));
+    const Expr low = constant(0x7ff);
+    Expr odd = Halide::select((value & low) != constant(0), constant(0x800), constant(0));
+    Expr kept = (value & ~low) | odd;
+    Expr exact = value < constant(int64_t{1} << 53);
+    if (value.type().is_int()) {
+        exact = exact && value > constant(-(int64_t{1} << 53));
     }
-    return Halide::cast<double>(Halide::select(exact, integer, odd));
+    return Halide::cast<double>(Halide::select(exact, value, kept));
 }
 
 /// See `cut_to` in core/dtype.h.
@@ -178,11 +178,11 @@ Expr converted(DType from, DType to, const Expr &value) {
         return to == DType::F32 ? Halide::strict_float(Halide::cast<float>(value))
                                 : rounded(to, value);
     }
-    // F32 would be a rounding in between; what F16 has and F32 has not is infinite.
-    if (is_integer(from) && to == DType::BF16 && value.type().bits() >= 32) {
-        return rounded(to, in_double(value));
+    if (to == DType::BF16 && is_integer(from) && size_bytes(from) >= 4) {
+        return rounded(to, integer_to_odd(value));
     }
-    return rounded(to, Halide::cast(inner_type(to), value));
+    // Strict, or the cast promises that a float is no NaN.
+    return rounded(to, Halide::strict_float(Halide::cast(inner_type(to), value)));
 }
 
 Expr scalar_word(DType dtype, const Expr &integer) {
