@@ -9,6 +9,9 @@
 
 /// With scores s = q k^T scale + bias, and s = -inf where row r does not see key c,
 ///   out = softmax(s) @ v,  0 in rows of which every s is -inf.
+///
+/// One row alone reads each key and value once and has nothing to block: there s is a column, and
+/// the products are sums of k * q over columns and of weights * v over rows.
 namespace pto::wsp::kernels {
 
 using tile::Builder;
@@ -33,7 +36,9 @@ public:
         Param v = tile::input(builder_, "v", {spec_.dtype, spec_.keys, value_depth_}, at_);
         double scale = spec_.scale.value_or(
             1.0 / std::sqrt(static_cast<double>(std::max<int64_t>(spec_.depth, 1))));
-        Tile scores = tile::matmul(q, k, {.trans_b = true}) * scale;
+        is_single_ = spec_.is_one_position && spec_.rows == Affine(1);
+        Tile scores = is_single_ ? tile::rowsum(widened(k) * widened(q)) * scale
+                                 : tile::matmul(q, k, {.trans_b = true}) * scale;
         std::optional<Param> mask;
         if (spec_.mask) {
             mask = tile::input(builder_, "mask", {*spec_.mask, spec_.rows, spec_.keys}, at_);
@@ -54,9 +59,7 @@ public:
             scores = masked(scores, *mask);
         }
         scores = in_window(scores);
-        // What no row may see must not count, also where it is NaN or infinite.
-        Tile weights = tile::softmax(scores, {.safe = may_see_nothing()});
-        Tile result = tile::matmul(weights, v, {.skip_zeros = hides_keys()});
+        Tile result = is_single_ ? weighted_sum(scores, widened(v)) : weighted_rows(scores, v);
         tile::store(tile::output(builder_, "out", {spec_.dtype, spec_.rows, value_depth_}, at_),
                     result);
         return builder_.finish();
@@ -86,7 +89,25 @@ private:
         return start_ ? row + *start_ : row;
     }
 
-    Tile keys() { return tile::column_index(builder_, spec_.keys); }
+    Tile keys() {
+        return is_single_ ? tile::row_index(builder_, spec_.keys)
+                          : tile::column_index(builder_, spec_.keys);
+    }
+
+    Tile weighted_rows(const Tile &scores, const Param &v) const {
+        // What no row may see must not count, also where it is NaN or infinite.
+        Tile weights = tile::softmax(scores, {.safe = may_see_nothing()});
+        return tile::matmul(weights, v, {.skip_zeros = hides_keys()});
+    }
+
+    /// softmax of the column `scores`, times `v`; values of hidden keys do not count.
+    Tile weighted_sum(const Tile &scores, const Tile &v) const {
+        Tile most = tile::colmax(scores);
+        Tile weights = tile::exp(scores - most);
+        Tile terms = tile::where(tile::eq(scores, -infinity), 0.0, weights * v);
+        Tile result = tile::colsum(terms) / tile::colsum(weights);
+        return may_see_nothing() ? tile::where(tile::eq(most, -infinity), 0.0, result) : result;
+    }
 
     Tile slope_distance(const Param &slopes) {
         Tile distance = tile::cast(tile::abs(position() - keys()), dtype_);
@@ -95,15 +116,17 @@ private:
 
     Tile masked(const Tile &scores, const Param &mask) {
         if (*spec_.mask == DType::U8) {
-            return tile::where(tile::ne(mask, 0), scores, -infinity);
+            return tile::where(tile::ne(like_scores(tile::load(mask)), 0), scores, -infinity);
         }
-        Tile bias = widened(mask);
+        Tile bias = like_scores(widened(mask));
         if (bias.type().dtype != dtype_) {
             bias = tile::cast(bias, dtype_);
         }
         // A score that is NaN or infinite would survive the sum.
         return tile::where(tile::eq(bias, -infinity), -infinity, scores + bias);
     }
+
+    Tile like_scores(const Tile &mask) const { return is_single_ ? tile::transpose(mask) : mask; }
 
     Tile in_window(const Tile &scores) {
         Tile seen = scores;
@@ -118,9 +141,7 @@ private:
         return seen;
     }
 
-    bool hides_keys() const {
-        return spec_.mask || spec_.is_causal || spec_.left || spec_.right;
-    }
+    bool hides_keys() const { return spec_.mask || spec_.is_causal || spec_.left || spec_.right; }
 
     bool may_see_nothing() const {
         bool sees_first_key = !spec_.left && spec_.query_start && *spec_.query_start >= 0;
@@ -133,6 +154,7 @@ private:
     DType dtype_;  ///< of the scores
     int64_t value_depth_;
     std::optional<Tile> start_;
+    bool is_single_ = false;  ///< scores are a column
 };
 
 }  // namespace

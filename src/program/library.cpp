@@ -17,11 +17,6 @@ constexpr double byte_ns = 0.1;
 constexpr double product_ns = 0.03;
 constexpr double exponential_ns = 0.5;
 
-const Affine &rows_symbol() {
-    static const Affine symbol = Affine::variable("N");
-    return symbol;
-}
-
 void require_rank(const char *kernel, const char *name, const TensorView &view, int rank,
                   const Loc &at) {
     if (view.rank() < rank) {
@@ -105,10 +100,13 @@ struct RowCall {
         map.add_rows(result.view());
         const double bytes = static_cast<double>(columns) * size_bytes(x.dtype) *
                              static_cast<double>(2 + like_x.size() + broadcast.size());
-        const RowMap::Cost cost{bytes * byte_ns + static_cast<double>(columns) * element_ns, 1};
-        const TileType tile{x.dtype, rows_symbol(), columns};
+        const RowMap::Cost cost{bytes * byte_ns + static_cast<double>(columns) * element_ns};
         map.run(
-            key, [&] { return make(tile); }, cost, destination.while_waiting);
+            key,
+            [&](const Affine &rows) {
+                return make({x.dtype, rows, columns});
+            },
+            cost, destination.while_waiting);
         return result.finish();
     }
 };
@@ -291,7 +289,6 @@ TensorView matmul(const TensorView &a, const TensorView &b, const MatmulOptions 
     map.add_tile(b);
     MatmulSpec spec;
     spec.dtype = a.dtype;
-    spec.rows = rows_symbol();
     spec.columns = n;
     spec.depth = depth;
     spec.activation = options.activation;
@@ -309,8 +306,12 @@ TensorView matmul(const TensorView &a, const TensorView &b, const MatmulOptions 
     const double row_ns = product_ns * static_cast<double>(n) * static_cast<double>(depth + 8);
     if (n > 0) {
         map.run(
-            key, [&] { return matmul_program(spec, at); }, {row_ns, least_rows},
-            destination.while_waiting);
+            key,
+            [&](const Affine &rows) {
+                spec.rows = rows;
+                return matmul_program(spec, at);
+            },
+            {row_ns, least_rows, true}, destination.while_waiting);
     }
     return result.finish();
 }

@@ -137,8 +137,8 @@ void RowMap::bind(int64_t task, int64_t blocks, int64_t block_rows, int64_t *slo
     }
 }
 
-void RowMap::run(const CodeKey &key, const std::function<ProgramPtr()> &make, const Cost &cost,
-                 const std::function<void()> &while_waiting) {
+void RowMap::run(CodeKey key, const std::function<ProgramPtr(const Affine &rows)> &make,
+                 const Cost &cost, const std::function<void()> &while_waiting) {
     if (element_count(leading_) == 0) {
         return;
     }
@@ -150,10 +150,13 @@ void RowMap::run(const CodeKey &key, const std::function<ProgramPtr()> &make, co
     const int64_t even = ceil_div(rows * outer, blocks_per_worker * workers);
     const int64_t block = std::clamp<int64_t>(std::max({worth, even, cost.least_rows}), 1, rows);
     const int64_t blocks = ceil_div(rows, block);
+    const bool is_single = cost.has_code_for_one && rows == 1;
+    key.add(static_cast<int64_t>(is_single));
 
     TaskBatch batch;
     batch.name = kernel_;
-    batch.function = library_code(key, layouts(block), make);
+    batch.function = library_code(
+        key, layouts(block), [&] { return make(is_single ? Affine(1) : Affine::variable("N")); });
     batch.tasks = outer * blocks;
     batch.work_ns = cost.row_ns * static_cast<double>(rows * outer);
     batch.bind = [&](int64_t task, int64_t *slots) {

@@ -30,9 +30,11 @@ public:
     struct Cost {
         double row_ns = 0;
         int64_t least_rows = 1;
+        bool has_code_for_one = false;  ///< one row alone is worth code of its own
     };
-    void run(const CodeKey &key, const std::function<ProgramPtr()> &make, const Cost &cost,
-             const std::function<void()> &while_waiting);
+    /// `make` gives the program for tiles of so many rows: a Symbol, or 1.
+    void run(CodeKey key, const std::function<ProgramPtr(const Affine &rows)> &make,
+             const Cost &cost, const std::function<void()> &while_waiting);
 
 private:
     struct Operand {

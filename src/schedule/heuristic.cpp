@@ -204,7 +204,8 @@ private:
         bool in_memory = from == nullptr || from->role == FuncRole::Load;
         int64_t columns = size(func.columns, 0);
         bool plain = in_memory && !flag(func, "trans_b") && columns > 0 &&
-                     columns % strip(columns) == 0 && size(func.rows, 0) <= unpacked_depth;
+                     columns % strip(columns) == 0 &&
+                     (size(func.rows, 0) <= unpacked_depth || is_read_once(func));
         if (!plain && columns != 1) {
             schedule_ = schedule_.compute_root(func.name);
             panels(func);
@@ -212,6 +213,13 @@ private:
         for (const std::string &name : func.reads) {
             outside(get(name));
         }
+    }
+
+    /// Whether each element of a right operand meets one row only: packing would read it once more.
+    bool is_read_once(const FuncOutline &operand) const {
+        const Funcs &readers = readers_.at(operand.name);
+        return std::all_of(readers.begin(), readers.end(),
+                           [](const FuncOutline *reader) { return reader->rows == Affine(1); });
     }
 
     /// Columns of a register tile.

@@ -140,6 +140,16 @@ def test_a_row_that_sees_nothing_is_zero(rng: np.random.Generator) -> None:
     assert not kernels.attention(q[:1], k, v, is_causal=True, query_start=-1).any()
 
 
+def test_what_one_query_does_not_see_may_be_anything(rng: np.random.Generator) -> None:
+    q, k, v = draw_qkv(rng, (2, 1, 16), keys=20)
+    keep = rng.random((1, 20)) < 0.5
+    k[:, ~keep[0]], v[:, ~keep[0]] = np.nan, np.inf
+    expected = attention_in_float64(q, k, v, visible=keep)
+    assert_close(kernels.attention(q, k, v, attn_mask=keep), expected)
+    bias = np.where(keep, 0, -np.inf).astype(F32)
+    assert_close(kernels.attention(q, k, v, attn_mask=bias), expected)
+
+
 @pytest.mark.parametrize("heads", [1, 2])
 @pytest.mark.parametrize("queries", [1, 12])
 def test_heads_share_keys(rng: np.random.Generator, heads: int, queries: int) -> None:

@@ -71,6 +71,18 @@ TEST(Heuristic, ProductsAndRowSumsAreComputedForABlockAndInVectors) {
     EXPECT_NE(find(rows, StepKind::ComputeAt, "rowsum0"), nullptr) << rows.str();
 }
 
+TEST(Heuristic, RightOperandsThatMeetOneRowAreNotPacked) {
+    auto text = [](const std::string &rows) {
+        return "kernel @k(%a: in tile<" + rows +
+               "x1024xf32>, %b: in tile<1024x64xf32>, %o: out tile<" + rows +
+               "x64xf32>) {\n  %0 = load %a : tile<" + rows +
+               "x1024xf32>\n  %1 = load %b : tile<1024x64xf32>\n  %2 = matmul %0, %1 : tile<" +
+               rows + "x64xf32>\n  store %o, %2\n}\n";
+    };
+    EXPECT_EQ(find(schedule_of(text("1").c_str()), StepKind::ComputeRoot, "matmul0.b"), nullptr);
+    EXPECT_NE(find(schedule_of(text("2").c_str()), StepKind::ComputeRoot, "matmul0.b"), nullptr);
+}
+
 TEST(Heuristic, BlockSizesOfTheUserAreTaken) {
     std::string text = schedule_of(matmul_text, {}, {24, 0, 0}).str();
     EXPECT_NE(text.find("by=24"), std::string::npos) << text;
