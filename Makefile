@@ -3,7 +3,7 @@
 # Both can be repeated: what did not change is skipped.
 python := .venv/bin/python
 
-.PHONY: attention bench build module test asan tsan fuzz lint clean
+.PHONY: attention bench bench-tiles build module test asan tsan fuzz lint clean
 
 attention: module
 	@.ci/setup peers
@@ -12,6 +12,12 @@ attention: module
 bench: module
 	@.ci/setup peers
 	@$(python) apps/attention/bench.py
+
+bench-tiles: packages
+	@.ci/setup python build
+	@.ci/setup peers
+	@.ci/setup build release bench_tiles
+	@$(python) apps/tiles/bench.py
 
 # All that Python users need.
 module: packages
