@@ -283,6 +283,14 @@ PTO_WSP_INFER(infer_matmul) {
                          trans_a ? " transposed" : "", b.shape_str(),
                          trans_b ? " transposed" : ""));
     }
+    if (has_flag(attributes, "pairs")) {
+        std::optional<int64_t> depth = inner_a.as_constant();
+        if (a.dtype != DType::BF16 || b.dtype != DType::BF16 || !depth || *depth % 2 != 0) {
+            fail(info, at,
+                 fmt::format("pairs are of bf16 and of an even inner dimension, not of {} x {}",
+                             a.user_str(), b.user_str()));
+        }
+    }
     DType dtype = promote(a.dtype, b.dtype);
     bool narrow = dtype == DType::F16 || dtype == DType::BF16;
     bool small = dtype == DType::I8 || dtype == DType::U8 || dtype == DType::I16;

@@ -1,5 +1,7 @@
 #include "narrow_floats.h"
 
+#include <utility>
+
 namespace pto::wsp::lower {
 
 using namespace Halide::Internal;
@@ -12,9 +14,13 @@ namespace {
 
 constexpr const char *half_value_name = "pto_wsp_half_value";
 constexpr const char *half_bits_name = "pto_wsp_half_bits";
+constexpr const char *bfloat_value_name = "pto_wsp_bfloat_value";
+constexpr const char *bfloat_dot_name = "pto_wsp_bfloat_dot";
+constexpr const char *opaque_name = "pto_wsp_opaque";
 constexpr const char *bfloat_bits_name = "pto_wsp_bfloat_bits";
 /// Shorter vectors are not found to have a conversion.
 constexpr int least_bfloat_lanes = 16;
+constexpr int least_dot_lanes = 4;
 
 Expr call(Type type, const char *name, const Expr &x) {
     return Call::make(type, name, {x}, Call::PureExtern);
@@ -42,11 +48,10 @@ template <typename F> Expr with_value(const Expr &x, F f) {
     return Let::make(name, x, f(Variable::make(x.type(), name)));
 }
 
-/// `value`, of which optimisers know nothing any more. Casts between f32 and f16, and sums, carry a
-/// promise that there are no NaN and no infinities, and what LLVM concludes from it would spread
-/// from there. It does not look through the x86 mean of 16-bit words; the mean of a word and itself
-/// is that word, which instruction selection knows: this costs nothing.
-Expr opaque(const Expr &value) {
+/// Casts between f32 and f16, and sums, carry a promise that there are no NaN and no infinities,
+/// and what LLVM concludes from it would spread from there. It does not look through the x86 mean
+/// of 16-bit words; the mean of a word and itself is that word, which instruction selection knows.
+Expr hidden(const Expr &value) {
     return with_value(value, [](const Expr &x) {
         Type words = UInt(16, 2 * x.type().lanes());
         Expr word = Halide::reinterpret(words, x);
@@ -58,7 +63,7 @@ Expr opaque(const Expr &value) {
 
 Expr half_value_by_machine(const Expr &bits) {
     Expr half = Halide::reinterpret(like(Halide::Float(16), bits), bits);
-    return opaque(Cast::make(like(Halide::Float(32), bits), half));
+    return hidden(Cast::make(like(Halide::Float(32), bits), half));
 }
 
 Expr half_bits_by_machine(const Expr &value) {
@@ -125,38 +130,78 @@ Expr bfloat_bits_by_machine(const Expr &value) {
     return Halide::select(subnormal, result - constant(result, 0x80), result);
 }
 
+Expr bfloat_value_by_shift(const Expr &bits) {
+    Expr wide = Halide::cast(like(UInt(32), bits), bits);
+    return as_float(wide << constant(wide, 16));
+}
+
+/// Under the name that Halide's own code generator has for the instruction.
+Expr bfloat_dot_by_machine(const Expr &sum, const Expr &a, const Expr &b) {
+    Type pairs = Halide::BFloat(16, 2 * sum.type().lanes());
+    return Call::make(sum.type(), "dot_product",
+                      {sum, Halide::reinterpret(pairs, a), Halide::reinterpret(pairs, b)},
+                      Call::PureExtern);
+}
+
+Expr bfloat_dot_by_products(const Expr &sum, const Expr &a, const Expr &b) {
+    auto low = [](const Expr &pair) { return as_float(pair << constant(pair, 16)); };
+    auto high = [](const Expr &pair) { return as_float(pair & constant(pair, 0xffff0000)); };
+    return sum + low(a) * low(b) + high(a) * high(b);
+}
+
 class WriteConversions : public IRMutator {
 public:
     explicit WriteConversions(const Target &target) {
-        const bool wide = target.features_any_of(
-            {Target::AVX512, Target::AVX512_Skylake, Target::AVX512_Cannonlake, Target::AVX512_KNL,
-             Target::AVX512_Zen4, Target::AVX512_Zen5, Target::AVX512_SapphireRapids});
+        const bool wide = target.features_any_of({Target::AVX512, Target::AVX512_Skylake,
+                                                  Target::AVX512_Cannonlake, Target::AVX512_KNL}) ||
+                          has_bfloat_instructions(target);
         x86_ = target.arch == Target::X86;
         half_ = x86_ && (wide || target.has_feature(Target::F16C));
-        bfloat_ = x86_ && target.features_any_of({Target::AVX512_Zen4, Target::AVX512_Zen5,
-                                                  Target::AVX512_SapphireRapids});
+        bfloat_ = has_bfloat_instructions(target);
     }
 
 private:
     using IRMutator::visit;
 
     Expr visit(const Call *op) override {
+        if (op->name == opaque_name) {
+            Expr x = mutate(op->args[0]);
+            return x86_ ? hidden(x) : x;
+        }
+        if (op->name == bfloat_value_name) {
+            return bfloat_value_by_shift(mutate(op->args[0]));
+        }
+        if (op->name == bfloat_dot_name) {
+            Expr sum = mutate(op->args[0]);
+            Expr a = mutate(op->args[1]);
+            Expr b = mutate(op->args[2]);
+            bool machine = bfloat_ && op->type.lanes() >= least_dot_lanes;
+            return machine ? bfloat_dot_by_machine(sum, a, b) : bfloat_dot_by_products(sum, a, b);
+        }
+        // What was just widened is not rounded again.
+        for (auto [narrow, widen] : {std::pair{half_bits_name, half_value_name},
+                                     std::pair{bfloat_bits_name, bfloat_value_name}}) {
+            const auto *inner = op->name == narrow ? op->args[0].as<Call>() : nullptr;
+            if (inner != nullptr && inner->name == widen) {
+                return mutate(inner->args[0]);
+            }
+        }
         if (op->name == half_value_name) {
-            return written(op, half_ ? half_value_by_machine : half_value_by_integers);
+            return written(op->args[0], half_ ? half_value_by_machine : half_value_by_integers);
         }
         if (op->name == half_bits_name) {
-            return written(op, half_ ? half_bits_by_machine : half_bits_by_integers);
+            return written(op->args[0], half_ ? half_bits_by_machine : half_bits_by_integers);
         }
         if (op->name == bfloat_bits_name) {
             bool machine = bfloat_ && op->type.lanes() >= least_bfloat_lanes;
-            return written(op, machine ? bfloat_bits_by_machine : bfloat_bits_by_integers);
+            return written(op->args[0], machine ? bfloat_bits_by_machine : bfloat_bits_by_integers);
         }
         return IRMutator::visit(op);
     }
 
-    Expr written(const Call *op, Expr (*conversion)(const Expr &)) {
-        Expr x = mutate(op->args[0]);
-        return with_value(x86_ && x.type().is_float() ? opaque(x) : x, conversion);
+    Expr written(const Expr &argument, Expr (*conversion)(const Expr &)) {
+        Expr x = mutate(argument);
+        return with_value(x86_ && x.type().is_float() ? hidden(x) : x, conversion);
     }
 
     bool x86_ = false;
@@ -165,6 +210,12 @@ private:
 };
 
 }  // namespace
+
+bool has_bfloat_instructions(const Target &target) {
+    return target.arch == Target::X86 &&
+           target.features_any_of(
+               {Target::AVX512_Zen4, Target::AVX512_Zen5, Target::AVX512_SapphireRapids});
+}
 
 Expr half_value(const Expr &bits) {
     return call(Halide::Float(32), half_value_name, bits);
@@ -175,11 +226,23 @@ Expr half_bits(const Expr &value) {
 }
 
 Expr bfloat_value(const Expr &bits) {
-    return Halide::reinterpret<float>(Halide::cast<uint32_t>(bits) << 16);
+    return call(Halide::Float(32), bfloat_value_name, bits);
 }
 
 Expr bfloat_bits(const Expr &value) {
     return call(UInt(16), bfloat_bits_name, value);
+}
+
+Expr bfloat_pair(const Expr &low, const Expr &high) {
+    return Halide::cast<uint32_t>(low) | (Halide::cast<uint32_t>(high) << 16);
+}
+
+Expr bfloat_dot(const Expr &sum, const Expr &a, const Expr &b) {
+    return Call::make(Halide::Float(32), bfloat_dot_name, {sum, a, b}, Call::PureExtern);
+}
+
+Expr opaque(const Expr &value) {
+    return call(Halide::Float(32), opaque_name, value);
 }
 
 Stmt write_conversions(const Stmt &statement, const Target &target) {

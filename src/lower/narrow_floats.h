@@ -14,6 +14,19 @@ Halide::Expr half_bits(const Halide::Expr &value);
 Halide::Expr bfloat_value(const Halide::Expr &bits);
 Halide::Expr bfloat_bits(const Halide::Expr &value);
 
+/// Two BF16 words as one of 32 bits, `low` in the lower half.
+Halide::Expr bfloat_pair(const Halide::Expr &low, const Halide::Expr &high);
+/// `sum` + the products of the lower and of the upper halves of two pairs. Where the machine has
+/// one instruction for it, subnormal factors and sums count as zero.
+Halide::Expr bfloat_dot(const Halide::Expr &sum, const Halide::Expr &a, const Halide::Expr &b);
+
+/// `value`, of which optimisers know nothing any more: neither that it is finite, which sums and
+/// products promise, nor how it was computed. Costs no instruction.
+Halide::Expr opaque(const Halide::Expr &value);
+
+/// Whether x86 code for `target` may round to BF16 and multiply pairs of it.
+bool has_bfloat_instructions(const Halide::Target &target);
+
 /// `statement` with the calls above written out: as the machine's own instructions where `target`
 /// has them, else as integer arithmetic with the same results, bit for bit.
 Halide::Internal::Stmt write_conversions(const Halide::Internal::Stmt &statement,

@@ -1,3 +1,4 @@
+#include "narrow_floats.h"
 #include "ops.h"
 
 /// Rows of the lowering table that move elements, and matmul.
@@ -84,9 +85,28 @@ Expr second_look(Definition &d, const Halide::Func &sum, const Factors &factors)
     return choose(repeat, again(d.column, d.row), first(d.column, d.row));
 }
 
-}  // namespace
+/// Two steps of the sum at a time, which machines have an instruction for.
+Halide::Func sum_of_pairs(Definition &d) {
+    const bool trans_a = d.flag("trans_a");
+    const bool trans_b = d.flag("trans_b");
+    const kernel::TileType &a = d.operand_types[0];
+    auto left = [&](const Expr &k) {
+        return bfloat_bits(trans_a ? d.operands[0].at(k, d.row) : d.operands[0].at(d.row, k));
+    };
+    auto right = [&](const Expr &k) {
+        return bfloat_bits(trans_b ? d.operands[1].at(d.column, k) : d.operands[1].at(k, d.column));
+    };
+    Halide::RDom k(0, d.symbols(trans_a ? a.rows : a.columns) / 2, halide_name(d.name + ".k"));
+    Halide::Func b = d.make(".b");
+    b(d.column, d.row) = bfloat_pair(right(2 * d.row), right(2 * d.row + 1));
+    Halide::Func sum = d.make(".sum");
+    sum(d.column, d.row) = 0.0f;
+    sum(d.column, d.row) = bfloat_dot(
+        sum(d.column, d.row), bfloat_pair(left(2 * k.x), left(2 * k.x + 1)), b(d.column, k.x));
+    return sum;
+}
 
-template <> void define_op<Op::Matmul>(Definition &d) {
+Expr product_of_terms(Definition &d) {
     const bool trans_a = d.flag("trans_a");
     const kernel::TileType &a = d.operand_types[0];
     const DType common = promote(a.dtype, d.operand_types[1].dtype);
@@ -112,7 +132,15 @@ template <> void define_op<Op::Matmul>(Definition &d) {
     sum(d.column, d.row) = make_zero(sum_type);
     sum(d.column, d.row) += factors.left(k.x) * factors.right(k.x);
     const bool skips = d.flag("skip_zeros") && type.is_float();
-    Expr total = skips ? second_look(d, sum, factors) : opaque(d.symbols, sum(d.column, d.row));
+    return skips ? second_look(d, sum, factors) : opaque(d.symbols, sum(d.column, d.row));
+}
+
+}  // namespace
+
+template <> void define_op<Op::Matmul>(Definition &d) {
+    const Halide::Type type = inner_type(d.type.dtype);
+    Expr total =
+        d.flag("pairs") ? opaque(d.symbols, sum_of_pairs(d)(d.column, d.row)) : product_of_terms(d);
     if (d.operands.size() > 2) {
         Expr start = d.operands[2].at(d.row, d.column);
         total = type.is_float() ? strict(total + start) : total + as_unsigned(start);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "narrow_floats.h"
 #include "pto/wsp/core/fingerprint.h"
 #include "pto/wsp/lower/lower.h"
 #include "pto/wsp/support/env.h"
@@ -18,6 +19,7 @@ Target describe(const Halide::Target &halide) {
                   halide.has_feature(Halide::Target::AVX512_Skylake);
     target.vector_bytes = avx512 ? 64 : halide.has_feature(Halide::Target::AVX2) ? 32 : 16;
     target.vector_registers = avx512 ? 32 : 16;
+    target.bfloat_dot = has_bfloat_instructions(halide);
     const Fingerprint &host = host_fingerprint();
     if (host.l1d_kib > 0) {
         target.l1d_bytes = int64_t{host.l1d_kib} << 10;

@@ -30,6 +30,31 @@ std::string KernelRequest::key() const {
 
 namespace {
 
+/// `program` with the products of BF16 matrices in memory summed in pairs. What the kernel itself
+/// computes is not there as BF16, and to make pairs of it costs more than they save.
+std::shared_ptr<const kernel::TileProgram>
+with_pairs(const std::shared_ptr<const kernel::TileProgram> &program) {
+    auto in_memory = [&](kernel::Value value) {
+        int node = program->values[static_cast<size_t>(value)].node;
+        return node >= 0 && program->nodes[static_cast<size_t>(node)].op == kernel::Op::Load &&
+               program->type(value).dtype == DType::BF16;
+    };
+    auto paired = std::make_shared<kernel::TileProgram>(*program);
+    for (kernel::Node &node : paired->nodes) {
+        if (node.op != kernel::Op::Matmul || kernel::has_flag(node.attributes, "skip_zeros") ||
+            !in_memory(node.operands[0]) || !in_memory(node.operands[1])) {
+            continue;
+        }
+        const kernel::TileType &a = program->type(node.operands[0]);
+        bool by_rows = kernel::has_flag(node.attributes, "trans_a");
+        std::optional<int64_t> depth = (by_rows ? a.rows : a.columns).as_constant();
+        if (depth && *depth > 0 && *depth % 2 == 0) {
+            node.attributes["pairs"] = true;
+        }
+    }
+    return paired;
+}
+
 kernel::PartialProgram partial_program(const kernel::TileProgram &program,
                                        const std::vector<lower::ParamLayout> &layouts) {
     std::vector<bool> partial;
@@ -65,6 +90,9 @@ lower::KernelVariant prepare(const KernelRequest &request, const lower::Target &
     if (request.schedule) {
         variant.schedule = *request.schedule;
         return variant;
+    }
+    if (target.bfloat_dot) {
+        variant.program = with_pairs(variant.program);
     }
     schedule::Machine machine{target.vector_bytes / 4, target.vector_registers, target.l1d_bytes,
                               target.l2_bytes};

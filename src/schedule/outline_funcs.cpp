@@ -49,6 +49,9 @@ private:
         const kernel::TileType &type = program_.type(each.results[0]);
         const kernel::TileType &a = program_.type(each.operands[0]);
         Affine inner = kernel::has_flag(each.attributes, "trans_a") ? a.rows : a.columns;
+        if (kernel::has_flag(each.attributes, "pairs")) {
+            inner = Affine(*inner.as_constant() / 2);
+        }
         size_t operand = part(n, ".b", FuncRole::Operand, {a.dtype, inner, type.columns});
         read(operand, each.operands[1]);
         size_t sum = part(n, ".sum", FuncRole::Sum, type);

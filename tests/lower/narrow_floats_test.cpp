@@ -8,9 +8,7 @@
 #include "kernel/kernel_builder.h"
 #include "lower/compiled.h"
 #include "lower/module_impl.h"
-#include "pto/wsp/kernel/rules.h"
-#include "pto/wsp/schedule/heuristic.h"
-#include "pto/wsp/schedule/outline.h"
+#include "program/kernel_code.h"
 
 /// F16 and BF16 come out the same, bit for bit, whatever instructions a machine has.
 namespace pto::wsp::lower {
@@ -231,12 +229,10 @@ TEST(NarrowFloats, ResultsThatAreNotFiniteArrive) {
 std::string assembly(const std::shared_ptr<const kernel::TileProgram> &program,
                      const std::string &text) {
     Target target = parse_target(text);
-    KernelVariant variant;
-    variant.layouts.resize(program->params.size());
-    variant.program = kernel::rewrite_tile_program(*program);
-    schedule::Machine machine{target.vector_bytes / 4, target.vector_registers};
-    variant.schedule =
-        schedule::default_schedule(*variant.program, schedule::outline(*variant.program), machine);
+    KernelRequest request;
+    request.program = program;
+    request.layouts.resize(program->params.size());
+    KernelVariant variant = prepare(request, target, nullptr);
     std::string file = testing::TempDir() + "/narrow_floats.s";
     lower_kernel(variant, "k", target)
         .impl()
@@ -266,6 +262,58 @@ TEST(NarrowFloats, MachinesOfTodayConvertByOneInstruction) {
     std::string bfloat = "x86-64-linux-avx-avx2-avx512-avx512_zen4-f16c-fma-sse41";
     EXPECT_THAT(assembly(program(DType::BF16), bfloat), HasSubstr("vcvtne2ps2bf16"));
     EXPECT_THAT(assembly(program(DType::BF16), bfloat), Not(HasSubstr("vpavg")));
+}
+
+std::shared_ptr<const kernel::TileProgram> product(int64_t m, int64_t n, int64_t k, bool trans_a,
+                                                   bool trans_b) {
+    kernel::TestKernel t;
+    kernel::Value a = trans_a ? t.x(k, m, DType::BF16) : t.x(m, k, DType::BF16);
+    kernel::Value b = trans_b ? t.x(n, k, DType::BF16) : t.x(k, n, DType::BF16);
+    t.b.store(t.out("y", m, n),
+              t.op(Op::Matmul, {a, b}, {{"trans_a", trans_a}, {"trans_b", trans_b}}));
+    return t.b.finish();
+}
+
+/// By pairs where the machine has an instruction for them, else one by one.
+TEST(NarrowFloats, ProductsOfBf16AgreeWithTheEvaluatorOnEveryTarget) {
+    for (const std::string &target : targets()) {
+        ForTarget compiled_for(target);
+        for (bool trans_a : {false, true}) {
+            for (bool trans_b : {false, true}) {
+                for (auto [m, n, k] :
+                     {std::array{33, 20, 64}, {64, 64, 32}, {5, 1, 6}, {1, 7, 3}}) {
+                    EXPECT_TRUE(check_program(product(m, n, k, trans_a, trans_b), Data::Ordinary))
+                        << target;
+                }
+            }
+        }
+        EXPECT_TRUE(check_program(product(17, 48, 128, false, false), Data::Whole, exact()))
+            << target;
+    }
+}
+
+TEST(NarrowFloats, ProductsOfBf16TakeTheMachinesDotProduct) {
+    auto program = product(64, 64, 64, false, false);
+    std::string base = "x86-64-linux-avx-avx2-avx512-";
+    for (const char *machine : {"avx512_zen4", "avx512_sapphirerapids"}) {
+        EXPECT_THAT(assembly(program, base + machine + "-f16c-fma-sse41"), HasSubstr("vdpbf16ps"));
+    }
+    EXPECT_THAT(assembly(program, base + "avx512_skylake-f16c-fma-sse41"),
+                Not(HasSubstr("vdpbf16ps")));
+    EXPECT_THAT(assembly(product(64, 64, 63, false, false), base + "avx512_zen4-f16c-fma-sse41"),
+                Not(HasSubstr("vdpbf16ps")));
+}
+
+TEST(NarrowFloats, PairsOfOtherProductsAreRefused) {
+    kernel::TestKernel t;
+    kernel::Value a = t.x(4, 6);
+    kernel::Value b = t.x(6, 8);
+    try {
+        t.op(Op::Matmul, {a, b}, {{"pairs", true}});
+        FAIL() << "no error";
+    } catch (const TypeCheckError &error) {
+        EXPECT_THAT(error.text(), HasSubstr("pairs are of bf16 and of an even inner dimension"));
+    }
 }
 
 TEST(NarrowFloats, KernelsOfF16PrintNothing) {

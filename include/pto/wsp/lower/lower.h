@@ -21,6 +21,7 @@ struct Target {
     int vector_registers = 16;
     int64_t l1d_bytes = 32 << 10;
     int64_t l2_bytes = 1 << 20;
+    bool bfloat_dot = false;  ///< adds two products of BF16 to an F32 at a time
 };
 
 /// This machine, or `env::target()` when set.
