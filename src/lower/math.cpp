@@ -4,11 +4,13 @@
 #include <cmath>
 #include <limits>
 
+#include "narrow_floats.h"
 #include "polynomial.h"
 
 namespace pto::wsp::lower {
 
 using Halide::Expr;
+using Halide::Internal::Call;
 
 Expr choose(const Expr &condition, const Expr &yes, const Expr &no) {
     if (!yes.type().is_float()) {
@@ -34,9 +36,12 @@ Expr from_bits(const Expr &x) {
 }
 
 /// One operation kept as IEEE has it, whatever its operands may contract to.
+Expr strict_call(Call::IntrinsicOp op, const Expr &a, const Expr &b) {
+    return Call::make(a.type(), op, {a, b}, Call::PureIntrinsic);
+}
+
 Expr strict_mul(const Expr &a, const Expr &b) {
-    return Halide::Internal::Call::make(a.type(), Halide::Internal::Call::strict_mul, {a, b},
-                                        Halide::Internal::Call::PureIntrinsic);
+    return strict_call(Call::strict_mul, a, b);
 }
 
 constexpr double log2_e = 1.4426950408889634;
@@ -73,17 +78,19 @@ Expr exp(const Expr &x) {
     if (is_double(x)) {
         return libm("exp", x);
     }
-    // Written as selects so that a NaN goes through.
-    Expr low = choose(Halide::strict_float(x < f32(-104.0)), f32(-104.0), x);
-    Expr t = choose(Halide::strict_float(low > f32(89.0)), f32(89.0), low);
-    Expr biased = Halide::strict_float(t * f32(log2_e) + f32(round_bias));
-    Expr n = Halide::strict_float(biased - f32(round_bias));
-    // Strict, or the two parts of ln 2 would be added into one again.
-    Expr r = Halide::strict_float((t - n * f32(ln2_high)) - n * f32(ln2_low));
-    Expr whole = bits(biased) - bits(f32(round_bias));
+    // The constants come first, so that a NaN goes through.
+    Expr t =
+        strict_call(Call::strict_max, f32(-104.0), strict_call(Call::strict_min, f32(89.0), x));
+    // The bias carries that of two exponents, between which n is divided.
+    Expr bias = f32(round_bias + 254.0);
+    Expr biased = opaque(t * f32(log2_e) + bias);
+    Expr n = Halide::strict_float(biased - bias);
+    // Opaque, or the two parts of ln 2 would be added into one again.
+    Expr r = opaque(opaque(t - n * f32(ln2_high)) - n * f32(ln2_low));
+    Expr whole = Halide::reinterpret<uint32_t>(biased);
     Expr half = whole >> 1;
-    Expr first = from_bits((half + 127) << 23);
-    Expr second = from_bits((whole - half + 127) << 23);
+    Expr first = from_bits(half << 23);
+    Expr second = from_bits((whole - half) << 23);
     return strict_mul(strict_mul(polynomial(r, exp_degree_6), first), second);
 }
 

@@ -203,7 +203,7 @@ private:
         const FuncOutline *from = source(func);
         bool in_memory = from == nullptr || from->role == FuncRole::Load;
         int64_t columns = size(func.columns, 0);
-        bool plain = in_memory && !flag(func, "trans_b") && columns > 0 &&
+        bool plain = in_memory && !flag(func, "trans_b") && !flag(func, "pairs") && columns > 0 &&
                      columns % strip(columns) == 0 &&
                      (size(func.rows, 0) <= unpacked_depth || is_read_once(func));
         if (!plain && columns != 1) {
@@ -222,11 +222,15 @@ private:
                            [](const FuncOutline *reader) { return reader->rows == Affine(1); });
     }
 
-    /// Columns of a register tile.
+    /// Columns of a register tile: as many vectors as there are registers for, or one less where
+    /// those divide the columns.
     int64_t strip(int64_t columns) const {
         int64_t wide = machine_.registers >= 32 ? 4 : 2;
-        int64_t vectors =
-            std::clamp<int64_t>((columns + machine_.lanes - 1) / machine_.lanes, 1, wide);
+        int64_t needed = (columns + machine_.lanes - 1) / machine_.lanes;
+        int64_t vectors = std::clamp<int64_t>(needed, 1, wide);
+        if (vectors == 4 && needed % 4 != 0 && needed % 3 == 0) {
+            vectors = 3;
+        }
         if (blocks_.n > 0) {
             vectors = std::clamp<int64_t>(blocks_.n / machine_.lanes, 1, machine_.registers / 3);
         }
@@ -416,13 +420,47 @@ private:
                         .vectorize(func.name, "k.i");
     }
 
+    DType dtype(const FuncOutline &func) const {
+        if (func.role == FuncRole::Store) {
+            return program_.params[static_cast<size_t>(kernel::param_of(node(func)))].type.dtype;
+        }
+        return program_.type(node(func).results[0]).dtype;
+    }
+
+    /// Bytes of the widest element that a row of `func` and what is computed with it hold.
+    int widest_element(const FuncOutline &func) const {
+        int bytes = func.node < 0 ? 4 : size_bytes(dtype(func));
+        std::set<const FuncOutline *> seen{&func};
+        std::vector<const FuncOutline *> open{&func};
+        while (!open.empty()) {
+            const FuncOutline *reader = open.back();
+            open.pop_back();
+            for (const std::string &name : reader->reads) {
+                const FuncOutline &read = get(name);
+                bool computed_here = read.role == FuncRole::Load ||
+                                     (read.role == FuncRole::Pure && !worth_memory(read));
+                bytes = std::max(bytes, computed_here ? size_bytes(dtype(read)) : 4);
+                if (computed_here && seen.insert(&read).second) {
+                    open.push_back(&read);
+                }
+            }
+        }
+        return bytes;
+    }
+
     /// Vectors along the rows; a transpose goes by panels, so that what it gathers stays in cache.
     void vector_columns(const FuncOutline &func) {
         int64_t columns = size(func.columns, machine_.lanes);
         if (func.node >= 0 && node(func).op == Op::Transpose && columns >= machine_.lanes) {
             panels(func);
-        } else if (columns >= machine_.lanes) {
-            schedule_ = schedule_.vectorize(func.name, "columns", machine_.lanes);
+            return;
+        }
+        int64_t lanes = int64_t{4} * machine_.lanes / widest_element(func);
+        while (lanes > 4 && lanes > columns) {
+            lanes /= 2;
+        }
+        if (lanes <= columns) {
+            schedule_ = schedule_.vectorize(func.name, "columns", lanes);
         }
     }
 

@@ -98,5 +98,44 @@ TEST(Heuristic, VectorsAreThoseOfTheMachine) {
     EXPECT_NE(schedule_of(rows_text, wide).str().find("by=16"), std::string::npos);
 }
 
+std::string sum_of(const std::string &type) {
+    return "kernel @sum(%x: in " + type + ", %y: out " + type + ") {\n  %0 = load %x : " + type +
+           "\n  %1 = add %0, %0 : " + type + "\n  store %y, %1\n}\n";
+}
+
+TEST(Heuristic, VectorsAreFilledWhateverTheType) {
+    Machine wide;
+    wide.lanes = 16;
+    auto lanes = [&](const std::string &type) {
+        KernelSchedule schedule = schedule_of(sum_of(type).c_str(), wide);
+        const Step *step = find(schedule, StepKind::Vectorize, "store0");
+        return step == nullptr ? 1 : std::get<int64_t>(step->arguments.at("by"));
+    };
+    EXPECT_EQ(lanes("tile<8x256xi8>"), 64);
+    EXPECT_EQ(lanes("tile<8x256xf16>"), 32);
+    EXPECT_EQ(lanes("tile<8x256xf32>"), 16);
+    EXPECT_EQ(lanes("tile<8x256xf64>"), 8);
+    // No wider than a row.
+    EXPECT_EQ(lanes("tile<8x20xi8>"), 16);
+    EXPECT_EQ(lanes("tile<8x8xf32>"), 8);
+    EXPECT_EQ(lanes("tile<8x3xf32>"), 1);
+}
+
+TEST(Heuristic, RegisterTilesDivideTheColumns) {
+    Machine wide;
+    wide.lanes = 16;
+    wide.registers = 32;
+    std::string text =
+        R"(kernel @mm(%a: in tile<96x96xf32>, %b: in tile<96x96xf32>, %y: out tile<96x96xf32>) {
+  %0 = load %a : tile<96x96xf32>
+  %1 = load %b : tile<96x96xf32>
+  %2 = matmul %0, %1 : tile<96x96xf32>
+  store %y, %2
+}
+)";
+    std::string schedule = schedule_of(text.c_str(), wide).str();
+    EXPECT_NE(schedule.find("by=48"), std::string::npos) << schedule;
+}
+
 }  // namespace
 }  // namespace pto::wsp::schedule
