@@ -24,14 +24,15 @@ struct Entry {
 
 /// Attributes that are not flags are known by their names.
 Kind kind_of(const std::string &name) {
-    static const std::array<std::pair<const char *, Kind>, 8> kinds = {{{"rows", Kind::Dim},
+    static const std::array<std::pair<const char *, Kind>, 9> kinds = {{{"rows", Kind::Dim},
                                                                         {"columns", Kind::Dim},
                                                                         {"k", Kind::Dim},
                                                                         {"dtype", Kind::DType},
                                                                         {"label", Kind::Text},
                                                                         {"place", Kind::Text},
                                                                         {"param", Kind::Param},
-                                                                        {"value", Kind::Number}}};
+                                                                        {"value", Kind::Number},
+                                                                        {"eps", Kind::Number}}};
     for (const auto &[known, kind] : kinds) {
         if (name == known) {
             return kind;

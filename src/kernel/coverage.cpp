@@ -68,6 +68,8 @@ private:
                 result[name] = name;
             } else if (name == "dtype") {
                 result[name] = pto::wsp::name(dtype_);
+            } else if (name == "eps") {
+                result[name] = 0.25;
             } else if (name == "value") {
                 result[name] = is_integer(dtype_) ? Attribute(int64_t{1}) : Attribute(1.0);
             }

@@ -1,11 +1,13 @@
 #include "infer.h"
 
+#include <cmath>
 #include <string>
 
 #include <fmt/format.h>
 
 #include "check.h"
 #include "pto/wsp/support/error.h"
+#include "pto/wsp/support/text.h"
 
 namespace pto::wsp::kernel {
 
@@ -198,6 +200,15 @@ PTO_WSP_INFER(infer_float_unary) {
     (void)attributes;
     require_float(info, operands[0], at);
     return operands[0];
+}
+
+PTO_WSP_INFER(infer_norm) {
+    check_has_columns(info, operands[0], at);
+    double eps = number_of(attributes.at("eps"));
+    if (!(eps >= 0) || std::isinf(eps)) {
+        fail(info, at, fmt::format("eps is {}, expected a number >= 0", number_text(eps)));
+    }
+    return infer_float_unary(info, operands, attributes, at);
 }
 
 PTO_WSP_INFER(infer_cast) {

@@ -24,6 +24,8 @@ PTO_WSP_INFER(infer_integers);
 PTO_WSP_INFER(infer_unary);
 /// Same type out; integers are refused.
 PTO_WSP_INFER(infer_float_unary);
+/// As infer_float_unary, of rows that have an element; eps >= 0.
+PTO_WSP_INFER(infer_norm);
 PTO_WSP_INFER(infer_cast);
 PTO_WSP_INFER(infer_where);
 PTO_WSP_INFER(infer_compare);

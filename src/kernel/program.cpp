@@ -21,6 +21,11 @@ std::string TileType::user_str() const {
     return fmt::format("Tile[{}, {}, {}]", rows.str(), columns.str(), info(dtype).user_name);
 }
 
+double number_of(const Attribute &value) {
+    const auto *integer = std::get_if<int64_t>(&value);
+    return integer != nullptr ? static_cast<double>(*integer) : std::get<double>(value);
+}
+
 std::string attribute_text(const Attribute &value) {
     struct Printer {
         std::string operator()(bool v) const { return v ? "true" : "false"; }

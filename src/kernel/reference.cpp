@@ -578,4 +578,25 @@ PTO_WSP_REFERENCE(ref_softmax) {
     return tile;
 }
 
+/// Squares are of the type that computes, f32 for narrower floats: there they overflow and vanish.
+PTO_WSP_REFERENCE(ref_rmsnorm) {
+    const DType wide = result.dtype == DType::F64 ? DType::F64 : DType::F32;
+    auto in_wide = [wide](double x) { return round_to(wide, x); };
+    RefTile tile = operands[0];
+    for (int64_t r = 0; r < tile.rows(); ++r) {
+        auto row = tile.real.row(r);
+        double mean = row.square().unaryExpr(in_wide).sum() / static_cast<double>(tile.columns());
+        row /= std::sqrt(in_wide(mean) + number_of(attributes.at("eps")));
+    }
+    return tile;
+}
+
+PTO_WSP_REFERENCE(ref_layernorm) {
+    RefTile centred = operands[0];
+    for (int64_t r = 0; r < centred.rows(); ++r) {
+        centred.real.row(r) -= centred.real.row(r).sum() / static_cast<double>(centred.columns());
+    }
+    return ref_rmsnorm(std::span<const RefTile>(&centred, 1), attributes, result);
+}
+
 }  // namespace pto::wsp::kernel

@@ -65,5 +65,7 @@ PTO_WSP_REFERENCE(ref_broadcast);
 PTO_WSP_REFERENCE(ref_row_index);
 PTO_WSP_REFERENCE(ref_column_index);
 PTO_WSP_REFERENCE(ref_softmax);
+PTO_WSP_REFERENCE(ref_rmsnorm);
+PTO_WSP_REFERENCE(ref_layernorm);
 
 }  // namespace pto::wsp::kernel

@@ -262,10 +262,7 @@ std::optional<double> TileGraph::constant(NodeId value) const {
     if (constant_of(value) == nullptr) {
         return std::nullopt;
     }
-    if (const auto *integer = std::get_if<int64_t>(&number(value))) {
-        return static_cast<double>(*integer);
-    }
-    return std::get<double>(number(value));
+    return number_of(number(value));
 }
 
 Loc TileGraph::where(NodeId node) const {

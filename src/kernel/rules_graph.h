@@ -119,6 +119,10 @@ private:
 using TileRule = rewrite::RuleFor<TileGraph>;
 using TileRebuild = TileGraph::Rebuild;
 
+/// Each operation where it is first needed, from the stores on: programs that compute the same
+/// become one text, in whatever order they were written.
+std::shared_ptr<const TileProgram> in_order_of_need(const TileProgram &program);
+
 /// Splits the rows of causal kernels into blocks, see rules_causal.cpp.
 std::shared_ptr<const TileProgram> bound_causal_rows(std::shared_ptr<const TileProgram> program,
                                                      Reasons *reasons);
@@ -128,6 +132,9 @@ const rewrite::Table &loop_rules();
 const rewrite::Table &fold_rules();
 const rewrite::Table &simplify_rules();
 const rewrite::Table &mask_rules();
+const rewrite::Table &online_rules();
+const rewrite::Table &norm_rules();
+const rewrite::Table &expand_rules();
 const rewrite::Table &softmax_rules();
 const rewrite::Table &scale_rules();
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -68,6 +69,10 @@ inline Pattern transpose(Pattern x) {
 inline Pattern where(Pattern mask, Pattern a, Pattern b) {
     return of(Op::Where, {std::move(mask), std::move(a), std::move(b)});
 }
+
+/// What raises the maximum of a row that is masked out whole.
+inline constexpr double lowest_f32 = std::numeric_limits<float>::lowest();
+inline constexpr double lowest_f64 = std::numeric_limits<double>::lowest();
 
 using Predicate = TileRule::Predicate;
 

@@ -5,7 +5,8 @@
 /// Softmax. With `m = rowmax(x)`, `e = exp(x - m)`, `l = rowsum(e)` it is `e / l`. The division
 /// moves behind a product: `(e / l) @ v = (e @ v) / l`, as each row has one l. Invariant that makes
 /// it safe: 0 <= e <= 1 and 1 <= l <= columns, so that e @ v overflows only where the sum of v
-/// does. Rows of -inf, and rows with +inf or NaN, are NaN both ways: l is NaN in them. A safe
+/// does. 1 / l is no subnormal then, and a product with it is a quotient up to a rounding.
+/// Rows of -inf, and rows with +inf or NaN, are NaN both ways: l is NaN in them. A safe
 /// softmax has `m = maximum(rowmax(x), lowest)`, the lowest finite number, and divides by
 /// `maximum(l, 1)`: of a row of -inf all e are 0, and other rows are as they were.
 ///
@@ -16,28 +17,6 @@ namespace pto::wsp::kernel {
 using namespace pattern;
 
 namespace {
-
-constexpr double lowest_f32 = std::numeric_limits<float>::lowest();
-constexpr double lowest_f64 = std::numeric_limits<double>::lowest();
-
-/// softmax(x) --> exp(x - rowmax(x)) / rowsum(exp(x - rowmax(x))), in f32 for the narrow floats.
-Value expand(TileRebuild &to, const Match &m) {
-    const DType dtype = to.old().type(m["x"]).dtype;
-    const bool narrow = dtype == DType::F16 || dtype == DType::BF16;
-    const DType wide = narrow ? DType::F32 : dtype;
-    const bool safe = to.old().flag(m["softmax"], "safe");
-    auto at_least = [&](Value value, double least) {
-        return safe ? to.op(Op::Maximum, {value, to.constant(least, wide)}) : value;
-    };
-    Value x = to(m["x"]);
-    if (narrow) {
-        x = to.op(Op::Cast, {x}, {{"dtype", name(DType::F32)}});
-    }
-    Value most = at_least(to.op(Op::Rowmax, {x}), wide == DType::F64 ? lowest_f64 : lowest_f32);
-    Value e = to.op(Op::Exp, {to.op(Op::Sub, {x, most})});
-    Value p = to.op(Op::Div, {e, at_least(to.op(Op::Rowsum, {e}), 1.0)});
-    return narrow ? to.op(Op::Cast, {p}, {{"dtype", name(dtype)}}) : p;
-}
 
 /// The maximum of the rows of `x`: `m`, raised to the `lowest` number in a safe softmax.
 Pattern row_maximum() {
@@ -55,6 +34,10 @@ Pattern row_total() {
 /// e of a softmax: exp(x - rowmax(x)), or anything else, captured without `x`.
 Pattern exponents() {
     return either({exp(sub(any("x"), row_maximum())).as("e"), any("e")});
+}
+
+Pattern sum_of_softmax() {
+    return rowsum(exponents()).as("l");
 }
 
 Value like_product(TileRebuild &to, const Match &m) {
@@ -104,8 +87,6 @@ private:
                    user.operands[0] == value;
         case Op::Div:
             return own_ && is_sum(user.operands[1]) && user.operands[0] == value;
-        case Op::Mul:
-            return own_ && is_inverse_sum(user.operands[user.operands[0] == value ? 1 : 0]);
         case Op::Cast:
             // Half floats have nothing between 0 and 2^-24.
             return graph_.type(user.results[0]).dtype == DType::F16 || holds_for(user.results[0]);
@@ -134,11 +115,6 @@ private:
             summed = graph_.operands(summed)[0];
         }
         return summed == e_;
-    }
-
-    bool is_inverse_sum(Value value) const {
-        return is(value, Op::Div) && graph_.constant(graph_.operands(value)[0]) == 1.0 &&
-               is_sum(graph_.operands(value)[1]);
     }
 
     const TileGraph &graph_;
@@ -183,6 +159,8 @@ bool is_masked(const TileGraph &graph, Value value) {
     switch (static_cast<Op>(graph.op(value))) {
     case Op::CausalMask:
         return true;
+    case Op::Cast:
+        return is_masked(graph, graph.operands(value)[0]);
     case Op::Where:
         return hidden(graph.operands(value)[1]) || hidden(graph.operands(value)[2]);
     default:
@@ -229,21 +207,30 @@ rewrite::Table make_table() {
             .when("", [](const TileGraph &graph,
                          const Match &m) { return is_zero_where_masked(graph, m["p"]); })
             .to(skip_zeros));
-    rules.push_back(TileRule("expand-softmax", of(Op::Softmax, {any("x")}).as("softmax"))
-                        .when("{x} has no columns",
-                              [](const TileGraph &graph, const Match &m) {
-                                  return !(graph.type(m["x"]).columns == Affine(0));
-                              })
-                        .to(expand));
+    rules.push_back(
+        TileRule("scale-before-maximum", exp(mul(sub(any("x"), rowmax(same("x"))), constant("s"))))
+            .when("{s} is not in (0, 1]: what it makes larger could overflow",
+                  [](const TileGraph &graph, const Match &m) {
+                      double s = *graph.constant(m["s"]);
+                      return s > 0 && s <= 1;
+                  })
+            .when("{x} is converted by it", has_type_of_root("x"))
+            .to([](TileRebuild &to, const Match &m) {
+                Value scaled = to.op(Op::Mul, {to(m["x"]), to(m["s"])});
+                return to.op(Op::Exp, {to.op(Op::Sub, {scaled, to.op(Op::Rowmax, {scaled})})});
+            }));
+    rules.push_back(TileRule("divide-by-sum", mul(any("y"), div(constant(1.0), sum_of_softmax())))
+                        .when("{l} is not the sum of exp(x - rowmax(x)): it could be so small that "
+                              "1 / l overflows",
+                              [](const TileGraph &, const Match &m) { return m.has("x"); })
+                        .when("", makes_type_of_root(Op::Div, {"y", "l"}))
+                        .to([](TileRebuild &to, const Match &m) {
+                            return to.op(Op::Div, {to(m["y"]), to(m["l"])});
+                        }));
     rules.push_back(
         normalise(div(exponents(), row_total()).as("p")).to([](TileRebuild &to, const Match &m) {
             return to.op(Op::Div, {like_product(to, m), to(to.old().operands(m["p"])[1])});
         }));
-    rules.push_back(
-        normalise(mul(exponents(), div(constant(1.0), row_total()).as("inverse")).as("p"))
-            .to([](TileRebuild &to, const Match &m) {
-                return to.op(Op::Mul, {like_product(to, m), to(m["inverse"])});
-            }));
     rules.push_back(TileRule("nonpositive-exponent", exp(nonpositive()).as("e"))
                         .when("", is_unset("e", "nonpositive"))
                         .when("{e} is seen by more than its sums, products and normalisation, "

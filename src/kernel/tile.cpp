@@ -185,6 +185,14 @@ Tile iota_u32(Builder &builder, const Affine &columns, const Loc &at) {
     return {builder, builder.op(Op::IotaU32, {}, {{"columns", columns}}, at)};
 }
 
+Tile rmsnorm(const Operand &x, double eps, const Loc &at) {
+    return apply(Op::Rmsnorm, {x}, {{"eps", eps}}, at);
+}
+
+Tile layernorm(const Operand &x, double eps, const Loc &at) {
+    return apply(Op::Layernorm, {x}, {{"eps", eps}}, at);
+}
+
 Tile broadcast(const Operand &x, const Affine &rows, const Affine &columns, const Loc &at) {
     return apply(Op::Broadcast, {x}, {{"rows", rows}, {"columns", columns}}, at);
 }

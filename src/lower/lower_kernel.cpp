@@ -16,6 +16,7 @@
 #include "pto/wsp/kernel/custom.h"
 #include "pto/wsp/support/error.h"
 #include "region_funcs.h"
+#include "stable_names.h"
 #include "statements.h"
 
 namespace pto::wsp::lower {
@@ -30,7 +31,7 @@ std::string ParamLayout::str() const {
 std::string Module::text() const {
     std::ostringstream out;
     out << impl_->module;
-    return out.str();
+    return with_stable_names(out.str());
 }
 
 namespace {

@@ -156,4 +156,38 @@ template <> void define_op<Op::Softmax>(Definition &d) {
     d.result.func(d.column, d.row) = rounded(d.type.dtype, divided(exps(d.column, d.row), total));
 }
 
+namespace {
+
+/// x / sqrt(rowmean(x * x) + eps); rules write it out before lowering, too.
+void define_norm(Definition &d) {
+    TileFunc x = d.operands[0];
+    Halide::Type type = inner_type(d.type.dtype);
+    reduce(d, ".squares", make_zero(type), add, [](const Expr &each) { return each * each; });
+    Expr count = Halide::cast(type, d.symbols(d.operand_types[0].columns));
+    Expr eps = make_const(type, kernel::number_of(d.node.attributes.at("eps")));
+    Expr root = strict(
+        Halide::sqrt(strict(divided(d.funcs.at(d.name + ".squares")(0, d.row), count) + eps)));
+    d.result.func = d.make();
+    d.result.func(d.column, d.row) = rounded(d.type.dtype, divided(x.at(d.row, d.column), root));
+}
+
+}  // namespace
+
+template <> void define_op<Op::Rmsnorm>(Definition &d) {
+    define_norm(d);
+}
+
+template <> void define_op<Op::Layernorm>(Definition &d) {
+    TileFunc &x = d.operands[0];
+    Halide::Type type = inner_type(d.type.dtype);
+    reduce(d, ".sum", make_zero(type), add);
+    Expr count = Halide::cast(type, d.symbols(d.operand_types[0].columns));
+    Halide::Func centred = d.make(".centred");
+    centred(d.column, d.row) =
+        strict(x.at(d.row, d.column) - divided(d.funcs.at(d.name + ".sum")(0, d.row), count));
+    x.func = centred;
+    x.finish = nullptr;
+    define_norm(d);
+}
+
 }  // namespace pto::wsp::lower

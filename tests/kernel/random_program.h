@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -27,6 +28,13 @@ struct RandomProgramOptions {
     bool in_place = true;  ///< InOut parameters: loads after stores
     /// Null: every operation of the table.
     bool (*allowed)(Op op) = nullptr;
+    /// Operations that belong together, on random operands: an index below the size of `values` by
+    /// `choose`, what they make appended.
+    using Choose = int (*)(int low, int high);
+    using Phrase = std::function<void(Builder &builder, std::vector<Value> &values, Choose choose)>;
+    std::vector<Phrase> phrases = {};
+    /// The last things in a program, with parameters of their own.
+    std::function<void(Builder &builder, Choose choose)> closing = nullptr;
 };
 
 /// Makes one well-typed program out of RapidCheck's choices: operations on random operands are
@@ -40,6 +48,9 @@ public:
         add_params();
         grow(choose(1, options_.max_ops), 0);
         add_outputs();
+        if (options_.closing) {
+            options_.closing(builder_, choose);
+        }
         return builder_.finish();
     }
 
@@ -118,8 +129,21 @@ private:
                 attempt([&] { add_window(); });
             } else if (what == 2 && in_place_ >= 0) {
                 attempt([&] { add_store(); });
+            } else if (what < 8 && !options_.phrases.empty()) {
+                add_phrase();
             } else {
                 add_op();
+            }
+        }
+    }
+
+    void add_phrase() {
+        for (int tries = 0; tries < 12; ++tries) {
+            const RandomProgramOptions::Phrase &phrase = one_of(options_.phrases);
+            std::vector<Value> values = values_;
+            if (attempt([&] { phrase(builder_, values, choose); })) {
+                values_ = values;
+                return;
             }
         }
     }
@@ -179,6 +203,9 @@ private:
             return {{"trans_a", choose(0, 1) == 1}, {"trans_b", choose(0, 1) == 1}};
         case Op::Cast:
             return {{"dtype", std::string(pto::wsp::name(one_of(options_.dtypes)))}};
+        case Op::Rmsnorm:
+        case Op::Layernorm:
+            return {{"eps", choose(0, 4) * 0.25}};
         case Op::Constant:
             return {{"dtype", std::string("f32")}, {"value", choose(-8, 8) * 0.25}};
         case Op::Slice:

@@ -82,6 +82,10 @@ struct Rewritten {
             return reason.happened && reason.subject == rule;
         });
     }
+    bool any_fired() const {
+        return std::any_of(reasons.begin(), reasons.end(),
+                           [](const Reason &reason) { return reason.happened; });
+    }
     int count(Op op) const {
         return static_cast<int>(std::count_if(after->nodes.begin(), after->nodes.end(),
                                               [&](const Node &node) { return node.op == op; }));

@@ -158,7 +158,7 @@ TEST(LoopRules, KeepWhatIsMadeAgainForNothing) {
                    return {k.op(Op::Add, {c[0], k.op(Op::Add, {row, column}, {}, 62)})};
                })[0]);
     Rewritten r(k);
-    EXPECT_EQ(r.after->hash(), r.before->hash()) << r.text();
+    EXPECT_FALSE(r.any_fired()) << r.text();
     EXPECT_THAT(r.why(), HasSubstr("user.py:62: hoist-invariant: not applied: it only spreads what "
                                    "it is made of\n"));
 }

@@ -239,9 +239,7 @@ std::string why_not(DType dtype, const Build &build) {
     Value y = build(k, x, k.in("y", 4, 4, dtype));
     k.out(y, "z");
     Rewritten r(k);
-    EXPECT_TRUE(std::none_of(r.reasons.begin(), r.reasons.end(), [](const Reason &reason) {
-        return reason.happened;
-    })) << r.text();
+    EXPECT_FALSE(r.any_fired()) << r.text();
     return r.why();
 }
 
@@ -339,7 +337,7 @@ TEST(SimplifyRules, KeepWhatRoundsTwice) {
     k.out(k.op(Op::Div, {number(k, 1, DType::F32), k.op(Op::Sqrt, {x})}));
     k.out(k.op(Op::Relu, {k.op(Op::Maximum, {x, number(k, 0, DType::F32)})}), "z");
     Rewritten r(k);
-    EXPECT_EQ(r.after->hash(), r.before->hash()) << "1 / sqrt(x) rounds twice, rsqrt(x) once";
+    EXPECT_FALSE(r.any_fired()) << "1 / sqrt(x) rounds twice, rsqrt(x) once";
 }
 
 }  // namespace

@@ -68,6 +68,8 @@ inline bool is_exact(kernel::Op op) {
     case Op::Sigmoid:
     case Op::Silu:
     case Op::Softmax:
+    case Op::Rmsnorm:
+    case Op::Layernorm:
     case Op::Rowsum:
     case Op::Rowmean:
     case Op::Colsum:

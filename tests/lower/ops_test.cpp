@@ -317,6 +317,8 @@ TEST(Ops, ShapesAndIndices) {
         check(Op::Broadcast, {dtype}, {{17, 1}}, Data::Awkward,
               {{"rows", Affine(17)}, {"columns", Affine(3)}});
         check(Op::Softmax, {dtype}, {{17, 33}}, Data::Ordinary);
+        check(Op::Rmsnorm, {dtype}, {{17, 33}}, Data::Ordinary, {{"eps", 1e-5}});
+        check(Op::Layernorm, {dtype}, {{17, 33}}, Data::Ordinary, {{"eps", 1e-5}});
         check(Op::CausalMask, {dtype}, {{33, 33}}, Data::Ordinary);
         check(Op::CausalMask, {dtype, DType::I32}, {{17, 33}, {1, 1}}, Data::Ordinary);
     }

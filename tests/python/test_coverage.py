@@ -157,6 +157,14 @@ def softmax(x: Array) -> Array:
     return np.asarray(e / e.sum(axis=1, keepdims=True))
 
 
+def rmsnorm(x: Array) -> Array:
+    return np.asarray(x / np.sqrt((x * x).mean(axis=1, keepdims=True) + 0.25))
+
+
+def layernorm(x: Array) -> Array:
+    return rmsnorm(x - x.mean(axis=1, keepdims=True))
+
+
 def interleaved(x: Array, y: Array) -> Array:
     both = np.empty((x.shape[0], 2 * x.shape[1]), x.dtype)
     both[:, ::2], both[:, 1::2] = x, y
@@ -311,6 +319,13 @@ CASES: dict[str, Case] = {
     "topk_values": Case(lambda x: pto.topk_values(x, 6), topk),
     "topk_indices": Case(lambda x: pto.topk_indices(x, 6), lambda x: order(x)[:, :6], result=u32),
     "softmax": unary("softmax", softmax, values=ordinary),
+    "rmsnorm": Case(lambda x: pto.rmsnorm(x, 0.25), rmsnorm, values=ordinary),
+    "layernorm": Case(
+        lambda x: pto.layernorm(x, 0.25),
+        layernorm,
+        values=ordinary,
+        magnitude=lambda x: 2 * (x + x.mean(axis=1, keepdims=True)),
+    ),
     "fori_loop": Case(in_loop, same),
     "max": binary("max", np.maximum),
     "min": binary("min", np.minimum),

@@ -231,6 +231,9 @@ Tile extract_topk_indices(const Operand &pairs, const Affine &k, const Loc &at =
 /// The `k` largest of each row in descending order, NaN first; their columns, as U32.
 Tile topk_values(const Operand &x, const Affine &k, const Loc &at = Loc::here());
 Tile topk_indices(const Operand &x, const Affine &k, const Loc &at = Loc::here());
+/// x / sqrt(rowmean(x * x) + eps), and the same of x - rowmean(x), of floats: [r, c].
+Tile rmsnorm(const Operand &x, double eps, const Loc &at = Loc::here());
+Tile layernorm(const Operand &x, double eps, const Loc &at = Loc::here());
 /// `x` repeated to [rows, columns].
 Tile broadcast(const Operand &x, const Affine &rows, const Affine &columns,
                const Loc &at = Loc::here());

@@ -28,6 +28,9 @@ struct TileType {
 using Attribute = std::variant<bool, int64_t, double, std::string, Affine>;
 using Attributes = std::map<std::string, Attribute>;
 
+/// The number that a `value` or an `eps` is.
+double number_of(const Attribute &value);
+
 /// As printed in a program: `2`, `0.5`, `true`, `"text"`.
 std::string attribute_text(const Attribute &value);
 
