@@ -9,15 +9,6 @@ namespace pto::wsp::lower {
 using namespace Halide::Internal;
 using Halide::Expr;
 
-Expr opaque(Symbols &symbols, const Expr &x) {
-    if (!x.type().is_float()) {
-        return x;
-    }
-    Expr bits = float_bits(x);
-    Expr zero = Halide::cast(bits.type(), symbols.variable(opaque_zero, Halide::UInt(64)));
-    return Halide::reinterpret(x.type(), bits | zero);
-}
-
 Expr infinity(Halide::Type type, int sign) {
     return make_const(type, sign * std::numeric_limits<double>::infinity());
 }

@@ -53,7 +53,7 @@ template <typename F> Expr with_value(const Expr &x, F f) {
 /// of 16-bit words; the mean of a word and itself is that word, which instruction selection knows.
 Expr hidden(const Expr &value) {
     return with_value(value, [](const Expr &x) {
-        Type words = UInt(16, 2 * x.type().lanes());
+        Type words = UInt(16, x.type().bytes() / 2 * x.type().lanes());
         Expr word = Halide::reinterpret(words, x);
         Expr mean =
             Call::make(words, Call::rounding_halving_add, {word, word}, Call::PureIntrinsic);
@@ -242,7 +242,7 @@ Expr bfloat_dot(const Expr &sum, const Expr &a, const Expr &b) {
 }
 
 Expr opaque(const Expr &value) {
-    return call(Halide::Float(32), opaque_name, value);
+    return value.type().is_float() ? call(value.type(), opaque_name, value) : value;
 }
 
 Stmt write_conversions(const Stmt &statement, const Target &target) {

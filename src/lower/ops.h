@@ -38,10 +38,6 @@ inline Halide::Expr float_bits(const Halide::Expr &x) {
     return Halide::reinterpret(x.type().with_code(Halide::Type::UInt), x);
 }
 
-/// `x`, of which the compiler knows no more than its type. Halide promises LLVM that sums, which
-/// may contract, are neither NaN nor infinite, and LLVM drops every later test for that.
-Halide::Expr opaque(Symbols &symbols, const Halide::Expr &x);
-
 /// +inf or -inf of a float type.
 Halide::Expr infinity(Halide::Type type, int sign);
 /// a / b as IEEE has it, without making the operands' own arithmetic strict.

@@ -1,5 +1,6 @@
 #include <limits>
 
+#include "narrow_floats.h"
 #include "ops.h"
 
 /// Rows of the lowering table that fold rows or columns.
@@ -43,9 +44,7 @@ Expr add(const Expr &a, const Expr &b) {
 void define_sum(Definition &d, Halide::Type type) {
     if (type.is_float()) {
         reduce(d, "", make_zero(type), add);
-        d.result.finish = [&symbols = d.symbols](const Expr &sum, const Expr &, const Expr &) {
-            return opaque(symbols, sum);
-        };
+        d.result.finish = [](const Expr &sum, const Expr &, const Expr &) { return opaque(sum); };
         return;
     }
     reduce(d, "", make_zero(type.with_code(Halide::Type::UInt)), add,
@@ -108,10 +107,9 @@ template <> void define_op<Op::Rowmean>(Definition &d) {
     Halide::Type wide = type.is_float() ? type : type.with_bits(64);
     define_sum(d, wide);
     Expr count = d.symbols(d.operand_types[0].columns);
-    d.result.finish = [count, type, wide, &symbols = d.symbols](const Expr &sum, const Expr &,
-                                                                const Expr &) {
+    d.result.finish = [count, type, wide](const Expr &sum, const Expr &, const Expr &) {
         if (type.is_float()) {
-            return strict(opaque(symbols, sum) / Halide::cast(type, count));
+            return strict(opaque(sum) / Halide::cast(type, count));
         }
         return Halide::cast(type, integer_mean(Halide::cast(wide, sum), Halide::max(count, 1)));
     };
@@ -150,7 +148,7 @@ template <> void define_op<Op::Softmax>(Definition &d) {
     reduce(d, ".sum", make_zero(type), add);
     d.operands[0] = x;
     d.result.func = d.make();
-    Expr sum = opaque(d.symbols, d.funcs.at(d.name + ".sum")(0, d.row));
+    Expr sum = opaque(d.funcs.at(d.name + ".sum")(0, d.row));
     Expr one = make_one(type);
     Expr total = safe ? choose(strict(sum < one), one, sum) : sum;
     d.result.func(d.column, d.row) = rounded(d.type.dtype, divided(exps(d.column, d.row), total));

@@ -67,7 +67,7 @@ Expr is_special(const Expr &x) {
 /// rows cannot hold 0 times NaN or infinity, and so pay for a comparison an element, not a term.
 Expr second_look(Definition &d, const Halide::Func &sum, const Factors &factors) {
     Halide::Func first = d.make(".first");
-    first(d.column, d.row) = opaque(d.symbols, sum(d.column, d.row));
+    first(d.column, d.row) = opaque(sum(d.column, d.row));
     Halide::Func special = d.make(".special");
     Halide::RDom columns(0, d.symbols(d.type.columns), halide_name(d.name + ".special.k"));
     special(d.column, d.row) = 0;
@@ -132,15 +132,14 @@ Expr product_of_terms(Definition &d) {
     sum(d.column, d.row) = make_zero(sum_type);
     sum(d.column, d.row) += factors.left(k.x) * factors.right(k.x);
     const bool skips = d.flag("skip_zeros") && type.is_float();
-    return skips ? second_look(d, sum, factors) : opaque(d.symbols, sum(d.column, d.row));
+    return skips ? second_look(d, sum, factors) : opaque(sum(d.column, d.row));
 }
 
 }  // namespace
 
 template <> void define_op<Op::Matmul>(Definition &d) {
     const Halide::Type type = inner_type(d.type.dtype);
-    Expr total =
-        d.flag("pairs") ? opaque(d.symbols, sum_of_pairs(d)(d.column, d.row)) : product_of_terms(d);
+    Expr total = d.flag("pairs") ? opaque(sum_of_pairs(d)(d.column, d.row)) : product_of_terms(d);
     if (d.operands.size() > 2) {
         Expr start = d.operands[2].at(d.row, d.column);
         total = type.is_float() ? strict(total + start) : total + as_unsigned(start);

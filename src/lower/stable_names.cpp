@@ -1,22 +1,58 @@
 #include "stable_names.h"
 
+#include <algorithm>
 #include <cctype>
 #include <map>
+#include <string_view>
 #include <utility>
 
 namespace pto::wsp::lower {
 
 namespace {
 
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
 bool is_of_name(char c) {
     return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '$';
 }
 
-/// Splits `t61` into `t` and `61`, `store0$3` into `store0` and `$3`; others have no counter.
+/// What Halide calls the partial results of a Func: its name with `_` for `$`, and this.
+constexpr std::string_view partial = "_intm";
+
+/// Splits `rowsum0_12_intm` into `rowsum0_intm` and `_12`; empty where it is no such name.
+std::pair<std::string, std::string> split_partial(const std::string &name) {
+    if (!name.ends_with(partial)) {
+        return {};
+    }
+    const std::string of = name.substr(0, name.size() - partial.size());
+    const size_t counter = of.rfind('_');
+    if (counter == std::string::npos || counter + 1 == of.size() ||
+        !std::all_of(of.begin() + static_cast<std::ptrdiff_t>(counter) + 1, of.end(), is_digit)) {
+        return {};
+    }
+    return {of.substr(0, counter).append(partial), of.substr(counter)};
+}
+
+/// Splits `t61` into `t` and `61`, `store0$3` into `store0` and `$3`, `store0$3_intm` into
+/// `store0_intm` and `$3`; others have no counter.
 std::pair<std::string, std::string> split(const std::string &name) {
-    size_t dollar = name.rfind('$');
-    if (dollar != std::string::npos) {
-        return {name.substr(0, dollar), name.substr(dollar)};
+    if (auto parts = split_partial(name); !parts.first.empty()) {
+        return parts;
+    }
+    std::string base;
+    std::string counter;
+    for (size_t i = 0; i < name.size();) {
+        size_t end = i + 1;
+        while (name[i] == '$' && end < name.size() && is_digit(name[end])) {
+            ++end;
+        }
+        (name[i] == '$' ? counter : base) += name.substr(i, end - i);
+        i = end;
+    }
+    if (!counter.empty()) {
+        return {base, counter};
     }
     bool temporary = name.size() > 1 && name[0] == 't' &&
                      name.find_first_not_of("0123456789", 1) == std::string::npos;
@@ -52,7 +88,7 @@ std::string with_stable_names(const std::string &text) {
             ++end;
         }
         bool first_of_name = at == 0 || text[at - 1] != '.';
-        bool is_name = end > at && std::isdigit(static_cast<unsigned char>(text[at])) == 0;
+        bool is_name = end > at && !is_digit(text[at]);
         if (end == at) {
             result += text[at++];
             continue;

@@ -386,17 +386,7 @@ private:
             Expr value = symbol_value(symbol);
             body = LetStmt::make(symbol, Halide::cast<int32_t>(value), body);
         }
-        return LetStmt::make(opaque_zero, zero_of_memory(), body);
-    }
-
-    /// No address of a program has its highest bit set, which no compiler knows.
-    Expr zero_of_memory() const {
-        for (const Param &param : program_.params) {
-            if (param.kind == Param::Kind::Tile) {
-                return reinterpret(UInt(64), variable(Handle(), param.name + ".host")) >> 63;
-            }
-        }
-        return make_zero(UInt(64));
+        return body;
     }
 
     Expr symbol_value(const std::string &symbol) const {

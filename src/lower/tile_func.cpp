@@ -181,8 +181,9 @@ Expr converted(DType from, DType to, const Expr &value) {
     if (to == DType::BF16 && is_integer(from) && size_bytes(from) >= 4) {
         return rounded(to, integer_to_odd(value));
     }
-    // Strict, or the cast promises that a float is no NaN.
-    return rounded(to, Halide::strict_float(Halide::cast(inner_type(to), value)));
+    Expr cast = Halide::strict_float(Halide::cast(inner_type(to), value));
+    // The cast promises that a float is no NaN.
+    return rounded(to, is_float(from) && value.type() != cast.type() ? opaque(cast) : cast);
 }
 
 Expr scalar_word(DType dtype, const Expr &integer) {

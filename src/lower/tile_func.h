@@ -29,9 +29,6 @@ struct TileFunc {
     }
 };
 
-/// A run-time scalar of every pipeline, UInt(64), which is 0 and not known to be.
-inline constexpr const char *opaque_zero = "opaque_zero";
-
 /// Affine dims as Halide expressions; each variable is a run-time scalar of the pipelines.
 class Symbols {
 public:

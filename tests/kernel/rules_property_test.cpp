@@ -281,6 +281,12 @@ const Rounded rounded_phrases[] = {
     [](const Writer &w, Value x, Value) {
         return w.op(Op::Layernorm, {x}, {{"eps", 0.5}});
     },
+    [](const Writer &w, Value x, Value v) {
+        Value hidden = w.op(Op::Lt, {x, w.number(0, x)});
+        Value masked = w.op(Op::Where, {hidden, w.number(-infinity, x), x});
+        Value p = w.op(Op::Softmax, {masked}, {{"safe", w.choose(0, 1) == 0}});
+        return w.op(Op::Matmul, {p, v});
+    },
     online_softmax,
 };
 

@@ -167,7 +167,10 @@ def test_functions_come_from_the_table() -> None:
         function = getattr(pto, row.name)
         assert function.__name__ == row.name
         assert function.__doc__
-    assert str(inspect.signature(pto.matmul)) == "(a, b, acc=None, trans_a=False, trans_b=False)"
+    assert (
+        str(inspect.signature(pto.matmul))
+        == "(a, b, acc=None, trans_a=False, trans_b=False, skip_zeros=False)"
+    )
     assert pto.matmul.__doc__ == next(r.doc for r in native.ops() if r.name == "matmul")
     assert set(dir(pto)) >= {row.name for row in rows}
 

@@ -101,7 +101,7 @@ def by_torch(node: Node, operands: list[Array]) -> Array | None:
     if node.name in EXACT:
         return array(EXACT[node.name](*given_tensors))
     if node.name in ("rowsum", "colsum") and node.type.dtype is not DType.U32:
-        total = given_tensors[0].to(getattr(torch, node.type.dtype.numpy))  # type: ignore[union-attr]
+        total = given_tensors[0].to(getattr(torch, node.type.dtype.numpy.name))  # type: ignore[union-attr]
         return array(
             total.sum(dim=1 if node.name == "rowsum" else 0, keepdim=True, dtype=total.dtype)
         )
