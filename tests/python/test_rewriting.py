@@ -71,9 +71,7 @@ def by_the_reciprocal(q, k, v):
     return pto.matmul(pto.rowmul(e, 1 / pto.rowsum(e)), v)
 
 
-@pytest.mark.parametrize(
-    "spelling", [in_a_loop, in_a_line, from_a_low_number, by_the_reciprocal]
-)
+@pytest.mark.parametrize("spelling", [in_a_loop, in_a_line, from_a_low_number, by_the_reciprocal])
 def test_attention_by_hand_is_the_code_of_softmax(
     spelling: Callable[[Any, Any, Any], Any], rng: np.random.Generator
 ) -> None:
