@@ -145,7 +145,7 @@ void bind_builder(py::module_ &module) {
             py::arg("name"), py::arg("operands"), py::arg("attributes") = Attributes{})
         .def(
             "constant",
-            [](Builder &builder, const std::variant<int64_t, double> &value,
+            [](Builder &builder, const std::variant<int64_t, uint64_t, double> &value,
                const std::optional<DType> &dtype) {
                 const auto number =
                     std::visit([](auto held) { return kernel::Number(held); }, value);
@@ -260,9 +260,20 @@ void bind_tile_program(py::module_ &module) {
             return std::const_pointer_cast<TileProgram>(kernel::parse_tile_program(text, origin));
         },
         py::arg("text"), py::arg("origin") = "tile program");
-    module.def("evaluate", &kernel::evaluate, py::arg("program"), py::arg("arguments"),
-               py::arg("symbols") = std::map<std::string, int64_t>{},
-               "The slow reference evaluator: the oracle of tests.");
+    module.def(
+        "evaluate",
+        [](const TileProgram &program,
+           const std::vector<std::variant<TensorView, int64_t, uint64_t, double>> &arguments,
+           const std::map<std::string, int64_t> &symbols) {
+            std::vector<kernel::Argument> passed;
+            for (const auto &argument : arguments) {
+                std::visit([&](const auto &value) { passed.emplace_back(value); }, argument);
+            }
+            kernel::evaluate(program, passed, symbols);
+        },
+        py::arg("program"), py::arg("arguments"),
+        py::arg("symbols") = std::map<std::string, int64_t>{},
+        "The slow reference evaluator: the oracle of tests.");
 }
 
 /// To `sys.stdout` as it is now, so that notebooks and tests see it.

@@ -170,8 +170,8 @@ void bind_program(py::module_ &module) {
         .def(
             "__call__",
             [](const CompiledKernel &kernel,
-               const std::vector<std::variant<TensorView, int64_t, double>> &arguments) {
-                std::vector<std::variant<TensorView, double, int64_t>> values;
+               const std::vector<std::variant<TensorView, int64_t, uint64_t, double>> &arguments) {
+                std::vector<std::variant<TensorView, double, int64_t, uint64_t>> values;
                 for (const auto &argument : arguments) {
                     std::visit([&](const auto &value) { values.emplace_back(value); }, argument);
                 }

@@ -23,7 +23,7 @@ using workload::Tensor;
 using workload::Workload;
 using KernelHandle = std::shared_ptr<Kernel>;
 using TensorHandle = std::shared_ptr<Tensor>;
-using ArgumentValue = std::variant<Region, ScalarExpr, double>;
+using ArgumentValue = std::variant<Region, ScalarExpr, uint64_t, double>;
 
 void bind_region(py::module_ &module) {
     py::class_<Tensor, TensorHandle>(module, "TensorHandle")
@@ -109,7 +109,9 @@ void bind_builder(py::module_ &module) {
                 std::vector<Argument> passed;
                 passed.reserve(arguments.size());
                 for (const auto &[name, value] : arguments) {
-                    passed.push_back({name, value, user_loc()});
+                    Argument argument{name, ScalarExpr(0), user_loc()};
+                    std::visit([&](const auto &given) { argument.value = given; }, value);
+                    passed.push_back(std::move(argument));
                 }
                 builder.task(kernel, std::move(axes), std::move(passed), user_loc());
             },

@@ -10,14 +10,12 @@ from pto_wsp.annotations import ScalarSpec
 from pto_wsp.dtypes import DType
 from pto_wsp.errors import TypeCheckError, error
 
-_native_limit = 2**63
-
 
 def integer_limits(dtype: DType) -> tuple[int, int]:
     """The least and the greatest number of an integer type that can be passed."""
     bits = 8 * dtype.itemsize
     if dtype.name.startswith("U"):
-        return 0, min(2**bits, _native_limit) - 1
+        return 0, 2**bits - 1
     return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
 

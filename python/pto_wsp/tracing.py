@@ -41,8 +41,16 @@ class Trace:
     def constant(self, value: Any, dtype: DType | None) -> int:
         """The native value of a number."""
         number = int(value) if isinstance(value, (int, np.integer)) else float(value)
-        if isinstance(number, int) and not -(2**63) <= number < 2**63:
-            raise error(TypeCheckError, f"constant: {number} does not fit an I64")
+        if isinstance(number, int) and not -(2**63) <= number < 2**64:
+            # Past all integers it is a float, as NumPy has it where an array of floats meets it.
+            if abs(number) >= 2**1024 or (dtype is not None and not dtype.is_float):
+                kind = "number" if dtype is None else dtype.value
+                raise error(
+                    TypeCheckError,
+                    f"constant: {number} is no {kind}",
+                    hint=f"integers are from {-(2**63)} to {2**64 - 1}",
+                )
+            number = float(number)
         return int(self.builder.constant(number, dtype))
 
     def check(self, current: Trace, used: Operand) -> None:

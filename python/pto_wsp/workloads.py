@@ -531,7 +531,7 @@ def _scalar(
     if isinstance(value, ScalarExpr) or hasattr(value, "affine"):
         return native_expr(value)
     number = number_of(kernel.name, name, spec, value)
-    return number if isinstance(number, float) else native_expr(number)
+    return number if isinstance(number, float) or number >= 2**63 else native_expr(number)
 
 
 def _tensor(

@@ -12,10 +12,6 @@
 
 namespace pto::wsp::kernel {
 
-std::string Number::str() const {
-    return is_integer() ? attribute_text(integer()) : attribute_text(real());
-}
-
 struct Builder::Impl {
     /// A constant without a type: no node yet.
     struct Weak {
@@ -163,10 +159,17 @@ struct Builder::Impl {
     Value typed(Number number, DType dtype, const char *op, const Loc &at, const char *hint = "") {
         Attribute value;
         if (is_integer(dtype)) {
-            if (!number.is_integer() || !fits_integer(dtype, number.integer())) {
+            if (!number.fits(dtype)) {
+                std::string range = fmt::format("{} has the integers from {}",
+                                                pto::wsp::info(dtype).user_name, range_text(dtype));
                 throw TypeCheckError(
                     at, fmt::format("{}: {} is no {}", op, number.str(), pto::wsp::name(dtype)), {},
-                    hint);
+                    *hint != 0 ? hint : range);
+            }
+            if (number.is_past_i64()) {
+                // Attributes are of 64 bits with sign; the bits wrap to the number.
+                Value bits = typed(Number(number.integer()), DType::I64, op, at);
+                return intern({Op::Cast, {bits}, {{"dtype", name(dtype)}}, {}, -1, at});
             }
             value = number.integer();
         } else {

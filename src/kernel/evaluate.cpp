@@ -37,7 +37,7 @@ public:
             int param = program.values[v].param;
             if (param >= 0) {
                 values_[v] = scalar(program.values[v].type.dtype,
-                                    std::get<double>(arguments[static_cast<size_t>(param)]));
+                                    std::get<Number>(arguments[static_cast<size_t>(param)]));
             }
         }
         // Inputs are read as they are before the kernel writes anything, also where they overlap.
@@ -53,12 +53,12 @@ public:
     void run() { block(0); }
 
 private:
-    static RefTile scalar(DType dtype, double value) {
+    static RefTile scalar(DType dtype, const Number &value) {
         RefTile tile = make_tile(dtype, 1, 1);
         if (is_integer(dtype)) {
-            tile.integer(0, 0) = cut_to(dtype, value);
+            tile.integer(0, 0) = value.is_integer() ? value.integer() : cut_to(dtype, value.real());
         } else {
-            tile.real(0, 0) = round_to(dtype, value);
+            tile.real(0, 0) = round_to(dtype, value.real());
         }
         return tile;
     }
@@ -195,7 +195,7 @@ private:
             carries.push_back(value(node.operands[c + 2]));
         }
         for (int64_t i = lo; i < hi; ++i) {
-            value(body.arguments[0]) = scalar(DType::I32, static_cast<double>(i));
+            value(body.arguments[0]) = scalar(DType::I32, i);
             if (std::string symbol = loop_symbol(node); !symbol.empty()) {
                 symbols_[symbol] = i;
             }
@@ -282,7 +282,7 @@ private:
                                         view == nullptr ? "number" : "tile"));
             }
             if (view == nullptr) {
-                check_scalar(param, std::get<double>(arguments_[p]));
+                check_scalar(param, std::get<Number>(arguments_[p]));
                 continue;
             }
             if (view->rank() < 1 || view->rank() > 2) {
@@ -302,13 +302,12 @@ private:
                              {{param.at, fmt::format("'{}' is declared here", param.name)}});
     }
 
-    void check_scalar(const Param &param, double value) const {
-        bool fits = std::isfinite(value) && value == std::trunc(value) &&
-                    std::abs(value) < 0x1p53 &&
-                    fits_integer(param.type.dtype, static_cast<int64_t>(value));
-        if (is_integer(param.type.dtype) && !fits) {
-            fail(param, fmt::format("is {}, not {}", pto::wsp::name(param.type.dtype),
-                                    number_text(value)));
+    void check_scalar(const Param &param, const Number &value) const {
+        DType dtype = param.type.dtype;
+        bool fits = value.is_integer() ? value.fits(dtype) : fits_integer(dtype, value.real());
+        if (is_integer(dtype) && !fits) {
+            fail(param, fmt::format("is {}, not {}", pto::wsp::name(dtype),
+                                    value.is_integer() ? value.str() : number_text(value.real())));
         }
     }
 

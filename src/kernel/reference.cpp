@@ -98,13 +98,31 @@ template <typename Real> RefTile unary(std::span<const RefTile> operands, Real r
     return tile;
 }
 
+/// -1, 0 or 1: how two integers of which one may be U64, kept as its bits, compare.
+int64_t exact_order(DType a_type, int64_t a, DType b_type, int64_t b) {
+    bool a_negative = a_type != DType::U64 && a < 0;
+    bool b_negative = b_type != DType::U64 && b < 0;
+    if (a_negative != b_negative) {
+        return a_negative ? -1 : 1;
+    }
+    return bits(a) < bits(b) ? -1 : a == b ? 0 : 1;
+}
+
 template <typename Real, typename Integer>
 RefTile compare(std::span<const RefTile> operands, Real real, Integer integer) {
     RefTile tile = broadcast_result(operands, DType::Mask);
     DType common = promote(operands[0].dtype, operands[1].dtype);
     bool whole = is_integer(common);
+    // U64 and an integer with sign have no common type that is exact: they are compared apart.
+    bool apart = !whole && is_integer(operands[0].dtype) && is_integer(operands[1].dtype);
     for (int64_t r = 0; r < tile.rows(); ++r) {
         for (int64_t c = 0; c < tile.columns(); ++c) {
+            if (apart) {
+                int64_t sign = exact_order(operands[0].dtype, integer_at(operands[0], r, c),
+                                           operands[1].dtype, integer_at(operands[1], r, c));
+                tile.real(r, c) = integer(sign, 0);
+                continue;
+            }
             tile.real(r, c) = whole ? integer(ordered(common, integer_at(operands[0], r, c)),
                                               ordered(common, integer_at(operands[1], r, c)))
                                     : real(round_to(common, real_at(operands[0], r, c)),

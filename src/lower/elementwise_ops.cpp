@@ -81,16 +81,39 @@ Expr promoted(const Definition &d, const std::vector<Expr> &x, size_t i) {
     return converted(d.operand_types[i].dtype, d.type.dtype, x[i]);
 }
 
-/// Operands of a comparison converted to their common type.
-Expr common(const Definition &d, const std::vector<Expr> &x, size_t i) {
-    DType type = promote(d.operand_types[0].dtype, d.operand_types[1].dtype);
-    return converted(d.operand_types[i].dtype, type, x[i]);
-}
+/// The operands of a comparison in their common type. U64 and an integer with sign have none that
+/// is exact, so that NumPy compares them apart: by the bits where the sign does not decide.
+class Compared {
+public:
+    Compared(const Definition &d, const std::vector<Expr> &x, size_t a, size_t b) {
+        DType left = d.operand_types[a].dtype;
+        DType right = d.operand_types[b].dtype;
+        DType common = promote(left, right);
+        if (common == DType::F64 && is_integer(left) && is_integer(right)) {
+            common = DType::U64;
+            a_negative_ = is_negative(x[a]);
+            b_negative_ = is_negative(x[b]);
+        }
+        a_ = converted(left, common, x[a]);
+        b_ = converted(right, common, x[b]);
+    }
 
-/// a <= b. The x86 backend turns that into !(b < a), which holds for NaN.
-Expr at_most(const Expr &a, const Expr &b) {
-    return is_f(a) ? strict(a < b) || strict(a == b) : a <= b;
-}
+    Expr less() const { return a_negative_ || (!b_negative_ && strict(a_ < b_)); }
+    Expr equal() const { return !a_negative_ && !b_negative_ && strict(a_ == b_); }
+    /// The x86 backend turns a <= b into !(b < a), which holds for NaN.
+    Expr at_most() const {
+        return is_f(a_) ? less() || equal() : a_negative_ || (!b_negative_ && a_ <= b_);
+    }
+
+private:
+    static Expr is_negative(const Expr &x) {
+        return x.type().is_int() ? x < make_zero(x.type()) : const_false();
+    }
+
+    Expr a_, b_;
+    Expr a_negative_ = const_false();
+    Expr b_negative_ = const_false();
+};
 
 Expr constant_value(const Definition &d) {
     const kernel::Attribute &value = d.node.attributes.at("value");
@@ -164,12 +187,12 @@ PTO_WSP_ELEMENT(Relu, maximum(x[0], Halide::cast(x[0].type(), 0)))
 PTO_WSP_ELEMENT(Cast, converted(d.operand_types[0].dtype, d.type.dtype, x[0]))
 PTO_WSP_ELEMENT(Where, choose(x[0], converted(d.operand_types[1].dtype, d.type.dtype, x[1]),
                               converted(d.operand_types[2].dtype, d.type.dtype, x[2])))
-PTO_WSP_ELEMENT(Lt, strict(common(d, x, 0) < common(d, x, 1)))
-PTO_WSP_ELEMENT(Le, at_most(common(d, x, 0), common(d, x, 1)))
-PTO_WSP_ELEMENT(Gt, strict(common(d, x, 0) > common(d, x, 1)))
-PTO_WSP_ELEMENT(Ge, at_most(common(d, x, 1), common(d, x, 0)))
-PTO_WSP_ELEMENT(Eq, strict(common(d, x, 0) == common(d, x, 1)))
-PTO_WSP_ELEMENT(Ne, !strict(common(d, x, 0) == common(d, x, 1)))
+PTO_WSP_ELEMENT(Lt, Compared(d, x, 0, 1).less())
+PTO_WSP_ELEMENT(Le, Compared(d, x, 0, 1).at_most())
+PTO_WSP_ELEMENT(Gt, Compared(d, x, 1, 0).less())
+PTO_WSP_ELEMENT(Ge, Compared(d, x, 1, 0).at_most())
+PTO_WSP_ELEMENT(Eq, Compared(d, x, 0, 1).equal())
+PTO_WSP_ELEMENT(Ne, !Compared(d, x, 0, 1).equal())
 PTO_WSP_ELEMENT(Broadcast, x[0])
 PTO_WSP_ELEMENT(RowIndex, Halide::cast<int32_t>(d.row))
 PTO_WSP_ELEMENT(ColumnIndex, Halide::cast<int32_t>(d.column))

@@ -246,6 +246,8 @@ private:
                 add_tile(result, *region);
             } else if (const auto *expr = std::get_if<ScalarExpr>(&argument.value)) {
                 result.push_back(scalar_word(dtype, scalar(*expr, workers_)));
+            } else if (const auto *large = std::get_if<uint64_t>(&argument.value)) {
+                result.push_back(i64(static_cast<int64_t>(*large)));
             } else {
                 result.push_back(
                     i64(pto::wsp::scalar_word(dtype, std::get<double>(argument.value))));

@@ -47,7 +47,7 @@ Halide::Expr cos(const Halide::Expr &x);
 /// fitted to 2.2e-9.
 Halide::Expr erf(const Halide::Expr &x);
 
-/// x (1 + erf(x / sqrt 2)) / 2 to 1 ulp, by the complement for x < 0 so that small results keep
+/// x (1 + erf(x / sqrt 2)) / 2 to 1 ulp, of f64 to 4, by the complement for x < 0 so that small results keep
 /// their digits.
 Halide::Expr gelu(const Halide::Expr &x);
 

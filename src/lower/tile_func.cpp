@@ -94,6 +94,25 @@ Expr to_odd(const Expr &value) {
     return choose(inexact, Halide::reinterpret<float>(odd), nearest);
 }
 
+/// An integer of 32 or 64 bits as a float64 that rounds to what the integer itself rounds to. From
+/// 2^53 on its low bits become one (see to_odd), so that the conversion is exact.
+Expr integer_to_odd(const Expr &value) {
+    if (value.type().bits() <= 32) {
+        return Halide::cast<double>(value);
+    }
+    auto constant = [&](int64_t number) {
+        return Halide::Internal::make_const(value.type(), number);
+    };
+    const Expr low = constant(0x7ff);
+    Expr odd = Halide::select((value & low) != constant(0), constant(0x800), constant(0));
+    Expr kept = (value & ~low) | odd;
+    Expr exact = value < constant(int64_t{1} << 53);
+    if (value.type().is_int()) {
+        exact = exact && value > constant(-(int64_t{1} << 53));
+    }
+    return Halide::cast<double>(Halide::select(exact, value, kept));
+}
+
 /// See `cut_to` in core/dtype.h.
 Expr cut(DType to, const Expr &value) {
     Halide::Type type = inner_type(to);
@@ -159,7 +178,11 @@ Expr converted(DType from, DType to, const Expr &value) {
         return to == DType::F32 ? Halide::strict_float(Halide::cast<float>(value))
                                 : rounded(to, value);
     }
-    return rounded(to, Halide::cast(inner_type(to), value));
+    if (to == DType::BF16 && is_integer(from) && size_bytes(from) >= 4) {
+        return rounded(to, integer_to_odd(value));
+    }
+    // Strict, or the cast promises that a float is no NaN.
+    return rounded(to, Halide::strict_float(Halide::cast(inner_type(to), value)));
 }
 
 Expr scalar_word(DType dtype, const Expr &integer) {

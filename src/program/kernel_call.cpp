@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "kernel_code.h"
+#include "pto/wsp/kernel/number.h"
 #include "pto/wsp/support/error.h"
 #include "pto/wsp/support/text.h"
 
@@ -84,17 +85,24 @@ private:
         }
     }
 
+    static kernel::Number number(const KernelArgument &argument) {
+        if (const auto *real = std::get_if<double>(&argument)) {
+            return *real;
+        }
+        const auto *integer = std::get_if<int64_t>(&argument);
+        return integer != nullptr ? kernel::Number(*integer)
+                                  : kernel::Number(std::get<uint64_t>(argument));
+    }
+
     void check_number(const Param &param, const KernelArgument &argument) const {
         DType dtype = param.type.dtype;
-        const auto *integer = std::get_if<int64_t>(&argument);
-        bool fits = !is_integer(dtype) ||
-                    (integer != nullptr ? fits_integer(dtype, *integer)
-                                        : fits_integer(dtype, std::get<double>(argument)));
+        const auto *real = std::get_if<double>(&argument);
+        const bool fits = !is_integer(dtype) || (real != nullptr ? fits_integer(dtype, *real)
+                                                                 : number(argument).fits(dtype));
         if (!fits) {
             fail(fmt::format("{}: '{}' is {}, not {}", program_.name, param.name,
                              info(dtype).user_name,
-                             integer != nullptr ? std::to_string(*integer)
-                                                : number_text(std::get<double>(argument))));
+                             real != nullptr ? number_text(*real) : number(argument).str()));
         }
     }
 
@@ -167,14 +175,12 @@ private:
                 continue;
             }
             DType dtype = program_.params[p].type.dtype;
-            const auto *integer = std::get_if<int64_t>(&arguments_[p]);
-            if (integer != nullptr && is_integer(dtype)) {
-                call_.slots.push_back(*integer);
-                continue;
+            kernel::Number value = number(arguments_[p]);
+            if (value.is_integer() && is_integer(dtype)) {
+                call_.slots.push_back(value.integer());
+            } else {
+                append_slot(call_.slots, dtype, value.real());
             }
-            append_slot(call_.slots, dtype,
-                        integer != nullptr ? static_cast<double>(*integer)
-                                           : std::get<double>(arguments_[p]));
         }
     }
 

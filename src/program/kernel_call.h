@@ -13,7 +13,7 @@
 namespace pto::wsp {
 
 /// What a user passes for one parameter: a view for a tile, a number for a scalar.
-using KernelArgument = std::variant<TensorView, double, int64_t>;
+using KernelArgument = std::variant<TensorView, double, int64_t, uint64_t>;
 
 /// The arguments of one call as code takes them.
 struct KernelCall {

@@ -11,6 +11,14 @@ namespace pto::wsp::workload {
 
 namespace {
 
+std::string number_of(const Argument &argument) {
+    if (const auto *number = std::get_if<double>(&argument.value)) {
+        return number_text(*number);
+    }
+    const auto *large = std::get_if<uint64_t>(&argument.value);
+    return large != nullptr ? std::to_string(*large) : std::get<ScalarExpr>(argument.value).str();
+}
+
 using kernel::Param;
 
 std::string parameter_names(const Kernel &kernel) {
@@ -38,6 +46,8 @@ public:
 
 private:
     TaskArgument check_scalar(const Param &param, const Argument &argument) const;
+    /// Of a number that no int64 is.
+    TaskArgument check_large(const Param &param, const Argument &argument, uint64_t number) const;
     void check_range(const Param &param, const Argument &argument, const ScalarExpr &expr) const;
     void check_tile(const Param &param, const Region &region) const;
     void check_shape(const Param &param, const Region &region) const;
@@ -152,9 +162,7 @@ TaskArgument TaskCheck::check(const Param &param, const Argument &argument) cons
         return check_scalar(param, argument);
     }
     if (region == nullptr) {
-        const auto *number = std::get_if<double>(&argument.value);
-        const std::string got =
-            number != nullptr ? number_text(*number) : std::get<ScalarExpr>(argument.value).str();
+        const std::string got = number_of(argument);
         throw TypeCheckError(
             place(argument.at),
             prefix(param) + ": expected " + param.type.user_str() + ", got the number " + got,
@@ -198,6 +206,21 @@ void TaskCheck::check_range(const Param &param, const Argument &argument,
                          "bound it, as in max(min(n, high), low)");
 }
 
+TaskArgument TaskCheck::check_large(const Param &param, const Argument &argument,
+                                    uint64_t number) const {
+    if (is_float(param.type.dtype)) {
+        return {param.direction, static_cast<double>(number)};
+    }
+    if (param.type.dtype != DType::U64) {
+        throw TypeCheckError(place(argument.at),
+                             prefix(param) + " = " + std::to_string(number) + ": " +
+                                 info(param.type.dtype).user_name + " holds " +
+                                 range_text(range_of_type(param.type.dtype)),
+                             {{param.at, param.name + " is declared here"}});
+    }
+    return {param.direction, number};
+}
+
 TaskArgument TaskCheck::check_scalar(const Param &param, const Argument &argument) const {
     const bool floating = is_float(param.type.dtype);
     if (const auto *number = std::get_if<double>(&argument.value)) {
@@ -215,6 +238,9 @@ TaskArgument TaskCheck::check_scalar(const Param &param, const Argument &argumen
         const ScalarExpr integer(static_cast<int64_t>(*number));
         check_range(param, argument, integer);
         return {param.direction, integer};
+    }
+    if (const auto *large = std::get_if<uint64_t>(&argument.value)) {
+        return check_large(param, argument, *large);
     }
     const auto &expr = std::get<ScalarExpr>(argument.value);
     check_scope(expr.variables(), param.name + " = " + expr.str(), argument.at);

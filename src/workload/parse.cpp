@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <set>
 
@@ -343,8 +344,15 @@ private:
         const Token &token = reader_.peek();
         const bool number = token.kind == Token::Kind::Float ||
                             token.kind == Token::Kind::Integer || token.text == "-";
+        uint64_t large = 0;
+        const char *end = token.text.data() + token.text.size();
         if (is_float(param.type.dtype) && number) {
             argument.value = reader_.number();
+        } else if (param.type.dtype == DType::U64 && token.kind == Token::Kind::Integer &&
+                   std::from_chars(token.text.data(), end, large).ec == std::errc() &&
+                   large > INT64_MAX) {
+            reader_.number();
+            argument.value = large;
         } else {
             argument.value = ScalarExpr::parse(reader_);
         }

@@ -167,6 +167,7 @@ private:
                                },
                                [](const ScalarExpr &expr) { return expr.str(); },
                                [](double value) { return number_text(value); },
+                               [](uint64_t value) { return std::to_string(value); },
                            },
                            argument.value));
         }

@@ -136,9 +136,9 @@ TEST(WeakConstant, RefusesIntegersTilesThatCannotHoldIt) {
                       k.op(Op::Add, {whole, k.b.constant(int64_t{1} << 31)});
                   },
                   "add: 2147483648 is no i32"),
-              "");
-    expect_error<CompileError>([&] { k.b.constant(~uint64_t{0}); },
-                               "18446744073709551615 does not fit i64");
+              "I32 has the integers from -2147483648 to 2147483647");
+    expect_error<TypeCheckError>([&] { k.b.constant(~uint64_t{0}, DType::I64); },
+                                 "constant: 18446744073709551615 is no i64");
     expect_error<TypeCheckError>([&] { k.b.constant(1.5, I32); }, "constant: 1.5 is no i32");
 }
 

@@ -87,6 +87,43 @@ TEST(TileSugar, LoopsAndWindows) {
               "}\n");
 }
 
+TEST(TileSugar, MasksPrintsAndLargeNumbers) {
+    Builder builder("k");
+    const Param x = input(builder, "x", {DType::U64, 1, 4});
+    const Param y = output(builder, "y", {DType::U64, 1, 4});
+    const Tile few = column_index(builder, 4) < 2;
+    const Tile some = load_masked(x, few);
+    print(some, "some", {"k.cpp", 3});
+    print(x, "", {"k.cpp", 4});
+    store_masked(y, some + ~uint64_t{0}, few);
+    EXPECT_EQ(builder.finish()->str(),
+              "kernel @k(%x: in tile<1x4xu64>, %y: out tile<1x4xu64>) {\n"
+              "  %0 = column_index {columns = [4], rows = [1]} : tile<1x4xi32>\n"
+              "  %1 = constant {dtype = \"i32\", value = 2} : tile<1x1xi32>\n"
+              "  %2 = lt %0, %1 : tile<1x4xmask>\n"
+              "  %3 = load %x : tile<1x4xu64>\n"
+              "  %4 = constant {dtype = \"u64\", value = 0} : tile<1x1xu64>\n"
+              "  %5 = where %2, %3, %4 : tile<1x4xu64>\n"
+              "  print %5 {label = \"some\", place = \"k.cpp:3\"}\n"
+              "  print %3 {label = \"x\", place = \"k.cpp:4\"}\n"
+              "  %6 = constant {dtype = \"i64\", value = -1} : tile<1x1xi64>\n"
+              "  %7 = cast %6 {dtype = \"u64\"} : tile<1x1xu64>\n"
+              "  %8 = add %5, %7 : tile<1x4xu64>\n"
+              "  store_masked %y, %8, %2\n"
+              "}\n");
+}
+
+TEST(TileSugar, WindowsUnderAMask) {
+    Builder builder("k");
+    const Param x = in_out(builder, "x", {F32, 4, 8});
+    const Tile rows = row_index(builder, 2) < 1;
+    store_masked(x, load_masked(x, rows, 0, 4, 2, 4) + 1, rows, 2, 0);
+    const std::string text = builder.finish()->str();
+    EXPECT_NE(text.find("load %x, %3, %4 {columns = [4], rows = [2]}"), std::string::npos) << text;
+    EXPECT_NE(text.find("store_masked %x"), std::string::npos) << text;
+    EXPECT_EQ(kernel::parse_tile_program(text)->str(), text);
+}
+
 template <class Error, class Run> Loc error_place(Run run) {
     try {
         run();

@@ -272,7 +272,7 @@ struct Placed {
     }
 };
 
-using Arguments = std::vector<std::variant<TensorView, double, int64_t>>;
+using Arguments = std::vector<std::variant<TensorView, double, int64_t, uint64_t>>;
 
 /// A contiguous copy.
 inline TensorView copy_of(const TensorView &view) {
@@ -299,7 +299,9 @@ inline std::vector<kernel::Argument> evaluated(const kernel::TileProgram &progra
         if (const auto *view = std::get_if<TensorView>(&argument)) {
             copies.emplace_back(copy_of(*view));
         } else if (const auto *integer = std::get_if<int64_t>(&argument)) {
-            copies.emplace_back(static_cast<double>(*integer));
+            copies.emplace_back(*integer);
+        } else if (const auto *large = std::get_if<uint64_t>(&argument)) {
+            copies.emplace_back(*large);
         } else {
             copies.emplace_back(std::get<double>(argument));
         }

@@ -68,7 +68,7 @@ TEST(CompiledKernel, takes_integers_that_their_type_has) {
     EXPECT_EQ(y[0], INT32_MIN);
     kernel({int64_t{7}, result});
     EXPECT_EQ(y[0], 7);
-    const auto refused = [&](const std::variant<TensorView, double, int64_t> &n) {
+    const auto refused = [&](const std::variant<TensorView, double, int64_t, uint64_t> &n) {
         return error_of<TypeCheckError>([&] { kernel({n, result}); });
     };
     EXPECT_EQ(refused(int64_t{3000000000}), "give: 'n' is I32, not 3000000000");
@@ -76,6 +76,15 @@ TEST(CompiledKernel, takes_integers_that_their_type_has) {
     EXPECT_EQ(refused(std::nan("")), "give: 'n' is I32, not nan");
     EXPECT_EQ(refused(1e300), "give: 'n' is I32, not 1e+300");
     EXPECT_EQ(y[0], 7);
+}
+
+TEST(CompiledKernel, takes_integers_that_only_u64_has) {
+    const Kernel give("give", {Scalar("n", DType::U64), Out("y", Tile(1, 1, DType::U64))},
+                      [](const Parameters &k) { store(k["y"], k.scalar("n")); });
+    const CompiledKernel kernel = give.compile();
+    std::vector<uint64_t> y(1);
+    kernel({UINT64_MAX - 1, TensorView{y.data(), DType::U64, {1, 1}, {1, 1}, nullptr}});
+    EXPECT_EQ(y[0], UINT64_MAX - 1);
 }
 
 TEST(CompiledKernel, is_made_for_the_values_of_symbols) {

@@ -97,7 +97,7 @@ void interpret(const workload::Workload &workload) {
             if (const auto *region = std::get_if<workload::Region>(&argument.value)) {
                 arguments.emplace_back(tile_of(*region, values));
             } else if (const auto *expr = std::get_if<ScalarExpr>(&argument.value)) {
-                arguments.emplace_back(static_cast<double>(expr->evaluate(values)));
+                arguments.emplace_back(expr->evaluate(values));
             } else {
                 arguments.emplace_back(std::get<double>(argument.value));
             }

@@ -15,7 +15,7 @@ def reference(kernel: KernelRef, *arguments: Any, **values: Any) -> None:
 
     def passed(argument: Any, dtype: DType) -> Any:
         if isinstance(argument, (int, float)):
-            return float(argument)
+            return argument
         if isinstance(argument, Tensor):
             return argument.view
         # NumPy keeps BF16 as its bits.

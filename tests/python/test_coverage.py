@@ -143,8 +143,13 @@ def erf(x: Array) -> Array:
 
 
 def gelu(x: Array) -> Array:
-    erfc = np.vectorize(math.erfc, otypes=[np.float64])
-    return x * 0.5 * erfc((-x * math.sqrt(0.5)).astype(np.float64))
+    """With the digits that x / sqrt 2 loses in float64."""
+    exact = -x.astype(np.longdouble) * np.sqrt(np.longdouble(0.5))
+    z = exact.astype(np.float64)
+    tail = np.vectorize(math.erfc, otypes=[np.float64])(z).astype(np.longdouble)
+    slope = 2 / np.sqrt(np.longdouble(np.pi)) * np.exp(-(z.astype(np.longdouble) ** 2))
+    lost = np.where(np.isfinite(exact), exact - z, 0)
+    return np.asarray(x / 2 * (tail - lost * np.where(np.isfinite(z), slope, 0)))
 
 
 def softmax(x: Array) -> Array:

@@ -43,6 +43,15 @@ TEST(Parse, PrintsTheSameText) {
     EXPECT_THAT(printed, HasSubstr("tensor R: f32[512, 64] strides [-64, 0] at Q + 131072\n"));
 }
 
+TEST(Parse, ReadsIntegersThatOnlyU64Has) {
+    const std::string text = "tensor Y: f32[1, 4]\n"
+                             "kernel k(out a: f32[1, 4], n: u64)\n"
+                             "workload w {\n"
+                             "  task k(out Y[0:1, 0:4], 18446744073709551615)\n"
+                             "}\n";
+    EXPECT_EQ(parse_workload(text).str(), text);
+}
+
 std::string refused(const std::string &text) {
     return error_of<IRConversionError>([&] { parse_workload(text, "file.txt"); });
 }

@@ -1,43 +1,16 @@
 #pragma once
 
-#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
-#include <utility>
-#include <variant>
 #include <vector>
 
+#include "pto/wsp/kernel/number.h"
 #include "pto/wsp/kernel/program.h"
 #include "pto/wsp/support/error.h"
 
 namespace pto::wsp::kernel {
-
-/// A number as the user wrote it: `2` is an integer, `2.0` is not. CompileError for an integer that
-/// 64 bits with sign do not hold.
-class Number {
-public:
-    template <std::integral T>
-    requires(!std::same_as<T, bool>) Number(T value)
-        : value_(static_cast<int64_t>(value)) {  // NOLINT: numbers are numbers
-        if (!std::in_range<int64_t>(value)) {
-            throw CompileError({}, std::to_string(value) + " does not fit i64");
-        }
-    }
-    template <std::floating_point T>
-    Number(T value) : value_(static_cast<double>(value)) {}  // NOLINT: numbers are numbers
-
-    bool is_integer() const { return std::holds_alternative<int64_t>(value_); }
-    int64_t integer() const { return std::get<int64_t>(value_); }
-    double real() const {
-        return is_integer() ? static_cast<double>(integer()) : std::get<double>(value_);
-    }
-    std::string str() const;  ///< `2`, `0.5`
-
-private:
-    std::variant<int64_t, double> value_;
-};
 
 /// Builds a TileProgram node by node; what `pto.*` in Python and `tile::` in C++ call. Every method
 /// checks its operands against the table and throws TypeCheckError at `at`, naming where each

@@ -8,6 +8,7 @@
 #include <Eigen/Core>
 
 #include "pto/wsp/core/tensor.h"
+#include "pto/wsp/kernel/number.h"
 #include "pto/wsp/kernel/program.h"
 
 namespace pto::wsp::kernel {
@@ -24,7 +25,7 @@ struct RefTile {
 
 /// What a parameter is bound to: a rank-2 view for a tile (its shape may be smaller than the
 /// parameter's: a partial tile, `valid`), a number for a scalar.
-using Argument = std::variant<TensorView, double>;
+using Argument = std::variant<TensorView, Number>;
 
 /// Runs `program` slowly and obviously: operation by operation on whole tiles, float64 inside an
 /// operation, rounded to the value's type after it; sums and matmul accumulate in float64 and round

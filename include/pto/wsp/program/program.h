@@ -89,8 +89,9 @@ public:
     /// Runs it on the calling thread. Arguments in parameter order: a rank-1 or rank-2 view for a
     /// tile (a smaller one is a partial tile), a number for a scalar. TypeCheckError when one does
     /// not fit. Overlapping arguments give the same result as distinct ones would.
-    void operator()(const std::vector<std::variant<TensorView, double, int64_t>> &arguments,
-                    const Loc &at = Loc::here()) const;
+    void
+    operator()(const std::vector<std::variant<TensorView, double, int64_t, uint64_t>> &arguments,
+               const Loc &at = Loc::here()) const;
     /// The lowered statements.
     const std::string &code() const;
     std::string loop_nest() const;

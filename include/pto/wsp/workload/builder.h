@@ -12,7 +12,7 @@ namespace pto::wsp::workload {
 /// An argument as a user writes it.
 struct Argument {
     std::string name;  ///< of the parameter; empty: by position
-    std::variant<Region, ScalarExpr, double> value;
+    std::variant<Region, ScalarExpr, double, uint64_t> value;
     Loc at;
 };
 

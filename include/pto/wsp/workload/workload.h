@@ -102,7 +102,8 @@ Region valid(const Region &region, std::optional<ScalarExpr> rows,
 /// value.
 struct TaskArgument {
     kernel::Direction direction = kernel::Direction::In;
-    std::variant<Region, ScalarExpr, double> value;  ///< tile, integer scalar, float scalar
+    std::variant<Region, ScalarExpr, double, uint64_t>
+        value;  ///< tile, integer scalar, float scalar, integer past int64
 };
 
 struct Node;
