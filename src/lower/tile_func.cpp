@@ -94,6 +94,19 @@ Expr to_odd(const Expr &value) {
     return choose(inexact, Halide::reinterpret<float>(odd), nearest);
 }
 
+/// A float32 as float64. The cast promises that there is no NaN and no infinity, also in strict
+/// code, so those go by their bits.
+Expr double_value(const Expr &value) {
+    Expr bits = Halide::cast<uint64_t>(Halide::reinterpret<uint32_t>(value));
+    auto mask = [](uint64_t number) {
+        return Halide::Internal::make_const(Halide::UInt(64), number);
+    };
+    Expr special = ((bits & mask(0x80000000)) << mask(32)) | mask(0x7ff0000000000000) |
+                   ((bits & mask(0x7fffff)) << mask(29));
+    return choose((bits & mask(0x7f800000)) == mask(0x7f800000),
+                  Halide::reinterpret<double>(special), Halide::cast<double>(value));
+}
+
 /// An integer of 32 or 64 bits as a float64 that rounds to what the integer itself rounds to. From
 /// 2^53 on its low bits become one (see to_odd), so that the conversion is exact.
 Expr integer_to_odd(const Expr &value) {
@@ -181,8 +194,10 @@ Expr converted(DType from, DType to, const Expr &value) {
     if (to == DType::BF16 && is_integer(from) && size_bytes(from) >= 4) {
         return rounded(to, integer_to_odd(value));
     }
-    // Strict, or the cast promises that a float is no NaN.
-    return rounded(to, Halide::strict_float(Halide::cast(inner_type(to), value)));
+    if (to == DType::F64 && is_float(from)) {
+        return double_value(value);
+    }
+    return rounded(to, Halide::cast(inner_type(to), value));
 }
 
 Expr scalar_word(DType dtype, const Expr &integer) {
