@@ -1,6 +1,5 @@
 #include "stable_names.h"
 
-#include <algorithm>
 #include <cctype>
 #include <map>
 #include <string_view>
@@ -21,26 +20,25 @@ bool is_of_name(char c) {
 /// What Halide calls the partial results of a Func: its name with `_` for `$`, and this.
 constexpr std::string_view partial = "_intm";
 
-/// Splits `rowsum0_12_intm` into `rowsum0_intm` and `_12`; empty where it is no such name.
-std::pair<std::string, std::string> split_partial(const std::string &name) {
-    if (!name.ends_with(partial)) {
-        return {};
+/// Moves `_12` of a base `rowsum0_12_intm` to its counter.
+void move_counter_of_partial(std::string &base, std::string &counter) {
+    if (!base.ends_with(partial)) {
+        return;
     }
-    const std::string of = name.substr(0, name.size() - partial.size());
-    const size_t counter = of.rfind('_');
-    if (counter == std::string::npos || counter + 1 == of.size() ||
-        !std::all_of(of.begin() + static_cast<std::ptrdiff_t>(counter) + 1, of.end(), is_digit)) {
-        return {};
+    const size_t end = base.size() - partial.size();
+    size_t begin = end;
+    while (begin > 0 && is_digit(base[begin - 1])) {
+        --begin;
     }
-    return {of.substr(0, counter).append(partial), of.substr(counter)};
+    if (begin < end && begin > 0 && base[begin - 1] == '_') {
+        counter += base.substr(begin - 1, end - begin + 1);
+        base.erase(begin - 1, end - begin + 1);
+    }
 }
 
-/// Splits `t61` into `t` and `61`, `store0$3` into `store0` and `$3`, `store0$3_intm` into
-/// `store0_intm` and `$3`; others have no counter.
+/// Splits `t61` into `t` and `61`, `store0$3` into `store0` and `$3`, `store0$3_intm` and
+/// `store0_3_intm` into `store0_intm` and a counter; others have no counter.
 std::pair<std::string, std::string> split(const std::string &name) {
-    if (auto parts = split_partial(name); !parts.first.empty()) {
-        return parts;
-    }
     std::string base;
     std::string counter;
     for (size_t i = 0; i < name.size();) {
@@ -51,6 +49,7 @@ std::pair<std::string, std::string> split(const std::string &name) {
         (name[i] == '$' ? counter : base) += name.substr(i, end - i);
         i = end;
     }
+    move_counter_of_partial(base, counter);
     if (!counter.empty()) {
         return {base, counter};
     }

@@ -174,9 +174,8 @@ Expr converted(DType from, DType to, const Expr &value) {
     if (is_float(from) && is_integer(to)) {
         return cut(to, value);
     }
-    if (from == DType::F64 && inner_type(to) == Halide::Float(32)) {
-        return to == DType::F32 ? Halide::strict_float(Halide::cast<float>(value))
-                                : rounded(to, value);
+    if (from == DType::F64 && (to == DType::F16 || to == DType::BF16)) {
+        return rounded(to, value);
     }
     if (to == DType::BF16 && is_integer(from) && size_bytes(from) >= 4) {
         return rounded(to, integer_to_odd(value));

@@ -284,6 +284,31 @@ TEST(Ops, SumsAreAskedWhetherTheyAreNumbers) {
     }
 }
 
+/// As above, for casts between floats.
+TEST(Ops, CastsAreAskedWhetherTheyAreNumbers) {
+    for (auto [from, to] : {std::pair{DType::F32, DType::F64},
+                            {DType::F64, DType::F32},
+                            {DType::F16, DType::F64},
+                            {DType::F64, DType::F16}}) {
+        for (Op question : {Op::Maximum, Op::Minimum, Op::Ne}) {
+            for (int64_t columns : {int64_t{1}, int64_t{33}}) {
+                TestKernel k;
+                Value x = k.op(Op::Cast, {k.x(6, columns, from)},
+                               {{"dtype", std::string(pto::wsp::name(to))}});
+                Value one = k.b.constant(1, to);
+                Value y = k.op(question, {x, question == Op::Ne ? x : one});
+                if (question == Op::Ne) {
+                    y = k.op(Op::Where, {y, one, k.b.constant(0, to)});
+                }
+                k.b.store(k.out("y", 6, columns, to), y);
+                SCOPED_TRACE(fmt::format("{} of {} as {}", kernel::name(question),
+                                         pto::wsp::name(from), pto::wsp::name(to)));
+                check_program(k.b.finish(), Data::Awkward, exact());
+            }
+        }
+    }
+}
+
 TEST(Ops, SoftmaxOfHiddenRows) {
     for (DType dtype : {DType::F16, DType::F32, DType::F64}) {
         for (bool rewritten : {false, true}) {
