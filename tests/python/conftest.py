@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,11 @@ def pytest_report_header() -> str:
     if RANDOM:
         return f"random tests: new inputs, {RANDOM} times as many (PTO_WSP_RANDOM)"
     return "random tests: the same inputs in every run (PTO_WSP_RANDOM=20 draws others)"
+
+
+# What runs in the background of a shell starts with Ctrl-C ignored; some tests are about it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
