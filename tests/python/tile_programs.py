@@ -212,6 +212,11 @@ def _division(how: Callable[..., Array]) -> Callable[..., Array]:
     return apply
 
 
+def logistic(x: Array, above: Array | int, below: Array) -> Array:
+    """`above` / (1 + e^-x), and `below` / (1 + e^x) where e^-x overflows before that vanishes."""
+    return np.where(x < 0, below / (1 + np.exp(x)), above / (1 + np.exp(-x)))
+
+
 erf = np.vectorize(math.erf, otypes=[np.float64])
 erfc = np.vectorize(math.erfc, otypes=[np.float64])
 
@@ -241,8 +246,8 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "sin": np.sin,
     "cos": np.cos,
     "erf": erf,
-    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-    "silu": lambda x: x / (1 + np.exp(-x)),
+    "sigmoid": lambda x: logistic(x, 1, np.exp(x)),
+    "silu": lambda x: logistic(x, x, x * np.exp(x)),
     "gelu": lambda x: x * 0.5 * erfc(-x * math.sqrt(0.5)),
     "softmax": _softmax,
 }
