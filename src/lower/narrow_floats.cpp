@@ -166,7 +166,7 @@ private:
     Expr visit(const Call *op) override {
         if (op->name == opaque_name) {
             Expr x = mutate(op->args[0]);
-            return x86_ ? hidden(x) : x;
+            return x86_ && x.type().is_float() ? hidden(x) : x;
         }
         if (op->name == bfloat_value_name) {
             return bfloat_value_by_shift(mutate(op->args[0]));
@@ -242,7 +242,7 @@ Expr bfloat_dot(const Expr &sum, const Expr &a, const Expr &b) {
 }
 
 Expr opaque(const Expr &value) {
-    return value.type().is_float() ? call(value.type(), opaque_name, value) : value;
+    return call(value.type(), opaque_name, value);
 }
 
 Stmt write_conversions(const Stmt &statement, const Target &target) {

@@ -75,7 +75,8 @@ void define_extreme(Definition &d, bool largest) {
         return largest ? Halide::max(a, b) : Halide::min(a, b);
     };
     if (!type.is_float()) {
-        reduce(d, "", largest ? type.min() : type.max(), step);
+        // Opaque: where x is an index, Halide leaves out iterations by what the result is at first.
+        reduce(d, "", largest ? type.min() : type.max(), step, opaque);
         return;
     }
     reduce(d, "", infinity(type, largest ? -1 : 1), step);

@@ -309,6 +309,25 @@ TEST(Ops, CastsAreAskedWhetherTheyAreNumbers) {
     }
 }
 
+TEST(Ops, ExtremesOfIndices) {
+    for (Op index : {Op::RowIndex, Op::ColumnIndex}) {
+        for (Op extreme : {Op::Rowmin, Op::Rowmax, Op::Colmin, Op::Colmax}) {
+            for (DType dtype : {DType::I32, DType::I64, DType::F32}) {
+                TestKernel k;
+                Value x = k.op(index, {}, {{"rows", Affine(5)}, {"columns", Affine(7)}});
+                if (dtype != DType::I32) {
+                    x = k.op(Op::Cast, {x}, {{"dtype", std::string(pto::wsp::name(dtype))}});
+                }
+                Value y = k.op(extreme, {x});
+                kernel::TileType type = k.type(y);
+                k.b.store(k.out("y", type.rows, type.columns, dtype), y);
+                SCOPED_TRACE(fmt::format("{} of {}", kernel::name(extreme), kernel::name(index)));
+                check_program(k.b.finish(), Data::Ordinary, exact());
+            }
+        }
+    }
+}
+
 TEST(Ops, SoftmaxOfHiddenRows) {
     for (DType dtype : {DType::F16, DType::F32, DType::F64}) {
         for (bool rewritten : {false, true}) {
