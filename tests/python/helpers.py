@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pto_wsp._pto_wsp as native
-from pto_wsp import DType, KernelRef, Tensor
+from pto_wsp import DType, In, KernelRef, Out, Tensor, Tile, kernel, pto
 
 
 def reference(kernel: KernelRef, *arguments: Any, **values: Any) -> None:
@@ -47,6 +48,34 @@ def read(array: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, Any]:
     if dtype is DType.BF16:
         return (array.astype(np.uint32) << 16).view(np.float32)
     return array
+
+
+def run_on_tiles(
+    function: Callable[..., Any],
+    result: DType,
+    shape: Any,
+    *inputs: tuple[np.ndarray[Any, Any], DType],
+) -> np.ndarray[Any, Any]:
+    """What a kernel makes of `function` of one or two tiles of (values, dtype)."""
+    kinds = [Tile[values.shape[0], values.shape[1], dtype] for values, dtype in inputs]
+    out_kind = Tile[shape[0], shape[1], result]
+    if len(inputs) == 1:
+
+        @kernel
+        def one(x: In[kinds[0]], out: Out[out_kind]):
+            pto.store(out, function(pto.load(x)))
+
+        made = one
+    else:
+
+        @kernel
+        def two(x: In[kinds[0]], y: In[kinds[1]], out: Out[out_kind]):
+            pto.store(out, function(pto.load(x), pto.load(y)))
+
+        made = two
+    out = stored(np.zeros(shape), result)
+    made.compile()(*(stored(values, dtype) for values, dtype in inputs), out)
+    return read(out, result)
 
 
 # Largest error, relative to the largest expected magnitude, of a kernel that sums in F32 (F64 in

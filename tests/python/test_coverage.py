@@ -10,15 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import read, stored
+from helpers import read, run_on_tiles, stored
 from pto_wsp import (
     DType,
-    In,
-    Out,
-    Tile,
     TypeCheckError,
     coverage,
-    kernel,
     pto,
 )
 
@@ -347,29 +343,6 @@ CASES: dict[str, Case] = {
 }
 
 
-def run(function: Callable[..., Any], result: DType, shape: Any, inputs: Inputs) -> Array:
-    """`function` of tiles of (values, dtype)."""
-    kinds = [Tile[values.shape[0], values.shape[1], dtype] for values, dtype in inputs]
-    out_kind = Tile[shape[0], shape[1], result]
-    if len(inputs) == 1:
-
-        @kernel
-        def one(x: In[kinds[0]], out: Out[out_kind]):
-            pto.store(out, function(pto.load(x)))
-
-        made = one
-    else:
-
-        @kernel
-        def two(x: In[kinds[0]], y: In[kinds[1]], out: Out[out_kind]):
-            pto.store(out, function(pto.load(x), pto.load(y)))
-
-        made = two
-    out = stored(np.zeros(shape), result)
-    made.compile()(*(stored(values, dtype) for values, dtype in inputs), out)
-    return read(out, result)
-
-
 def widened(values: Array, dtype: DType, policy: str) -> Array:
     """Values as wide as the reference of `policy` needs."""
     if dtype in INTEGERS:
@@ -388,13 +361,13 @@ def test_cell(name: str, dtype: DType, rng: np.random.Generator) -> None:
     inputs = [(case.values(dtype, rng, shape), dtype) for _ in range(case.inputs)]
     if not cell.accepted:
         with pytest.raises(TypeCheckError) as caught:
-            run(case.function, dtype, shape, inputs)
+            run_on_tiles(case.function, dtype, shape, *inputs)
         assert caught.value.text == cell.refusal
         return
     wide = [widened(values, dtype, cell.policy) for values, _ in inputs]
     wanted = np.asarray(case.reference(*wide))
     result = case.result(dtype)
-    actual = run(case.function, result, wanted.shape, inputs)
+    actual = run_on_tiles(case.function, result, wanted.shape, *inputs)
     if result in INTEGERS or cell.policy in ("exact", "rounded"):
         np.testing.assert_array_equal(actual, read(stored(wanted, result), result))
         return

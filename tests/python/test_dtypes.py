@@ -3,12 +3,9 @@ single primitives; each on every element type is in test_coverage."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
-from helpers import read, stored
+from helpers import read, run_on_tiles, stored
 from pto_wsp import DType, In, Out, Tile, TypeCheckError, kernel, pto
 
 ROWS, COLUMNS = 5, 34
@@ -29,29 +26,6 @@ def samples(dtype: DType, rng: np.random.Generator) -> np.ndarray:
     values = rng.uniform(-4, 4, shape)
     values[0, :10] = [np.nan, np.inf, -np.inf, 0, -0.0, 1e-40, 6e-8, 3e4, -1e30, 1]
     return read(stored(values, dtype), dtype)
-
-
-def run(function: Callable[..., Any], result: DType, shape: Any, *inputs: Any) -> np.ndarray:
-    """`function` of tiles of (values, dtype)."""
-    kinds = [Tile[values.shape[0], values.shape[1], dtype] for values, dtype in inputs]
-    out_kind = Tile[shape[0], shape[1], result]
-    if len(inputs) == 1:
-
-        @kernel
-        def one(x: In[kinds[0]], out: Out[out_kind]):
-            pto.store(out, function(pto.load(x)))
-
-        made = one
-    else:
-
-        @kernel
-        def two(x: In[kinds[0]], y: In[kinds[1]], out: Out[out_kind]):
-            pto.store(out, function(pto.load(x), pto.load(y)))
-
-        made = two
-    out = stored(np.zeros(shape), result)
-    made.compile()(*(stored(values, dtype) for values, dtype in inputs), out)
-    return read(out, result)
 
 
 def expect(actual: np.ndarray, wanted: np.ndarray, dtype: DType) -> None:
@@ -81,7 +55,9 @@ def test_a_row_on_the_left(name: str, dtype: DType, rng: np.random.Generator) ->
     row = y[:1].copy()
     wanted = ELEMENTWISE[name](row, x)
     expect(
-        run(lambda a, b: getattr(pto, name)(b, a), dtype, x.shape, (x, dtype), (row, dtype)),
+        run_on_tiles(
+            lambda a, b: getattr(pto, name)(b, a), dtype, x.shape, (x, dtype), (row, dtype)
+        ),
         wanted,
         dtype,
     )
@@ -102,7 +78,7 @@ def test_casts(source: DType, rng: np.random.Generator) -> None:
             wanted = x
         if to is DType.BF16 and source is DType.F64:
             continue  # the test's own rounding goes through float32
-        expect(run(lambda t, to=to: pto.cast(t, to), to, x.shape, (x, source)), wanted, to)
+        expect(run_on_tiles(lambda t, to=to: pto.cast(t, to), to, x.shape, (x, source)), wanted, to)
 
 
 def test_sorted_pairs(rng: np.random.Generator) -> None:
