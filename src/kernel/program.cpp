@@ -85,6 +85,10 @@ bool looks_for_nan(const Node &node, DType dtype) {
            !has_flag(node.attributes, "ignore_nan");
 }
 
+bool skips_zeros(const Node &node, DType dtype) {
+    return is_float(dtype) && has_flag(node.attributes, "skip_zeros");
+}
+
 int TileProgram::param_index(std::string_view name) const {
     for (size_t p = 0; p < params.size(); ++p) {
         if (params[p].name == name) {

@@ -131,8 +131,8 @@ Expr product_of_terms(Definition &d) {
     Halide::Func sum = d.make(".sum");
     sum(d.column, d.row) = make_zero(sum_type);
     sum(d.column, d.row) += factors.left(k.x) * factors.right(k.x);
-    const bool skips = d.flag("skip_zeros") && type.is_float();
-    return skips ? second_look(d, sum, factors) : opaque(sum(d.column, d.row));
+    return kernel::skips_zeros(d.node, d.type.dtype) ? second_look(d, sum, factors)
+                                                     : opaque(sum(d.column, d.row));
 }
 
 }  // namespace

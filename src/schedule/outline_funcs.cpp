@@ -58,20 +58,17 @@ private:
         outline_.funcs[sum].reduction = inner;
         read(sum, each.operands[0]);
         read_func(sum, operand);
-        size_t product = skips_zeros(each) ? list_second_look(n, operand, sum)
-                                           : add(name_of(n), FuncRole::Product, n, type);
-        if (!skips_zeros(each)) {
+        size_t product = 0;
+        if (kernel::skips_zeros(each, type.dtype)) {
+            product = list_second_look(n, operand, sum);
+        } else {
+            product = add(name_of(n), FuncRole::Product, n, type);
             read_func(product, sum);
         }
         if (each.operands.size() > 2) {
             read(product, each.operands[2]);
         }
         return product;
-    }
-
-    bool skips_zeros(const Node &each) const {
-        return kernel::has_flag(each.attributes, "skip_zeros") &&
-               is_float(program_.type(each.results[0]).dtype);
     }
 
     /// A product whose rows are computed again, without terms of 0, where they are not finite.

@@ -42,6 +42,9 @@ bool has_flag(const Attributes &attributes, const char *name);
 /// Whether `node` is an extreme of floats whose result is NaN when one of them is. It takes a
 /// second look, as no maximum of vectors propagates NaN.
 bool looks_for_nan(const Node &node, DType dtype);
+/// Whether `node` is a product of floats that passes over terms of 0 and so takes a second look at
+/// rows that are not finite. 0 times an integer is 0 anyway.
+bool skips_zeros(const Node &node, DType dtype);
 
 /// A value: a node's result, a block argument, or a scalar parameter.
 struct ValueInfo {
