@@ -1,3 +1,4 @@
+#include <cmath>
 #include <limits>
 
 #include "ops.h"
@@ -14,9 +15,10 @@ Expr infinity(Halide::Type type, int sign) {
 }
 
 Expr divided(const Expr &a, const Expr &b) {
-    // b + -0.0 is b. Halide refuses to divide by what it sees to be zero, LLVM removes the sum.
-    Expr divisor = Call::make(b.type(), Call::strict_add, {b, make_const(b.type(), -0.0)},
-                              Call::PureIntrinsic);
+    // Halide refuses to divide by what it sees to be zero. LLVM removes the difference, which is b
+    // also where b is -0.0.
+    Expr divisor =
+        Call::make(b.type(), Call::strict_sub, {b, make_zero(b.type())}, Call::PureIntrinsic);
     return Call::make(a.type(), Call::strict_div, {a, divisor}, Call::PureIntrinsic);
 }
 
@@ -115,7 +117,11 @@ Expr constant_value(const Definition &d) {
     double number = std::holds_alternative<int64_t>(value)
                         ? static_cast<double>(std::get<int64_t>(value))
                         : std::get<double>(value);
-    return make_const(type, round_to(d.type.dtype, number));
+    double rounded = round_to(d.type.dtype, number);
+    // Halide takes -0.0 and 0.0 for one constant.
+    return rounded == 0.0 && std::signbit(rounded)
+               ? Halide::reinterpret(type, sign_bit(make_zero(type)))
+               : make_const(type, rounded);
 }
 
 /// floor(a / b) of integers; 0 when b is 0, as NumPy has it, and the lowest / -1 wraps.

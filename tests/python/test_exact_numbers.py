@@ -101,6 +101,26 @@ def test_constants_of_floats(dtype: DType, number: Any) -> None:
         np.testing.assert_array_equal(np.signbit(each)[signed], np.signbit(wanted)[signed])
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_zeros_of_either_sign_in_one_kernel(dtype: DType) -> None:
+    @kernel
+    def signs(x: In[Tile[1, 3, dtype]], out: Out[Tile[3, 3, dtype]]):
+        tile = pto.load(x)
+        zero, minus = pto.constant(0.0, dtype), pto.constant(-0.0, dtype)
+        pto.store(out, pto.where(tile > 0, minus, zero), (0, 0))
+        pto.store(out, 1.0 / pto.where(tile > 0, minus, zero), (1, 0))
+        pto.store(out, 1.0 / pto.gelu(tile), (2, 0))
+
+    x = np.array([[1, 0, -0.0]], dtype.numpy)
+    out, slow = np.zeros((2, 3, 3), dtype.numpy)
+    signs.compile()(x, out)
+    reference(signs, x, slow)
+    for each in (out, slow):
+        np.testing.assert_array_equal(np.signbit(each[0]), [True, False, False])
+        np.testing.assert_array_equal(each[1], [-np.inf, np.inf, np.inf])
+        np.testing.assert_array_equal(each[2, 1:], [np.inf, -np.inf])
+
+
 @pytest.mark.error
 @pytest.mark.parametrize(
     ("dtype", "number", "holds"),

@@ -220,6 +220,16 @@ def logistic(x: Array, above: Array | int, below: Array) -> Array:
 erf = np.vectorize(math.erf, otypes=[np.float64])
 erfc = np.vectorize(math.erfc, otypes=[np.float64])
 
+
+def gelu(x: Array) -> Array:
+    """x/2 erfc(-x/sqrt(2)). Where the tail vanishes a last bit of its argument is many of its own,
+    so what rounding took from the argument is given back by erfc's slope."""
+    exact = -x.astype(np.longdouble) * np.sqrt(np.longdouble(0.5))
+    z = exact.astype(np.float64)
+    lost = np.where(np.isfinite(z), exact - np.where(np.isfinite(z), z, 0), 0).astype(np.float64)
+    return x * 0.5 * (erfc(z) - 2 / math.sqrt(math.pi) * np.exp(-z * z) * lost)
+
+
 BINARY: dict[str, Callable[..., Array]] = {
     "add": np.add,
     "sub": np.subtract,
@@ -248,7 +258,7 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "erf": erf,
     "sigmoid": lambda x: logistic(x, 1, np.exp(x)),
     "silu": lambda x: logistic(x, x, x * np.exp(x)),
-    "gelu": lambda x: x * 0.5 * erfc(-x * math.sqrt(0.5)),
+    "gelu": gelu,
     "softmax": _softmax,
 }
 UNARY: dict[str, Callable[[Array], Array]] = {
