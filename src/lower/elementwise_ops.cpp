@@ -147,6 +147,13 @@ Expr floor_mod(const Expr &a, const Expr &b) {
     return Halide::select(b == make_zero(b.type()), make_zero(b.type()), rest);
 }
 
+/// Significant bits of the result's type, as the functions of math.h take them.
+int digits(const Definition &d) {
+    return d.type.dtype == DType::F16    ? math::f16_digits
+           : d.type.dtype == DType::BF16 ? math::bf16_digits
+                                         : math::f32_digits;
+}
+
 /// Kept where no sum with a row overflows; no tile has so many columns.
 Expr bounded_offset(const Expr &offset) {
     constexpr int32_t far = 1 << 30;
@@ -169,7 +176,8 @@ PTO_WSP_ELEMENT(Maximum, maximum(promoted(d, x, 0), promoted(d, x, 1)))
 PTO_WSP_ELEMENT(Minimum, minimum(promoted(d, x, 0), promoted(d, x, 1)))
 PTO_WSP_ELEMENT(Neg, negated(x[0]))
 PTO_WSP_ELEMENT(Abs, absolute(x[0]))
-PTO_WSP_ELEMENT(Exp, d.flag("nonpositive") ? math::exp_nonpositive(x[0]) : math::exp(x[0]))
+PTO_WSP_ELEMENT(Exp, d.flag("nonpositive") ? math::exp_nonpositive(x[0], digits(d))
+                                           : math::exp(x[0], digits(d)))
 PTO_WSP_ELEMENT(Log, math::log(x[0]))
 PTO_WSP_ELEMENT(Sqrt, strict(Halide::sqrt(x[0])))
 PTO_WSP_ELEMENT(Rsqrt, divided(make_one(x[0].type()), strict(Halide::sqrt(x[0]))))
@@ -177,8 +185,8 @@ PTO_WSP_ELEMENT(Tanh, math::tanh(x[0]))
 PTO_WSP_ELEMENT(Sin, math::sin(x[0]))
 PTO_WSP_ELEMENT(Cos, math::cos(x[0]))
 PTO_WSP_ELEMENT(Erf, math::erf(x[0]))
-PTO_WSP_ELEMENT(Sigmoid, math::sigmoid(x[0]))
-PTO_WSP_ELEMENT(Silu, math::silu(x[0]))
+PTO_WSP_ELEMENT(Sigmoid, math::sigmoid(x[0], digits(d)))
+PTO_WSP_ELEMENT(Silu, math::silu(x[0], digits(d)))
 PTO_WSP_ELEMENT(Gelu, math::gelu(x[0]))
 PTO_WSP_ELEMENT(Relu, maximum(x[0], Halide::cast(x[0].type(), 0)))
 PTO_WSP_ELEMENT(Cast, converted(d.operand_types[0].dtype, d.type.dtype, x[0]))

@@ -104,20 +104,28 @@ bool any(float) {
     EXPECT_LE((worst).error, bound)                                                                \
         << fmt::format("x = {:.9g} gives {:.9g}", (worst).at, (worst).actual)
 
-TEST(Math, ExpIsWithinTwoUlps) {
+TEST(Math, ExpIsWithinFiveUlpsAndHalfOfThatUpToTen) {
     Worst worst = worst_error(
         unary(Op::Exp), [](double x) { return std::exp(x); }, any);
-    EXPECT_ULPS(worst, 2);
+    EXPECT_ULPS(worst, 5);
+    Worst near = worst_error(
+        unary(Op::Exp), [](double x) { return std::exp(x); },
+        [](float x) { return std::abs(x) <= 10; });
+    EXPECT_ULPS(near, 2.5);
 }
 
-TEST(Math, ExpOfNonpositiveIsWithinFiveUlpsAndZeroBelowNormals) {
-    auto exact = [](double x) {
-        double value = std::exp(x);
-        return value < std::ldexp(1.0, -126) ? 0.0 : value;
-    };
-    Worst worst = worst_error(unary(Op::Exp, {{"nonpositive", true}}), exact,
-                              [](float x) { return std::isnan(x) || x <= 0; });
-    EXPECT_ULPS(worst, 5);
+TEST(Math, ExpOfNonpositiveIsWithinFiveUlpsWhereResultsAreNormal) {
+    const std::shared_ptr<const kernel::TileProgram> program =
+        unary(Op::Exp, {{"nonpositive", true}});
+    const double least = std::log(std::ldexp(1.0, -126));
+    auto exact = [](double x) { return std::exp(x); };
+    Worst normal = worst_error(program, exact,
+                               [&](float x) { return std::isnan(x) || (x <= 0 && x >= least); });
+    EXPECT_ULPS(normal, 5);
+    // Below, anything between 0 and the least normal number is right.
+    Worst below = worst_error(
+        program, [](double) { return std::ldexp(1.0, -127); }, [&](float x) { return x < least; });
+    EXPECT_LE(below.error, std::ldexp(1.0, 22));
 }
 
 TEST(Math, LogIsWithinTwoUlps) {
@@ -217,7 +225,7 @@ TEST(Math, HalfPrecisionIsRoundedToANeighbourForEveryInput) {
                 ASSERT_LE(std::abs(actual - exact), std::abs(nearest - exact) * (1 + 1e-2))
                     << kernel::name(function.op) << " of " << value_of(static_cast<uint16_t>(i));
             }
-            EXPECT_LT(inexact, 66) << kernel::name(function.op);
+            EXPECT_LT(inexact, dtype == DType::F16 ? 66 : 131) << kernel::name(function.op);
         }
     }
 }
