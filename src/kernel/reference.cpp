@@ -300,9 +300,11 @@ PTO_WSP_UNARY(ref_tanh, std::tanh(x))
 PTO_WSP_UNARY(ref_sin, std::sin(x))
 PTO_WSP_UNARY(ref_cos, std::cos(x))
 PTO_WSP_UNARY(ref_erf, std::erf(x))
-PTO_WSP_UNARY(ref_gelu, x * 0.5 * std::erfc(-x * std::sqrt(0.5)))
-PTO_WSP_UNARY(ref_sigmoid, 1.0 / (1.0 + std::exp(-x)))
-PTO_WSP_UNARY(ref_silu, x / (1.0 + std::exp(-x)))
+// In the wider type: e^-x overflows in F64 before its inverse vanishes, and a last bit of erfc's
+// argument is many of its value.
+PTO_WSP_UNARY(ref_gelu, static_cast<double>(x * 0.5L * std::erfc(-x * std::sqrt(0.5L))))
+PTO_WSP_UNARY(ref_sigmoid, static_cast<double>(1.0L / (1.0L + std::exp(-1.0L * x))))
+PTO_WSP_UNARY(ref_silu, static_cast<double>(x / (1.0L + std::exp(-1.0L * x))))
 
 PTO_WSP_REFERENCE(ref_neg) {
     (void)attributes;

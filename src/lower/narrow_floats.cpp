@@ -1,5 +1,6 @@
 #include "narrow_floats.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace pto::wsp::lower {
@@ -17,6 +18,7 @@ constexpr const char *half_bits_name = "pto_wsp_half_bits";
 constexpr const char *bfloat_value_name = "pto_wsp_bfloat_value";
 constexpr const char *bfloat_dot_name = "pto_wsp_bfloat_dot";
 constexpr const char *opaque_name = "pto_wsp_opaque";
+constexpr const char *opaque_term_name = "pto_wsp_opaque_term";
 constexpr const char *bfloat_bits_name = "pto_wsp_bfloat_bits";
 /// Shorter vectors are not found to have a conversion.
 constexpr int least_bfloat_lanes = 16;
@@ -165,8 +167,11 @@ private:
 
     Expr visit(const Call *op) override {
         if (op->name == opaque_name) {
+            return hide(mutate(op->args[0]));
+        }
+        if (op->name == opaque_term_name) {
             Expr x = mutate(op->args[0]);
-            return x86_ && x.type().is_float() ? hidden(x) : x;
+            return is_loaded(x) ? x : hide(x);
         }
         if (op->name == bfloat_value_name) {
             return bfloat_value_by_shift(mutate(op->args[0]));
@@ -199,10 +204,38 @@ private:
         return IRMutator::visit(op);
     }
 
-    Expr written(const Expr &argument, Expr (*conversion)(const Expr &)) {
-        Expr x = mutate(argument);
-        return with_value(x86_ && x.type().is_float() ? hidden(x) : x, conversion);
+    Expr visit(const Let *op) override {
+        ScopedBinding<bool> bind(loaded_, op->name, is_loaded(op->value));
+        return IRMutator::visit(op);
     }
+
+    Stmt visit(const LetStmt *op) override {
+        ScopedBinding<bool> bind(loaded_, op->name, is_loaded(op->value));
+        return IRMutator::visit(op);
+    }
+
+    Expr written(const Expr &argument, Expr (*conversion)(const Expr &)) {
+        return with_value(hide(mutate(argument)), conversion);
+    }
+
+    Expr hide(const Expr &x) const { return x86_ && x.type().is_float() ? hidden(x) : x; }
+
+    /// Whether `x` is elements of memory, and nothing else is known of it.
+    bool is_loaded(const Expr &x) const {
+        if (const auto *name = x.as<Variable>()) {
+            return loaded_.contains(name->name) && loaded_.get(name->name);
+        }
+        if (const auto *repeated = x.as<Broadcast>()) {
+            return is_loaded(repeated->value);
+        }
+        if (const auto *shuffled = x.as<Shuffle>()) {
+            return std::all_of(shuffled->vectors.begin(), shuffled->vectors.end(),
+                               [this](const Expr &each) { return is_loaded(each); });
+        }
+        return x.as<Load>() != nullptr;
+    }
+
+    Scope<bool> loaded_;
 
     bool x86_ = false;
     bool half_ = false;
@@ -243,6 +276,10 @@ Expr bfloat_dot(const Expr &sum, const Expr &a, const Expr &b) {
 
 Expr opaque(const Expr &value) {
     return call(value.type(), opaque_name, value);
+}
+
+Expr opaque_term(const Expr &value) {
+    return call(value.type(), opaque_term_name, value);
 }
 
 Stmt write_conversions(const Stmt &statement, const Target &target) {

@@ -23,6 +23,9 @@ Halide::Expr bfloat_dot(const Halide::Expr &sum, const Halide::Expr &a, const Ha
 /// `value`, of which optimisers know nothing any more: neither that it is finite, which sums and
 /// products promise, nor how it was computed. Costs no instruction.
 Halide::Expr opaque(const Halide::Expr &value);
+/// `value`, a term or factor of a sum that may be reordered, which promises that nothing is NaN:
+/// opaque unless it was loaded, so that sqrt(x) sqrt(x) does not become x.
+Halide::Expr opaque_term(const Halide::Expr &value);
 
 /// Whether x86 code for `target` may round to BF16 and multiply pairs of it.
 bool has_bfloat_instructions(const Halide::Target &target);

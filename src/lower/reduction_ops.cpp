@@ -43,7 +43,7 @@ Expr add(const Expr &a, const Expr &b) {
 /// Sums in `type`: integers on the unsigned type of its width, so that they wrap.
 void define_sum(Definition &d, Halide::Type type) {
     if (type.is_float()) {
-        reduce(d, "", make_zero(type), add);
+        reduce(d, "", make_zero(type), add, opaque_term);
         d.result.finish = [](const Expr &sum, const Expr &, const Expr &) { return opaque(sum); };
         return;
     }
@@ -146,7 +146,7 @@ template <> void define_op<Op::Softmax>(Definition &d) {
         x.at(d.row, d.column) - (safe ? choose(most == infinity(type, -1), lowest, most) : most)));
     d.operands[0].func = exps;
     d.operands[0].finish = nullptr;
-    reduce(d, ".sum", make_zero(type), add);
+    reduce(d, ".sum", make_zero(type), add, opaque_term);
     d.operands[0] = x;
     d.result.func = d.make();
     Expr sum = opaque(d.funcs.at(d.name + ".sum")(0, d.row));
@@ -161,11 +161,14 @@ namespace {
 void define_norm(Definition &d) {
     TileFunc x = d.operands[0];
     Halide::Type type = inner_type(d.type.dtype);
-    reduce(d, ".squares", make_zero(type), add, [](const Expr &each) { return each * each; });
+    reduce(d, ".squares", make_zero(type), add, [](const Expr &each) {
+        Expr x = opaque_term(each);
+        return x * x;
+    });
     Expr count = Halide::cast(type, d.symbols(d.operand_types[0].columns));
     Expr eps = make_const(type, kernel::number_of(d.node.attributes.at("eps")));
-    Expr root = strict(
-        Halide::sqrt(strict(divided(d.funcs.at(d.name + ".squares")(0, d.row), count) + eps)));
+    Expr root = strict(Halide::sqrt(
+        strict(divided(opaque(d.funcs.at(d.name + ".squares")(0, d.row)), count) + eps)));
     d.result.func = d.make();
     d.result.func(d.column, d.row) = rounded(d.type.dtype, divided(x.at(d.row, d.column), root));
 }
@@ -179,11 +182,11 @@ template <> void define_op<Op::Rmsnorm>(Definition &d) {
 template <> void define_op<Op::Layernorm>(Definition &d) {
     TileFunc &x = d.operands[0];
     Halide::Type type = inner_type(d.type.dtype);
-    reduce(d, ".sum", make_zero(type), add);
+    reduce(d, ".sum", make_zero(type), add, opaque_term);
     Expr count = Halide::cast(type, d.symbols(d.operand_types[0].columns));
     Halide::Func centred = d.make(".centred");
-    centred(d.column, d.row) =
-        strict(x.at(d.row, d.column) - divided(d.funcs.at(d.name + ".sum")(0, d.row), count));
+    centred(d.column, d.row) = strict(
+        x.at(d.row, d.column) - divided(opaque(d.funcs.at(d.name + ".sum")(0, d.row)), count));
     x.func = centred;
     x.finish = nullptr;
     define_norm(d);

@@ -115,7 +115,7 @@ Expr product_of_terms(Definition &d) {
     const Halide::Type sum_type = type.is_float() ? type : type.with_code(Halide::Type::UInt);
     auto factor = [&](size_t operand, const Expr &x) {
         Expr value = converted(d.operand_types[operand].dtype, common, x);
-        return type.is_float() ? value
+        return type.is_float() ? opaque_term(value)
                                : Halide::cast(sum_type, converted(common, d.type.dtype, value));
     };
     Halide::Func b = d.make(".b");

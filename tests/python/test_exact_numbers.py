@@ -121,6 +121,22 @@ def test_zeros_of_either_sign_in_one_kernel(dtype: DType) -> None:
         np.testing.assert_array_equal(each[2, 1:], [np.inf, -np.inf])
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_sums_of_one_term_do_not_see_how_it_was_computed(dtype: DType) -> None:
+    wide = DType.F64 if dtype is DType.F64 else DType.F32
+
+    @kernel
+    def sums(x: In[Tile[1, 1, dtype]], out: Out[Tile[1, 3, wide]]):
+        root = pto.sqrt(pto.load(x))
+        pto.store(out, pto.matmul(root, root), (0, 0))
+        pto.store(out, pto.rowsum(pto.interleave(root, -root)), (0, 1))
+        pto.store(out, pto.cast(pto.rmsnorm(root, 1e-6), wide), (0, 2))
+
+    out = np.zeros((1, 3), wide.numpy)
+    sums.compile()(np.full((1, 1), -3, dtype.numpy), out)
+    assert np.isnan(out).all()
+
+
 @pytest.mark.error
 @pytest.mark.parametrize(
     ("dtype", "number", "holds"),

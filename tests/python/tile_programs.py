@@ -189,7 +189,10 @@ def _matmul(a: Array, b: Array, acc: Array | None, node: Node) -> Array:
     b = b.T if node.attributes["trans_b"] else b
     kind = product_type(dtype_of(a))
     wide = np.float64 if kind in FLOATS else NUMPY[kind]
-    product = a.astype(wide) @ b.astype(wide)
+    a, b = a.astype(wide), b.astype(wide)
+    product = a @ b
+    if node.attributes.get("skip_zeros"):
+        product = np.stack([np.where(row[:, None] == 0, 0, row[:, None] * b).sum(0) for row in a])
     if acc is not None:
         product = product + acc.astype(wide)
     return product.astype(NUMPY[kind])
@@ -212,9 +215,9 @@ def _division(how: Callable[..., Array]) -> Callable[..., Array]:
     return apply
 
 
-def logistic(x: Array, above: Array | int, below: Array) -> Array:
-    """`above` / (1 + e^-x), and `below` / (1 + e^x) where e^-x overflows before that vanishes."""
-    return np.where(x < 0, below / (1 + np.exp(x)), above / (1 + np.exp(-x)))
+def logistic(x: Array, above: Array | int) -> Array:
+    """`above` / (1 + e^-x), in a type in which e^-x does not overflow before that vanishes."""
+    return (above / (1 + np.exp(-x.astype(np.longdouble)))).astype(x.dtype)
 
 
 erf = np.vectorize(math.erf, otypes=[np.float64])
@@ -256,8 +259,8 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "sin": np.sin,
     "cos": np.cos,
     "erf": erf,
-    "sigmoid": lambda x: logistic(x, 1, np.exp(x)),
-    "silu": lambda x: logistic(x, x, x * np.exp(x)),
+    "sigmoid": lambda x: logistic(x, 1),
+    "silu": lambda x: logistic(x, x),
     "gelu": gelu,
     "softmax": _softmax,
 }
@@ -299,7 +302,9 @@ def interpret(node: Node, values: dict[int, Array], inputs: dict[str, Array]) ->
     given = [values[o] for o in node.operands if not isinstance(o, Weak)]
     if node.name in BINARY:
         a, b = _weak_pair(node.operands, values)
-        a, b = _common([a, b])
+        # NumPy compares U64 with what has a sign exactly, and has no common type for it.
+        if node.name not in COMPARISONS or a.dtype.kind not in "iu" or b.dtype.kind not in "iu":
+            a, b = _common([a, b])
         return BINARY[node.name](a, b)
     if node.name in FUNCTIONS:
         x = given[0]
