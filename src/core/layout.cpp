@@ -10,8 +10,18 @@ std::string Distribution::str() const {
     return replicated() ? "R" : "S(" + std::to_string(mesh_axis) + ")";
 }
 
+TensorLayout TensorLayout::make(std::vector<Distribution> dims, std::optional<MemLayout> mem,
+                                const Loc &at) {
+    if (mem && mem->strides.size() != dims.size()) {
+        throw TypeCheckError(at, "layout: " + mem->str() + " has " + std::to_string(mem->rank()) +
+                                     " dimensions, the distribution " +
+                                     std::to_string(dims.size()));
+    }
+    return {std::move(dims), std::move(mem)};
+}
+
 TensorLayout TensorLayout::replicated(int rank) {
-    return {std::vector<Distribution>(static_cast<size_t>(std::max(rank, 0)))};
+    return {std::vector<Distribution>(static_cast<size_t>(std::max(rank, 0))), {}};
 }
 
 TensorLayout TensorLayout::sharded(int dim, int rank, int mesh_axis, const Loc &at) {
@@ -46,6 +56,9 @@ std::string TensorLayout::str() const {
     for (const Distribution &dim : dims) {
         parts.push_back(dim.str());
     }
+    if (mem) {
+        parts.push_back("mem=" + mem->str());
+    }
     return "Layout(" + join(parts) + ")";
 }
 
@@ -67,6 +80,12 @@ TensorLayout layout_join(const TensorLayout &a, const TensorLayout &b, const Loc
         }
         joined.dims[dim] = left.replicated() ? right : left;
     }
+    if (a.mem && b.mem && *a.mem != *b.mem) {
+        throw LayoutIncompatibleError(at,
+                                      "layouts differ in memory: " + a.str() + " and " + b.str(),
+                                      {}, "copy one of the two to the layout of the other");
+    }
+    joined.mem = a.mem ? a.mem : b.mem;
     return joined;
 }
 

@@ -17,6 +17,11 @@ TensorLayout any_layout() {
     for (int axis : axes) {
         layout.dims.push_back({axis});
     }
+    const int memory = *rc::gen::inRange(0, 4);
+    if (memory > 1) {
+        layout.mem =
+            memory == 2 ? MemLayout::row_major({2, 3, 4}) : MemLayout::col_major({2, 3, 4});
+    }
     return layout;
 }
 
@@ -51,6 +56,25 @@ TEST(Layout, DimensionOutOfRange) {
                                  "layout: dimension -1 is out of range for rank 4");
     expect_error<TypeCheckError>([] { TensorLayout::sharded(0, 4, -2); },
                                  "layout: mesh axis -2 is negative");
+}
+
+TEST(Layout, Memory) {
+    const TensorLayout layout = TensorLayout::make({{0}, {}}, MemLayout::row_major({4, 8}));
+    EXPECT_EQ(layout.str(), "Layout(S(0), R, mem=MemLayout((8, 1), shape=(4, 8)))");
+    EXPECT_EQ(layout_join(TensorLayout::replicated(2), layout), layout);
+    expect_error<TypeCheckError>(
+        [] {
+            TensorLayout::make({{}}, MemLayout::row_major({4, 8}));
+        },
+        "layout: MemLayout((8, 1), shape=(4, 8)) has 2 dimensions, the distribution 1");
+    EXPECT_EQ(expect_error<LayoutIncompatibleError>(
+                  [] {
+                      layout_join(TensorLayout::make({{}}, MemLayout::make({1})),
+                                  TensorLayout::make({{}}, MemLayout::make({2})));
+                  },
+                  "layouts differ in memory: Layout(R, mem=MemLayout((1,))) and "
+                  "Layout(R, mem=MemLayout((2,)))"),
+              "copy one of the two to the layout of the other");
 }
 
 TEST(Layout, JoinErrors) {

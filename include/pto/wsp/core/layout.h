@@ -1,8 +1,10 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "pto/wsp/core/memory_layout.h"
 #include "pto/wsp/support/error.h"
 
 namespace pto::wsp {
@@ -15,9 +17,15 @@ struct Distribution {
     bool operator==(const Distribution &) const = default;
 };
 
-/// Distribution of each dimension. Prints as `Layout(S(0), R, R, R)`.
+/// Distribution of each dimension and, where it is said, how elements lie in memory. Prints as
+/// `Layout(S(0), R, R, R)`.
 struct TensorLayout {
     std::vector<Distribution> dims;
+    std::optional<MemLayout> mem;
+
+    /// TypeCheckError at `at` when `mem` has another rank than there are dimensions.
+    static TensorLayout make(std::vector<Distribution> dims, std::optional<MemLayout> mem,
+                             const Loc &at = Loc::here());
 
     /// No dimension is distributed.
     static TensorLayout replicated(int rank);
@@ -37,7 +45,7 @@ class LayoutIncompatibleError : public TypeCheckError {
 };
 
 /// Per dimension: R ⊔ x = x, S(i) ⊔ S(i) = S(i); S(i) ⊔ S(j) and different ranks throw
-/// LayoutIncompatibleError.
+/// LayoutIncompatibleError. Of the memory layouts, the one that is given; two different ones throw.
 TensorLayout layout_join(const TensorLayout &a, const TensorLayout &b, const Loc &at = Loc::here());
 
 }  // namespace pto::wsp
