@@ -34,8 +34,10 @@ py::object python_error(const char *name, const PtoError &error);
 
 /// The error classes, the source locations, the log.
 void bind_errors(py::module_ &module);
-/// Element types, affine and scalar expressions, layouts.
+/// Element types, affine and scalar expressions.
 void bind_core(py::module_ &module);
+/// Distributions, layouts of memory, layouts over bits.
+void bind_layout(py::module_ &module);
 /// Memory as NumPy sees it.
 void bind_tensor(py::module_ &module);
 /// The tile language: the table of operations, the builder, tile programs.

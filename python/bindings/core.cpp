@@ -4,7 +4,6 @@
 
 #include "pto/wsp/core/dtype.h"
 #include "pto/wsp/core/fingerprint.h"
-#include "pto/wsp/core/layout.h"
 #include "pto/wsp/support/text.h"
 
 namespace pto::wsp::python {
@@ -94,40 +93,12 @@ void bind_scalar_expr(py::module_ &module) {
         .def("__str__", &ScalarExpr::str);
 }
 
-void bind_layout(py::module_ &module) {
-    py::class_<Distribution>(module, "Distribution")
-        .def(py::init([](int mesh_axis) { return Distribution{mesh_axis}; }), py::arg("mesh_axis"))
-        .def_readonly("mesh_axis", &Distribution::mesh_axis)
-        .def_property_readonly("replicated", &Distribution::replicated)
-        .def("__str__", &Distribution::str);
-    py::class_<TensorLayout>(module, "TensorLayout")
-        .def(py::init([](std::vector<Distribution> dims) { return TensorLayout{std::move(dims)}; }),
-             py::arg("dims"))
-        .def_static("replicated", &TensorLayout::replicated, py::arg("rank"))
-        .def_static(
-            "sharded",
-            [](int dim, int rank, int mesh_axis) {
-                return TensorLayout::sharded(dim, rank, mesh_axis, user_loc());
-            },
-            py::arg("dim"), py::arg("rank"), py::arg("mesh_axis") = 0)
-        .def_readonly("dims", &TensorLayout::dims)
-        .def("is_replicated", &TensorLayout::is_replicated)
-        .def("sharded_dims", &TensorLayout::sharded_dims)
-        .def(py::self == py::self)  // NOLINT(misc-redundant-expression)
-        .def("__str__", &TensorLayout::str);
-    module.def(
-        "layout_join",
-        [](const TensorLayout &a, const TensorLayout &b) { return layout_join(a, b, user_loc()); },
-        py::arg("a"), py::arg("b"));
-}
-
 }  // namespace
 
 void bind_core(py::module_ &module) {
     bind_dtype(module);
     bind_affine(module);
     bind_scalar_expr(module);
-    bind_layout(module);
     module.def("nearest_name", &nearest_name, py::arg("name"), py::arg("known"));
     module.def("host_fingerprint", [] { return host_fingerprint().str(); });
 }

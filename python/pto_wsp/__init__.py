@@ -36,6 +36,7 @@ from pto_wsp import language as pto
 from pto_wsp import naming as _naming
 from pto_wsp.annotations import Constexpr, In, InOut, Out, Scalar, Tile
 from pto_wsp.axes import Dense
+from pto_wsp.collectives import allgather, allreduce, reduce_scatter, relayout
 from pto_wsp.compiled import CompiledKernel
 from pto_wsp.coverages import coverage
 from pto_wsp.dtypes import DType, Location
@@ -58,6 +59,7 @@ from pto_wsp.kernel_refs import KernelIR, KernelRef, jit_kernel, kernel, ptoisa_
 from pto_wsp.layout import TensorLayout, TensorReplicate, TensorShard, tensor_layout_join
 from pto_wsp.loop_variables import AxisVar
 from pto_wsp.loops import P
+from pto_wsp.memory_layouts import LinearLayout, MemLayout
 from pto_wsp.programs import Program, ProgramStats
 from pto_wsp.scalar_expr import ScalarExpr
 from pto_wsp.schedules import (
@@ -96,8 +98,6 @@ _not_yet = frozenset(
         "DenseDyn",
         "Event",
         "FlattenCombinePass",
-        "LinearLayout",
-        "MemLayout",
         "Pass",
         "PassManager",
         "PatternRewriter",
@@ -106,8 +106,6 @@ _not_yet = frozenset(
         "Ragged",
         "Sparse",
         "TraceLevel",
-        "allgather",
-        "allreduce",
         "cond",
         "connect",
         "consume",
@@ -117,8 +115,6 @@ _not_yet = frozenset(
         "process",
         "query",
         "record",
-        "reduce_scatter",
-        "relayout",
         "replicate",
         "select",
         "send",
@@ -157,7 +153,9 @@ __all__ = [
     "LayoutIncompatibleError",
     "LayoutReplicate",
     "LayoutShard",
+    "LinearLayout",
     "Location",
+    "MemLayout",
     "Out",
     "P",
     "Pools",
@@ -186,6 +184,8 @@ __all__ = [
     "Value",
     "WindowMode",
     "Workload",
+    "allgather",
+    "allreduce",
     "combine",
     "coverage",
     "hardware",
@@ -196,6 +196,8 @@ __all__ = [
     "pto",
     "ptoisa",
     "ptoisa_kernel",
+    "reduce_scatter",
+    "relayout",
     "scalar_expr",
     "sequential",
     "tensor_layout_join",

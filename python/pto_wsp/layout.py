@@ -7,6 +7,7 @@ from typing import Any
 
 import pto_wsp._pto_wsp as native
 from pto_wsp.errors import TypeCheckError, error
+from pto_wsp.memory_layouts import MemLayout
 
 
 class TensorShard:
@@ -47,22 +48,33 @@ class TensorReplicate:
 
 
 class TensorLayout:
-    """Distribution of each dimension of a tensor. Prints as ``Layout(S(0), R, R, R)``.
+    """Distribution of each dimension of a tensor and, where it is said, how its elements lie in
+    memory. Prints as ``Layout(S(0), R, R, R)``.
 
     Parameters
     ----------
     dist : iterable of TensorShard and TensorReplicate
         One entry for each dimension.
+    mem : MemLayout, optional
+        Of as many dimensions. A tensor that is made of an array must lie like that; one without
+        data is allocated like that.
+
+    Raises
+    ------
+    TypeCheckError
+        An entry that is no distribution, or a memory layout of another rank.
     """
 
     __slots__ = ("_native",)
 
-    def __init__(self, dist: Iterable[TensorShard | TensorReplicate], mem: object = None) -> None:
-        if mem is not None:
+    def __init__(
+        self, dist: Iterable[TensorShard | TensorReplicate], mem: MemLayout | None = None
+    ) -> None:
+        if mem is not None and not isinstance(mem, MemLayout):
             raise error(
                 TypeCheckError,
-                "TensorLayout: memory layouts (mem=) are not supported yet",
-                hint="strides of the array itself are honoured: pass the strided array to Tensor",
+                f"TensorLayout: mem is {mem!r}, not a MemLayout",
+                hint="mem=MemLayout.row_major(shape)",
             )
         if not isinstance(dist, Iterable):
             raise error(
@@ -82,7 +94,7 @@ class TensorLayout:
                     f"TensorLayout: entry {number} is {entry!r}",
                     hint="use TensorShard(mesh_axis) or TensorReplicate()",
                 )
-        self._native = native.TensorLayout(dims)
+        self._native = native.TensorLayout(dims, None if mem is None else mem._native)
 
     @classmethod
     def _of(cls, made: native.TensorLayout) -> TensorLayout:
@@ -115,6 +127,16 @@ class TensorLayout:
             TensorReplicate() if dim.replicated else TensorShard(dim.mesh_axis)
             for dim in self._native.dims
         )
+
+    @property
+    def mem(self) -> MemLayout | None:
+        """How elements lie in memory, where it is said."""
+        found = self._native.mem
+        return None if found is None else MemLayout._of(found)
+
+    def without_memory(self) -> TensorLayout:
+        """The distribution alone."""
+        return self if self._native.mem is None else TensorLayout(self.dist)
 
     @property
     def rank(self) -> int:
@@ -155,7 +177,7 @@ def tensor_layout_join(a: TensorLayout, b: TensorLayout) -> TensorLayout:
     Raises
     ------
     LayoutIncompatibleError
-        S(i) ⊔ S(j) with i != j, or different ranks: data would have to move.
+        S(i) ⊔ S(j) with i != j, different ranks or memory layouts: data would have to move.
     """
     for given in (a, b):
         if not isinstance(given, TensorLayout):

@@ -15,6 +15,7 @@ from pto_wsp.dtypes import DType, Location, dtype_of
 from pto_wsp.errors import TypeCheckError, at_user_line, error, user_place
 from pto_wsp.layout import TensorLayout
 from pto_wsp.loop_variables import index_affine, is_integer
+from pto_wsp.memory_layouts import MemLayout
 from pto_wsp.scalar_expr import Owner, common_owner, native_expr
 
 
@@ -22,10 +23,16 @@ class _Storage:
     """Memory that tensors are views of: an array, or zeros made when they are first needed."""
 
     def __init__(
-        self, array: np.ndarray[Any, Any] | None, shape: tuple[int, ...], dtype: DType, name: str
+        self,
+        array: np.ndarray[Any, Any] | None,
+        shape: tuple[int, ...],
+        dtype: DType,
+        name: str,
+        strides: tuple[int, ...] | None = None,
     ) -> None:
         self.array = array
         self.shape = shape
+        self.strides = strides  # in elements, of memory that is still to be made
         self.dtype = dtype
         self.name = name
         self.at = user_place()
@@ -39,10 +46,19 @@ class _Storage:
             if self.array is None:
                 made = (self.at, "the tensor is made here")
                 with at_user_line("Tensor: ", notes=(made,)):
-                    self._view = native.TensorView.allocate(list(self.shape), self.dtype)
+                    self._view = self._zeros()
             else:
                 self._view = native.TensorView.from_array(self.array, self.dtype)
         return self._view
+
+    def _zeros(self) -> native.TensorView:
+        if self.strides is None:
+            return native.TensorView.allocate(list(self.shape), self.dtype)
+        last = sum((extent - 1) * stride for extent, stride in zip(self.shape, self.strides))
+        flat = native.TensorView.allocate([0 if 0 in self.shape else last + 1], self.dtype).array()
+        in_bytes = [stride * self.dtype.itemsize for stride in self.strides]
+        placed = np.lib.stride_tricks.as_strided(flat, self.shape, in_bytes)
+        return native.TensorView.from_array(placed, self.dtype)
 
     def shared_array(self) -> np.ndarray[Any, Any]:
         if self.array is None:
@@ -77,7 +93,8 @@ class Tensor:
     location : Location
         The level of memory it lives in.
     layout : TensorLayout, optional
-        How it is distributed; replicated by default.
+        How it is distributed, replicated by default, and how it lies in memory (``mem=``): data
+        must lie like that, memory without data is made like that.
     name : str, optional
         The name in texts and for ``program.bind``; by default that of the variable that holds it
         where a workload first uses it.
@@ -145,7 +162,12 @@ class Tensor:
                 f"Tensor: layout {layout!r} has {layout.rank} dimensions, the tensor "
                 f"{len(extents)}",
             )
-        self._storage = _Storage(array, extents, element, name or "")
+        mem = None if layout is None else layout.mem
+        if mem is not None:
+            found = None if array is None else _strides_of(array)
+            _check_memory(mem, extents, found)
+        strides = None if mem is None else mem.strides
+        self._storage = _Storage(array, extents, element, name or "", strides)
         self._location = _location_of(location)
         self._layout = layout or TensorLayout.default(len(extents))
         self._distribution = self._layout  # of all dimensions, also those that are indexed away
@@ -260,6 +282,11 @@ class Tensor:
                 self._location,
             )
 
+    def distribution(self) -> TensorLayout:
+        """How the dimensions of the memory that this is a view of are distributed, those that are
+        indexed away included; of a view that was given a layout of its own, that."""
+        return self._distribution
+
     def set_name(self, name: str) -> None:
         """Names the memory that this is a view of."""
         self._storage.set_name(name)
@@ -288,6 +315,8 @@ class Tensor:
                 TypeCheckError,
                 f"Tensor: layout {layout!r} has {layout.rank} dimensions, the tensor {self.ndim}",
             )
+        if layout.mem is not None:
+            _check_memory(layout.mem, self.shape, tuple(self.view.strides))
         region = None if self.base is self else self._region
         made = self._derived(region, self._view, layout)
         made._distribution = layout
@@ -315,7 +344,7 @@ class Tensor:
                     f"valid: {limit} of a view of {_text(self.shape)} is out of range",
                 )
         limits = [None if limit is None else native_expr(limit) for limit in (rows, cols)]
-        made = self._derived(self.region().valid(*limits), None, self._layout)
+        made = self._derived(self.region().valid(*limits), None, self._layout.without_memory())
         made.is_partial = True
         made.owner = common_owner(self, rows, cols)
         if self._has_place() and all(limit is None or is_integer(limit) for limit in (rows, cols)):
@@ -426,12 +455,14 @@ class Tensor:
         first, last = index_affine(begin), index_affine(end)
         low, high = first.as_constant(), last.as_constant()
         if low is None or high is None or not self._has_place():
-            made = self._derived(self.region().slice(first, last), None, self._layout)
+            made = self._derived(
+                self.region().slice(first, last), None, self._layout.without_memory()
+            )
             made.owner = common_owner(self, begin, end)
             return made
         low, high = _from_start(low, self.shape), _from_start(high, self.shape)
         region = self.region().slice(native.Affine(low), native.Affine(high))
-        return self._derived(region, self.view.slice(low, high), self._layout)
+        return self._derived(region, self.view.slice(low, high), self._layout.without_memory())
 
 
 def _require_layout(layout: Any) -> None:
@@ -441,6 +472,32 @@ def _require_layout(layout: Any) -> None:
             f"Tensor: layout is {layout!r}, not a TensorLayout",
             hint="TensorLayout.sharded(dim, rank)",
         )
+
+
+def _strides_of(array: np.ndarray[Any, Any]) -> tuple[int, ...]:
+    """In elements."""
+    return tuple(stride // array.itemsize for stride in array.strides)
+
+
+def _check_memory(mem: MemLayout, shape: tuple[int, ...], strides: tuple[int, ...] | None) -> None:
+    """Refuses a memory layout that elements of such a tensor do not have, or cannot have."""
+    if mem.swizzle is not None or mem.pack != 1:
+        raise error(
+            TypeCheckError,
+            f"Tensor: {mem!r} swizzles or packs, and kernels address memory by strides",
+            hint="move the elements first, to the places that mem.place(coordinates) gives",
+        )
+    if mem.shape is not None and mem.shape != shape:
+        raise error(TypeCheckError, f"Tensor: {mem!r} is not of the tensor's shape {_text(shape)}")
+    if strides is None or 0 in shape:
+        return
+    for extent, stride, wanted in zip(shape, strides, mem.strides):
+        if extent > 1 and stride != wanted:
+            raise error(
+                TypeCheckError,
+                f"Tensor: the data has strides {strides}, {mem!r} has {mem.strides}",
+                hint="copy it there: relayout(tensor, to=TensorLayout(dist, mem=...))",
+            )
 
 
 def _location_of(what: Any) -> Location:

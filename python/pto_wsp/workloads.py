@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import types
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
@@ -185,9 +186,15 @@ class Workload:
         """Not supported yet."""
         raise refused("spatial_map")
 
-    def layout(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not a schedule step: layouts belong to tensors."""
-        raise refused("layout as a schedule step")
+    def layout(self, *args: Any, **kwargs: Any) -> Workload:
+        """Deprecated, and changes nothing: layouts belong to tensors."""
+        warnings.warn(
+            "Workload.layout is deprecated and changes nothing: layouts belong to tensors, as in "
+            "Tensor(..., layout=TensorLayout(...)) and relayout(tensor, to=...)",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self
 
     def compile(self, target: str = "cpu", **options: Any) -> Program:
         """Checks and compiles it, or loads what was compiled before.
@@ -461,6 +468,7 @@ def emit_task(
         bound = kernel.signature.bind(args, kwargs)
         constants = {}
         tiles = {}
+        tensors: dict[str, Tensor] = {}
         passed: list[tuple[str, native.Region | native.ScalarExpr | float]] = []
         for name, value in bound.items():
             spec = kernel.signature[name].spec
@@ -475,10 +483,12 @@ def emit_task(
                 if spec.tile is None:
                     tiles[name] = tile_of_shape(region.shape, tensor.dtype)
                 passed.append((name, region))
+                tensors[name] = tensor
         for axis in axes:
             building.require_own(f"kernel '{kernel.name}': a subscript", axis)
         subscripts = [_subscript(kernel, axis) for axis in axes]
         handle = kernel.specialise(constants, tiles).kernel
+        _check_placement(kernel, handle, tensors)
         building.builder.task(handle, subscripts, passed)
         building.kernels[handle] = kernel
 
@@ -548,9 +558,25 @@ def _tensor(
             TypeCheckError,
             f"kernel '{kernel.name}': '{name}: {spec!r}' is written but its array is read-only",
         )
-    tensor.check_placement(f"kernel '{kernel.name}': '{name}'")
     building.name_tensor(tensor)
     return tensor
+
+
+def _check_placement(
+    kernel: KernelRef, handle: native.Kernel, tensors: Mapping[str, Tensor]
+) -> None:
+    """Refuses layouts that do not fit each other, and those that there is no mesh for."""
+    if not all(tensor.distribution().is_replicated() for tensor in tensors.values()):
+        numbers = {param.name: number for number, param in enumerate(handle.params)}
+        native.check_layouts(
+            handle,
+            [
+                (numbers[name], tensor.region(), tensor.distribution()._native)
+                for name, tensor in tensors.items()
+            ],
+        )
+    for name, tensor in tensors.items():
+        tensor.check_placement(f"kernel '{kernel.name}': '{name}'")
 
 
 class TypeChecker:

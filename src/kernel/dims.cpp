@@ -219,6 +219,24 @@ void refuse_moved(const Node &node, const TileProgram &whole, const TileProgram 
 
 }  // namespace
 
+std::vector<DimClass> dim_classes(const TileProgram &program) {
+    DimClasses classes(program);
+    std::map<size_t, DimClass> members;
+    for (size_t p = 0; p < program.params.size(); ++p) {
+        if (program.params[p].kind == Param::Kind::Tile) {
+            members[classes.param_rows(p)].rows_of.push_back(static_cast<int>(p));
+            members[classes.param_columns(p)].columns_of.push_back(static_cast<int>(p));
+        }
+    }
+    std::vector<DimClass> result;
+    for (auto &[dim_class, dims] : members) {
+        if (dims.rows_of.size() + dims.columns_of.size() > 1) {
+            result.push_back(std::move(dims));
+        }
+    }
+    return result;
+}
+
 PartialProgram with_valid_sizes(const TileProgram &program, const std::vector<bool> &partial) {
     refuse_windows(program, partial);
     DimClasses classes(program);

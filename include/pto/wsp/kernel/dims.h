@@ -28,6 +28,10 @@ struct DimClass {
     std::vector<int> columns_of;
 };
 
+/// The classes of more than one dim of the tile parameters of `program`; dims of 1 that broadcast
+/// meet nothing.
+std::vector<DimClass> dim_classes(const TileProgram &program);
+
 /// A program whose partial parameters have sizes known at run time only.
 struct PartialProgram {
     std::shared_ptr<const TileProgram> program;
