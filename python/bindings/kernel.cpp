@@ -157,6 +157,10 @@ void bind_builder(py::module_ &module) {
             "load", [](Builder &builder, int param) { return builder.load(param, user_loc()); },
             py::arg("param"))
         .def(
+            "operand",
+            [](Builder &builder, int param) { return builder.operand(param, user_loc()); },
+            py::arg("param"))
+        .def(
             "load_window",
             [](Builder &builder, int param, Value row, Value column, const Affine &rows,
                const Affine &columns) {

@@ -107,11 +107,39 @@ void bind_stats(py::module_ &module) {
         .def_readonly("total_cycles_note", &ProgramStats::total_cycles_note);
 }
 
+void bind_graph(py::module_ &module) {
+    using workload::TaskGraph;
+    py::class_<TaskGraph::Vertex>(module, "GraphVertex")
+        .def_readonly("task", &TaskGraph::Vertex::task)
+        .def_readonly("name", &TaskGraph::Vertex::name)
+        .def_readonly("indices", &TaskGraph::Vertex::indices)
+        .def_readonly("at", &TaskGraph::Vertex::at)
+        .def("__str__", &TaskGraph::Vertex::str);
+    py::class_<TaskGraph::Edge>(module, "GraphEdge")
+        .def_readonly("source", &TaskGraph::Edge::from)
+        .def_readonly("target", &TaskGraph::Edge::to)
+        .def_property_readonly(
+            "cause", [](const TaskGraph::Edge &edge) { return workload::name(edge.cause); })
+        .def_readonly("on", &TaskGraph::Edge::on)
+        .def("__str__", &TaskGraph::Edge::str);
+    py::class_<TaskGraph>(module, "TaskGraph")
+        .def_readonly("vertices", &TaskGraph::vertices)
+        .def_readonly("edges", &TaskGraph::edges)
+        .def("dot", &TaskGraph::dot)
+        .def("svg", &TaskGraph::svg);
+    module.attr("max_graph_tasks") = workload::max_graph_tasks;
+    py::class_<GraphCycles>(module, "GraphCycles")
+        .def_readonly("critical_path", &GraphCycles::critical_path)
+        .def_readonly("makespan", &GraphCycles::makespan)
+        .def_readonly("note", &GraphCycles::note);
+}
+
 }  // namespace
 
 void bind_program(py::module_ &module) {
     bind_options(module);
     bind_stats(module);
+    bind_graph(module);
 
     // No method holds the GIL while it takes the program's lock: tasks may need the GIL to end.
     py::class_<Program>(module, "Program", py::release_gil_before_calling_cpp_dtor())
@@ -143,6 +171,9 @@ void bind_program(py::module_ &module) {
             },
             py::arg("declaration"), py::arg("implementation"))
         .def("stats", &Program::stats, py::call_guard<py::gil_scoped_release>())
+        .def("graph", &Program::graph, py::arg("max_tasks"),
+             py::call_guard<py::gil_scoped_release>())
+        .def("graph_cycles", &Program::graph_cycles, py::call_guard<py::gil_scoped_release>())
         .def("explain", &Program::explain, py::call_guard<py::gil_scoped_release>())
         .def_property_readonly("target", &Program::target)
         .def("loop_nests", &Program::loop_nests, py::call_guard<py::gil_scoped_release>());

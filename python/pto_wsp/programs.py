@@ -22,7 +22,9 @@ from pto_wsp.errors import (
     TypeCheckError,
     error,
 )
+from pto_wsp.graphs import TaskGraph
 from pto_wsp.kernel_refs import BLOCK_OPTIONS, KernelRef, block_size, kernel_schedule, target_name
+from pto_wsp.schedules import count_of
 from pto_wsp.signatures import Parameter, Signature, like_declaration, parse_signature
 from pto_wsp.tensor import Tensor
 from pto_wsp.workloads import Workload
@@ -52,6 +54,11 @@ class ProgramStats:
         Tasks of the last run that ran while another one did.
     cache_hits, cache_misses : int
         Objects of this program that were found compiled, or not.
+
+    Notes
+    -----
+    The target ``cpu_sim`` has the figures of a model beside these: ``total_cycles``, which knows no
+    data dependences, and ``critical_path_cycles`` and ``makespan_cycles`` of the real graph.
     """
 
     _shown = (
@@ -63,7 +70,9 @@ class ProgramStats:
         "cache_misses",
     )
 
-    def __init__(self, made: native.ProgramStats) -> None:
+    def __init__(self, program: native.Program) -> None:
+        made = program.stats()
+        self._program = program
         self.compile_time_ms = made.compile_time_ms
         self.execute_time_ms = made.execute_time_ms
         self.task_count = made.task_count
@@ -75,16 +84,44 @@ class ProgramStats:
 
     @property
     def total_cycles(self) -> int:
-        """Virtual cycles of the last run.
+        """Virtual cycles of a run: of a model that takes tasks in program order, not a measurement.
 
         Raises
         ------
         ExecutionError
-            Nothing models them for this target.
+            Nothing models them for this target, or they depend on data.
         """
-        if self._total_cycles is None:
-            raise error(NotAvailableError, f"total_cycles: {self._note}")
-        return self._total_cycles
+        return self._modelled("total_cycles", self._total_cycles, self._note)
+
+    @property
+    def critical_path_cycles(self) -> int:
+        """Virtual cycles of the longest chain of tasks that wait for each other.
+
+        Raises
+        ------
+        ExecutionError
+            As `total_cycles`, or there are too many tasks for a graph.
+        """
+        made = self._program.graph_cycles()
+        return self._modelled("critical_path_cycles", made.critical_path, made.note)
+
+    @property
+    def makespan_cycles(self) -> int:
+        """Virtual cycles until the last task ends when each of the workers takes the first task, in
+        program order, that waits for no other.
+
+        Raises
+        ------
+        ExecutionError
+            As `critical_path_cycles`.
+        """
+        made = self._program.graph_cycles()
+        return self._modelled("makespan_cycles", made.makespan, made.note)
+
+    def _modelled(self, name: str, value: int | None, note: str) -> int:
+        if value is None:
+            raise error(NotAvailableError, f"{name}: {note}")
+        return value
 
     def __call__(self) -> ProgramStats:
         return self
@@ -96,6 +133,8 @@ class ProgramStats:
             else f"{name}={getattr(self, name)}"
             for name in self._shown
         )
+        if self._total_cycles is not None:
+            shown += f", total_cycles={self._total_cycles}"
         return f"<ProgramStats {shown}>"
 
 
@@ -249,7 +288,22 @@ class Program:
     @property
     def stats(self) -> ProgramStats:
         """Figures of compilation and of the last run."""
-        return ProgramStats(self._native.stats())
+        return ProgramStats(self._native)
+
+    def graph(self, max_tasks: int = native.max_graph_tasks) -> TaskGraph:
+        """Its tasks and what orders them: data, sequences, lanes.
+
+        Parameters
+        ----------
+        max_tasks : int
+            A program with more tasks is refused.
+
+        Raises
+        ------
+        CompileError
+            There are more than `max_tasks` tasks.
+        """
+        return TaskGraph(self._native.graph(count_of(max_tasks, "graph: max_tasks")))
 
     def explain(self) -> Explanation:
         """Which rules fired or not, which loops are tracked and why, cache misses."""

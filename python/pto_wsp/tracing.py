@@ -29,7 +29,7 @@ class Trace:
             return what.id
         if isinstance(what, TileParam):
             what.trace.check(self, what)
-            return int(self.builder.load(what.index))
+            return int(self.builder.operand(what.index))
         if is_number(what):
             return self.constant(what, None)
         raise error(

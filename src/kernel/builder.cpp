@@ -224,6 +224,20 @@ struct Builder::Impl {
         }
     }
 
+    void imply_from(size_t first) {
+        for (size_t node = first; node < program->nodes.size(); ++node) {
+            program->writing.implied.insert(static_cast<int>(node));
+        }
+    }
+
+    /// Forgets what is said of nodes from `first` on.
+    void drop_writing(size_t first) {
+        const auto from = static_cast<int>(first);
+        for (std::set<int> *nodes : {&program->writing.operand_loads, &program->writing.implied}) {
+            nodes->erase(nodes->lower_bound(from), nodes->end());
+        }
+    }
+
     Value add_op(const OpInfo &row, std::vector<Value> operands, Attributes attributes,
                  const Loc &at);
     Value store_value(const Param &param, Value value, bool window, const Loc &at);
@@ -297,12 +311,15 @@ Value Builder::Impl::store_value(const Param &param, Value value, bool window, c
     if (window || param.type.is_scalar()) {
         return value;
     }
-    return intern({Op::Broadcast,
-                   {value},
-                   {{"rows", param.type.rows}, {"columns", param.type.columns}},
-                   {},
-                   -1,
-                   at});
+    const size_t first = program->nodes.size();
+    value = intern({Op::Broadcast,
+                    {value},
+                    {{"rows", param.type.rows}, {"columns", param.type.columns}},
+                    {},
+                    -1,
+                    at});
+    imply_from(first);
+    return value;
 }
 
 Value Builder::Impl::add_op(const OpInfo &row, std::vector<Value> operands, Attributes attributes,
@@ -354,6 +371,30 @@ Value Builder::hoisted_op(Op op, std::vector<Value> operands, Attributes attribu
     }
     return impl.intern({op, std::move(operands), std::move(attributes), {}, -1, at},
                        impl.scopes[home]);
+}
+
+Value Builder::load(int param, Loc at) {
+    Value value = op(Op::Load, {}, {{"param", int64_t{param}}}, std::move(at));
+    TileProgram &program = *impl_->program;
+    program.writing.implied.erase(program.values[static_cast<size_t>(value)].node);
+    return value;
+}
+
+Value Builder::operand(int param, Loc at) {
+    const size_t first = node_count();
+    Value value = op(Op::Load, {}, {{"param", int64_t{param}}}, std::move(at));
+    TileProgram &program = *impl_->program;
+    program.writing.operand_loads.insert(program.values[static_cast<size_t>(value)].node);
+    imply_from(first);
+    return value;
+}
+
+size_t Builder::node_count() const {
+    return impl_->program->nodes.size();
+}
+
+void Builder::imply_from(size_t first) {
+    impl_->imply_from(first);
 }
 
 Value Builder::constant(Number value, Loc at) {
@@ -425,6 +466,7 @@ void Builder::Impl::drop_loop(const Loop &loop) {
     scopes.pop_back();
     program->blocks.resize(static_cast<size_t>(loop.block));
     program->nodes.resize(loop.nodes);
+    drop_writing(loop.nodes);
     program->values.resize(loop.values);
     block_of.resize(loop.values);
     version = loop.version;

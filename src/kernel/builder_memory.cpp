@@ -7,10 +7,6 @@
 /// What a Builder reads, writes and prints.
 namespace pto::wsp::kernel {
 
-Value Builder::load(int param, Loc at) {
-    return op(Op::Load, {}, {{"param", int64_t{param}}}, std::move(at));
-}
-
 Value Builder::load(int param, Value row, Value column, Affine rows, Affine columns, Loc at) {
     return op(Op::Load, {row, column},
               {{"param", int64_t{param}}, {"rows", rows}, {"columns", columns}}, std::move(at));
@@ -27,9 +23,12 @@ void Builder::store(int param, Value value, Value row, Value column, Loc at) {
 Value Builder::masked(Value loaded, Value mask, Loc at) {
     const TileType type = this->type(loaded);
     check_mask("load", this->type(mask), type, at);
+    const size_t first = node_count();
     Value zero = is_integer(type.dtype) ? constant(Number(0), type.dtype, at)
                                         : constant(Number(0.0), type.dtype, at);
-    return op(Op::Where, {mask, loaded, zero}, {}, std::move(at));
+    Value result = op(Op::Where, {mask, loaded, zero}, {}, std::move(at));
+    imply_from(first);
+    return result;
 }
 
 void Builder::store_masked(int param, Value value, Value mask, Loc at) {

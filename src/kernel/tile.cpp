@@ -47,7 +47,7 @@ Value Operand::in(Builder &builder) const {
         throw TypeCheckError(at_, "a tile of one kernel is used in another", {},
                              "pass tiles between kernels through tensors");
     }
-    return source_->param_ >= 0 ? builder.load(source_->param_, at_) : source_->value_;
+    return source_->param_ >= 0 ? builder.operand(source_->param_, at_) : source_->value_;
 }
 
 Tile apply(Op op, const std::vector<Operand> &operands, kernel::Attributes attributes,

@@ -25,6 +25,12 @@ workload::KernelPtr Program::Impl::missing_kernel() const {
     return nullptr;
 }
 
+const std::shared_ptr<const kernel::TileProgram> &
+Program::Impl::program_of(const workload::KernelPtr &kernel) const {
+    auto supplied = implementations.find(kernel);
+    return supplied == implementations.end() ? kernel->program : supplied->second;
+}
+
 void Program::Impl::require_kernels() const {
     if (workload::KernelPtr kernel = missing_kernel()) {
         throw ExecutionError(
@@ -159,9 +165,7 @@ std::map<const TaskNode *, std::string> Program::Impl::choose_code() {
     workload::for_each_task(*workload.root, [&](const TaskNode &task,
                                                 const workload::LoopPath &path,
                                                 const workload::Node &node) {
-        auto supplied = implementations.find(task.kernel);
-        std::shared_ptr<const kernel::TileProgram> program =
-            supplied == implementations.end() ? task.kernel->program : supplied->second;
+        const std::shared_ptr<const kernel::TileProgram> &program = program_of(task.kernel);
         std::map<std::string, Affine> sizes = region_sizes(task, *program, node.at);
         KernelRequest request;
         request.program = sizes.empty() ? program : kernel::substitute_dims(*program, sizes);
@@ -365,7 +369,6 @@ Program compile(const workload::Workload &workload, const CompileOptions &option
         impl->views.push_back(tensor->view);
     }
     impl->stats.task_count = workload.task_count();
-    impl->stats.total_cycles_note = "not modelled yet";
     impl->stats.compile_time_ms =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
     if (impl->missing_kernel() == nullptr) {

@@ -183,6 +183,7 @@ void Program::register_kernel(const KernelPtr &declaration,
     check_implementation(*declaration, *implementation, at);
     wait_for_run(*impl_, lock);
     impl_->implementations[declaration] = std::move(implementation);
+    impl_->is_modelled = false;
     impl_->plan = nullptr;
     if (impl_->missing_kernel() == nullptr) {
         impl_->build();
@@ -191,6 +192,9 @@ void Program::register_kernel(const KernelPtr &declaration,
 
 ProgramStats Program::stats() const {
     std::scoped_lock lock(impl_->mutex);
+    if (!impl_->is_modelled) {
+        impl_->model_cycles();
+    }
     ProgramStats stats = impl_->stats;
     if (impl_->run != nullptr && impl_->run->is_complete()) {
         runtime::RunStats run = impl_->run->stats();

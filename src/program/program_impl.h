@@ -42,6 +42,7 @@ struct Program::Impl {
     std::shared_ptr<runtime::Execution> run;
     bool is_reported = false;  ///< what the run failed with, if it did, was thrown
     ProgramStats stats;
+    bool is_modelled = false;  ///< `stats` has the virtual cycles, or why there are none
     Reasons cache_reasons;
 
     /// Waits for the run in flight: it works in memory and code that this keeps.
@@ -51,6 +52,13 @@ struct Program::Impl {
     workload::KernelPtr missing_kernel() const;
     /// ExecutionError naming it.
     void require_kernels() const;
+    /// What runs for a kernel; needs: it is not missing.
+    const std::shared_ptr<const kernel::TileProgram> &
+    program_of(const workload::KernelPtr &kernel) const;
+    /// Empty when virtual cycles can be counted.
+    std::string why_no_model() const;
+    /// Walks all tasks: done when somebody asks.
+    void model_cycles();
     /// Finds or generates the code and makes the plan.
     void build();
 

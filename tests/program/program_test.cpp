@@ -165,8 +165,12 @@ TEST(Program, knows_its_targets) {
     run(program);
     expect_one_more(c.A, c.B);
     EXPECT_EQ(program.target(), "cpu_sim");
-    EXPECT_FALSE(program.stats().total_cycles.has_value());
-    EXPECT_EQ(program.stats().total_cycles_note, "not modelled yet");
+    EXPECT_TRUE(program.stats().total_cycles.has_value());
+    EXPECT_EQ(program.stats().total_cycles_note, "");
+    const Program plain = c.workload().compile();
+    EXPECT_FALSE(plain.stats().total_cycles.has_value());
+    EXPECT_EQ(plain.stats().total_cycles_note,
+              "target 'cpu' has no model: compile for cpu_sim");
 }
 
 /// Y[i] = the two rows of X from R on.

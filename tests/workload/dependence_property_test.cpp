@@ -5,6 +5,7 @@
 #include <rapidcheck.h>
 
 #include "pto/wsp/workload/dependence.h"
+#include "pto/wsp/workload/graph.h"
 #include "pto/wsp/workload/parse.h"
 #include "workload/oracle.h"
 
@@ -361,9 +362,54 @@ void check_tracked(const Oracle &oracle, const TrackedPlan &plan,
     }
 }
 
+/// A path between two tasks exactly where one conflicts with the other, or where the structure or
+/// a lane puts them in order, and where these follow from each other.
+void check_graph(const Oracle &oracle, const Workload &workload, const std::vector<LaneRule> &lanes,
+                 bool exact) {
+    using Set = Submission::Set;
+    const TaskGraph graph = task_graph(workload, lanes, 2);
+    RC_ASSERT(graph.vertices.size() < Set().size());
+    std::vector<Set> before(graph.vertices.size());
+    std::vector<size_t> vertex_of;
+    size_t next = 0;
+    for (size_t v = 0; v < graph.vertices.size(); ++v) {
+        for (; next < graph.edges.size() && graph.edges[next].to == static_cast<int>(v); ++next) {
+            const auto from = static_cast<size_t>(graph.edges[next].from);
+            RC_ASSERT(from < v);
+            before[v] |= before[from];
+            before[v].set(from);
+        }
+        if (graph.vertices[v].task >= 0) {
+            RC_ASSERT(graph.vertices[v].task == static_cast<int64_t>(vertex_of.size()));
+            vertex_of.push_back(v);
+        }
+    }
+    RC_ASSERT(next == graph.edges.size());
+    RC_ASSERT(vertex_of.size() == oracle.tasks().size());
+    std::vector<Set> wanted(oracle.tasks().size());
+    for (size_t j = 0; j < wanted.size(); ++j) {
+        const Instance &b = oracle.tasks()[j];
+        for (size_t i = 0; i < j; ++i) {
+            const Instance &a = oracle.tasks()[i];
+            const bool same_lane = std::ranges::any_of(lanes, [&](const LaneRule &rule) {
+                return lane_of(rule, a, i) == lane_of(rule, b, j);
+            });
+            if (same_lane || Oracle::conflict(a, b) || Oracle::ordered(a, b)) {
+                wanted[j] |= wanted[i];
+                wanted[j].set(i);
+            }
+        }
+        for (size_t i = 0; i < j; ++i) {
+            const bool found = before[vertex_of[j]].test(vertex_of[i]);
+            RC_ASSERT((exact ? found == wanted[j].test(i) : found || !wanted[j].test(i)));
+        }
+    }
+}
+
 TEST(DependenceProperty, AgreesWithBruteForce) {
     int64_t static_plans = 0;
     int64_t tracked_plans = 0;
+    int64_t exact_graphs = 0;
     EXPECT_TRUE(rc::check("every conflict is ordered", [&] {
         const auto seed = *rc::gen::arbitrary<uint64_t>();
         for (uint64_t i = 0; i < 40; ++i) {
@@ -376,6 +422,10 @@ TEST(DependenceProperty, AgreesWithBruteForce) {
             }
             const std::vector<LaneRule> lanes = generator.lanes();
             const DependenceSummary summary = analyse_dependence(workload, lanes);
+            const bool exact = std::ranges::all_of(
+                summary.memory, [](const TensorMemory &memory) { return memory.exact; });
+            exact_graphs += exact ? 1 : 0;
+            check_graph(oracle, workload, lanes, exact);
             if (summary.is_static()) {
                 static_plans++;
                 check_static(oracle, std::get<0>(summary.plan));
@@ -387,6 +437,7 @@ TEST(DependenceProperty, AgreesWithBruteForce) {
     }));
     EXPECT_GT(static_plans, 300);
     EXPECT_GT(tracked_plans, 300);
+    EXPECT_GT(exact_graphs, 1000);
 }
 
 TEST(DependenceProperty, TextIsReadBack) {

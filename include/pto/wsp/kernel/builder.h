@@ -41,6 +41,8 @@ public:
     Value constant(Number value, DType dtype, Loc at = Loc::here());
 
     Value load(int param, Loc at = Loc::here());
+    /// The value of `load`, where an operation names the parameter itself as an operand.
+    Value operand(int param, Loc at = Loc::here());
     /// A window [rows, columns] at (row, column); offsets are scalars of i32.
     Value load(int param, Value row, Value column, Affine rows, Affine columns,
                Loc at = Loc::here());
@@ -84,6 +86,9 @@ public:
 
 private:
     std::string label_of(Value value) const;
+    size_t node_count() const;
+    /// Nodes from `first` on stand for no primitive that was written.
+    void imply_from(size_t first);
 
     struct Impl;
     std::shared_ptr<Impl> impl_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,6 +65,13 @@ struct Block {
 
 class CustomBody;
 
+/// How a kernel was written, where its nodes alone do not say it; for the cycle model (cycles.h).
+/// Indices of nodes.
+struct Writing {
+    std::set<int> operand_loads;  ///< loads of parameters that were given as operands
+    std::set<int> implied;        ///< nodes that no primitive was written for
+};
+
 /// A kernel as an algorithm on whole tiles. Effects are in program order: `load` reads a window of
 /// a tile parameter, `store` writes one.
 ///
@@ -87,6 +95,8 @@ struct TileProgram {
     Loc at;
     /// Not null: what the kernel does, and there are no nodes. See custom.h.
     std::shared_ptr<const CustomBody> custom;
+    /// Not part of the text: in a program that was read, all is written as it stands.
+    Writing writing;
 
     const TileType &type(Value value) const { return values[static_cast<size_t>(value)].type; }
     /// Index of the parameter called `name`, or -1.

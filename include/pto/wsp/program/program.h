@@ -13,6 +13,7 @@
 #include "pto/wsp/schedule/step.h"
 #include "pto/wsp/schedule/tasks.h"
 #include "pto/wsp/support/reason.h"
+#include "pto/wsp/workload/graph.h"
 #include "pto/wsp/workload/workload.h"
 
 namespace pto::wsp {
@@ -35,8 +36,18 @@ struct ProgramStats {
     int64_t parallel_tasks = 0;  ///< of the last run: ran while another was running
     int64_t cache_hits = 0;      ///< objects of this program found compiled
     int64_t cache_misses = 0;
-    std::optional<int64_t> total_cycles;  ///< modelled; absent while no model is there
-    std::string total_cycles_note;        ///< why it is absent
+    /// Of the virtual-cycle model (schedule/cycles.h) on the target `cpu_sim`. A model, not a
+    /// measurement.
+    std::optional<int64_t> total_cycles;
+    std::string total_cycles_note;  ///< why it is absent
+};
+
+/// Figures of the real graph of a program, beside the model's `total_cycles`, which knows no data
+/// dependences: kernels take their virtual cycles, and tasks wait for what orders them.
+struct GraphCycles {
+    std::optional<int64_t> critical_path;  ///< the longest chain of tasks
+    std::optional<int64_t> makespan;       ///< on as many workers as the executor has
+    std::string note;                      ///< why they are absent
 };
 
 /// A runnable workload. May be executed any number of times with other data and no recompilation.
@@ -63,7 +74,13 @@ public:
                          std::shared_ptr<const kernel::TileProgram> implementation,
                          const Loc &at = Loc::here());
 
+    /// On the target `cpu_sim` the first call walks all tasks in the cycle model.
     ProgramStats stats() const;
+    /// Its tasks and what orders them. CompileError when there are more than `max_tasks`.
+    workload::TaskGraph graph(int64_t max_tasks = workload::max_graph_tasks) const;
+    /// On the target `cpu_sim`, of programs of at most `workload::max_graph_tasks` tasks. Computed
+    /// by each call.
+    GraphCycles graph_cycles() const;
     /// Rules fired or not, which loops are tracked and why, cache misses.
     Reasons explain() const;
     const std::string &target() const;

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "pto/wsp/kernel/cycles.h"
+#include "pto/wsp/schedule/tasks.h"
+#include "pto/wsp/workload/workload.h"
+
+namespace pto::wsp::schedule {
+
+/// The tile program that runs for a kernel, as it was traced; never null.
+using ProgramOf = std::function<const kernel::TileProgram &(const workload::KernelPtr &)>;
+
+/// The task part of the virtual-cycle model: a deterministic pass over the tasks in program order,
+/// whatever order they really run in. A model, not a measurement: no data dependences, no
+/// overheads.
+///
+/// State: `avail[w] = 0` a worker, one `issue_time = 0`, end times in flight, `rr = 0`.
+///
+/// ```
+/// advance(t):  issue_time = max(issue_time, t); pop end times in flight <= issue_time
+/// issue(dur, w, ready):
+///     advance(ready)
+///     while window > 0 and in flight >= window: advance(earliest end in flight)
+///     start = max(avail[w], issue_time); end = start + dur; avail[w] = end; push end; return end
+/// ```
+///
+/// Workers: the lanes of the dispatch policy if it has any, else the streams, else 1. Without a
+/// policy all tasks are worker 0's; round robin takes `rr++ % workers`, affinity `key % workers`.
+/// In parallel loops and groups every child has the same `ready` and the whole is done with the
+/// last; in sequential ones a child is ready when the one before is done. The answer is done(root).
+///
+/// `window` is the number of tasks that may be in flight, 0: any number. Holds no more than the
+/// tasks in a window. CompileError past 2^63 cycles.
+kernel::Cycles total_cycles(const workload::Workload &workload, const TaskSchedule &schedule,
+                            const ProgramOf &program_of, int64_t window = 0);
+
+/// The kernel part of the model for every task, in program order: appended to `durations`.
+kernel::Cycles task_cycles(const workload::Workload &workload, const ProgramOf &program_of,
+                           std::vector<int64_t> &durations);
+
+}  // namespace pto::wsp::schedule

@@ -1,0 +1,74 @@
+#include <fmt/format.h>
+
+#include "program_impl.h"
+#include "pto/wsp/schedule/cycles.h"
+#include "pto/wsp/support/env.h"
+
+/// Virtual cycles and the graph of tasks of a program.
+namespace pto::wsp {
+
+std::string Program::Impl::why_no_model() const {
+    if (options.target != "cpu_sim") {
+        return fmt::format("target '{}' has no model: compile for cpu_sim", options.target);
+    }
+    if (workload::KernelPtr kernel = missing_kernel()) {
+        return fmt::format("nothing implements '{}'", kernel->name);
+    }
+    return "";
+}
+
+void Program::Impl::model_cycles() {
+    stats.total_cycles.reset();
+    stats.total_cycles_note = why_no_model();
+    is_modelled = true;
+    if (!stats.total_cycles_note.empty()) {
+        return;
+    }
+    kernel::Cycles made = schedule::total_cycles(
+        workload, options.tasks, [&](const workload::KernelPtr &k) -> const auto & {
+            return *program_of(k);
+        });
+    if (made.unknown.empty()) {
+        stats.total_cycles = made.cycles;
+    }
+    stats.total_cycles_note = std::move(made.unknown);
+}
+
+workload::TaskGraph Program::graph(int64_t max_tasks) const {
+    return workload::task_graph(impl_->workload,
+                                schedule::lane_rules(impl_->options.tasks, impl_->at),
+                                env::workers(), max_tasks);
+}
+
+GraphCycles Program::graph_cycles() const {
+    std::scoped_lock lock(impl_->mutex);
+    GraphCycles result;
+    result.note = impl_->why_no_model();
+    if (result.note.empty() && impl_->stats.task_count > workload::max_graph_tasks) {
+        result.note = fmt::format("the program has {} tasks, more than the {} of a graph",
+                                  impl_->stats.task_count, workload::max_graph_tasks);
+    }
+    if (!result.note.empty()) {
+        return result;
+    }
+    std::vector<int64_t> tasks;
+    result.note =
+        schedule::task_cycles(
+            impl_->workload,
+            [&](const workload::KernelPtr &k) -> const auto & { return *impl_->program_of(k); },
+            tasks)
+            .unknown;
+    if (!result.note.empty()) {
+        return result;
+    }
+    const workload::TaskGraph made = graph();
+    std::vector<int64_t> durations;
+    for (const workload::TaskGraph::Vertex &vertex : made.vertices) {
+        durations.push_back(vertex.task < 0 ? 0 : tasks[static_cast<size_t>(vertex.task)]);
+    }
+    result.critical_path = workload::critical_path(made, durations);
+    result.makespan = workload::makespan(made, durations, env::workers());
+    return result;
+}
+
+}  // namespace pto::wsp

@@ -1,0 +1,199 @@
+#include "pto/wsp/schedule/cycles.h"
+
+#include <algorithm>
+#include <queue>
+#include <unordered_map>
+
+#include "pto/wsp/workload/builder.h"
+#include "pto/wsp/workload/names.h"
+
+namespace pto::wsp::schedule {
+
+namespace {
+
+using workload::GroupNode;
+using workload::LoopNode;
+using workload::Node;
+using workload::TaskNode;
+
+/// Why the cycles are not known.
+struct Unknown {
+    std::string why;
+};
+
+/// Issues tasks to workers.
+class Clock {
+public:
+    Clock(int64_t workers, int64_t window)
+        : available_(static_cast<size_t>(workers), 0), window_(window) {}
+
+    int64_t issue(int64_t duration, int64_t worker, int64_t ready) {
+        advance(ready);
+        while (window_ > 0 && static_cast<int64_t>(in_flight_.size()) >= window_) {
+            advance(in_flight_.top());
+        }
+        int64_t &available = available_[static_cast<size_t>(worker)];
+        if (__builtin_add_overflow(std::max(available, issue_time_), duration, &available)) {
+            throw CompileError({}, "the virtual cycles of the workload pass 2^63");
+        }
+        // Without a window nobody asks for what is in flight.
+        if (window_ > 0) {
+            in_flight_.push(available);
+        }
+        return available;
+    }
+
+private:
+    void advance(int64_t time) {
+        issue_time_ = std::max(issue_time_, time);
+        while (!in_flight_.empty() && in_flight_.top() <= issue_time_) {
+            in_flight_.pop();
+        }
+    }
+
+    std::vector<int64_t> available_;
+    std::priority_queue<int64_t, std::vector<int64_t>, std::greater<>> in_flight_;
+    int64_t issue_time_ = 0;
+    int64_t window_ = 0;
+};
+
+int64_t worker_count(const TaskSchedule &schedule) {
+    if (schedule.dispatch && schedule.dispatch->lanes > 0) {
+        return schedule.dispatch->lanes;
+    }
+    return schedule.streams > 0 ? schedule.streams : 1;
+}
+
+/// A place that makes tasks.
+struct Place {
+    const kernel::TileProgram *program = nullptr;
+    std::map<std::string, int64_t> symbols;
+    std::optional<ScalarExpr> key;  ///< over ids of loop variables
+    std::vector<std::optional<int64_t>> scalars;
+    std::optional<int64_t> cycles;  ///< for `scalars`
+};
+
+class Model {
+public:
+    /// `durations` takes those of all tasks; may be null.
+    Model(const TaskSchedule &schedule, const ProgramOf &program_of, int64_t window,
+          std::vector<int64_t> *durations)
+        : schedule_(schedule), program_of_(program_of), workers_(worker_count(schedule)),
+          clock_(workers_, window), durations_(durations) {}
+
+    /// When all tasks below `node`, which may start at `ready`, are done.
+    int64_t done(const Node &node, int64_t ready) {
+        if (const auto *task = std::get_if<TaskNode>(&node.kind)) {
+            return issue(*task, node, ready);
+        }
+        if (const auto *loop = std::get_if<LoopNode>(&node.kind)) {
+            return done_loop(*loop, ready);
+        }
+        if (const auto *group = std::get_if<GroupNode>(&node.kind)) {
+            int64_t end = ready;
+            for (const workload::NodePtr &child : group->children) {
+                end = std::max(end, done(*child, group->sequential ? end : ready));
+            }
+            return end;
+        }
+        return done(*std::get<workload::CallNode>(node.kind).body, ready);
+    }
+
+private:
+    int64_t done_loop(const LoopNode &loop, int64_t ready) {
+        int64_t end = ready;
+        int64_t &index = values_[loop.variable.id];
+        path_.push_back(&loop.variable);
+        for (int64_t i = 0; i < loop.variable.axis.size; ++i) {
+            index = i;
+            end = std::max(end, done(*loop.body, loop.sequential ? end : ready));
+        }
+        path_.pop_back();
+        return end;
+    }
+
+    int64_t issue(const TaskNode &task, const Node &node, int64_t ready) {
+        auto [found, added] = places_.try_emplace(&task);
+        Place &place = found->second;
+        if (added) {
+            place = place_of(task, node);
+        }
+        const int64_t duration = cycles(task, place);
+        if (durations_ != nullptr) {
+            durations_->push_back(duration);
+        }
+        return clock_.issue(duration, worker(place), ready);
+    }
+
+    Place place_of(const TaskNode &task, const Node &node) const {
+        Place place;
+        place.program = &program_of_(task.kernel);
+        place.symbols = workload::task_symbols(task, node.at);
+        if (schedule_.dispatch && schedule_.dispatch->policy == Dispatch::Policy::Affinity) {
+            place.key = workload::resolve_key(schedule_.dispatch->key, path_, node.at);
+        }
+        return place;
+    }
+
+    int64_t worker(const Place &place) {
+        if (!schedule_.dispatch) {
+            return 0;
+        }
+        if (!place.key) {
+            return round_robin_++ % workers_;
+        }
+        const int64_t lane = place.key->evaluate(values_) % workers_;
+        return lane < 0 ? lane + workers_ : lane;
+    }
+
+    int64_t cycles(const TaskNode &task, Place &place) const {
+        std::vector<std::optional<int64_t>> scalars;
+        for (const workload::TaskArgument &argument : task.arguments) {
+            const auto *expr = std::get_if<ScalarExpr>(&argument.value);
+            scalars.push_back(expr == nullptr ? std::nullopt
+                                              : std::optional(expr->evaluate(values_)));
+        }
+        if (!place.cycles || scalars != place.scalars) {
+            const kernel::Cycles made = kernel::cycles(*place.program, place.symbols, scalars);
+            if (!made.unknown.empty()) {
+                throw Unknown{made.unknown};
+            }
+            place.cycles = made.cycles;
+            place.scalars = std::move(scalars);
+        }
+        return *place.cycles;
+    }
+
+    const TaskSchedule &schedule_;
+    const ProgramOf &program_of_;
+    int64_t workers_;
+    Clock clock_;
+    std::vector<int64_t> *durations_;
+    int64_t round_robin_ = 0;
+    workload::LoopPath path_;
+    std::map<std::string, int64_t> values_;
+    std::unordered_map<const TaskNode *, Place> places_;
+};
+
+}  // namespace
+
+kernel::Cycles total_cycles(const workload::Workload &workload, const TaskSchedule &schedule,
+                            const ProgramOf &program_of, int64_t window) {
+    try {
+        return {Model(schedule, program_of, window, nullptr).done(*workload.root, 0), ""};
+    } catch (const Unknown &unknown) {
+        return {0, unknown.why};
+    }
+}
+
+kernel::Cycles task_cycles(const workload::Workload &workload, const ProgramOf &program_of,
+                           std::vector<int64_t> &durations) {
+    try {
+        const TaskSchedule plain;
+        return {Model(plain, program_of, 0, &durations).done(*workload.root, 0), ""};
+    } catch (const Unknown &unknown) {
+        return {0, unknown.why};
+    }
+}
+
+}  // namespace pto::wsp::schedule

@@ -1,0 +1,320 @@
+#include "pto/wsp/workload/graph.h"
+
+#include <algorithm>
+#include <map>
+#include <queue>
+#include <unordered_map>
+
+#include "pto/wsp/support/text.h"
+#include "workload/access.h"
+#include "workload/structure.h"
+
+namespace pto::wsp::workload {
+
+namespace {
+
+/// An access of a task that later ones may conflict with.
+struct Live {
+    int vertex = 0;
+    bool reads = false;
+    bool writes = false;
+    std::vector<int64_t> first;  ///< of a box in the frame of the storage
+    std::vector<int64_t> extents;
+};
+
+bool meets(const Live &a, const Live &b) {
+    for (size_t d = 0; d < a.first.size(); ++d) {
+        if (a.first[d] >= b.first[d] + b.extents[d] || b.first[d] >= a.first[d] + a.extents[d]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool covers(const Live &a, const Live &b) {
+    for (size_t d = 0; d < a.first.size(); ++d) {
+        if (a.first[d] > b.first[d] || a.first[d] + a.extents[d] < b.first[d] + b.extents[d]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int64_t floor_mod(int64_t value, int64_t by) {
+    const int64_t rest = value % by;
+    return rest < 0 ? rest + by : rest;
+}
+
+class GraphBuilder {
+public:
+    GraphBuilder(const Workload &workload, const std::vector<LaneRule> &lanes, int64_t workers)
+        : table_(*workload.root), lanes_(lanes), workers_(workers), live_(table_.storages().size()),
+          last_of_lane_(lanes.size()) {
+        for (const Site &site : table_.sites()) {
+            sites_.emplace(site.task, &site);
+        }
+    }
+
+    TaskGraph build(const Node &root) {
+        walk(root);
+        std::ranges::stable_sort(graph_.edges, {},
+                                 [](const TaskGraph::Edge &edge) { return edge.to; });
+        return std::move(graph_);
+    }
+
+private:
+    void walk(const Node &node) {
+        if (const auto *task = std::get_if<TaskNode>(&node.kind)) {
+            add_task(*task, node);
+        } else if (const auto *loop = std::get_if<LoopNode>(&node.kind)) {
+            walk_loop(*loop);
+        } else if (const auto *group = std::get_if<GroupNode>(&node.kind)) {
+            walk_group(*group);
+        } else {
+            walk(*std::get<CallNode>(node.kind).body);
+        }
+    }
+
+    void walk_loop(const LoopNode &loop) {
+        if (is_empty(*loop.body)) {
+            return;
+        }
+        const std::string on = "loop " + loop.variable.id;
+        Items items;
+        loops_.push_back(&loop.variable);
+        int64_t &index = values_[loop.variable.id];
+        for (int64_t i = 0; i < loop.variable.axis.size; ++i) {
+            index = i;
+            walk_item(loop.sequential ? &items : nullptr, *loop.body, on);
+        }
+        loops_.pop_back();
+    }
+
+    void walk_group(const GroupNode &group) {
+        Items items;
+        for (const NodePtr &child : group.children) {
+            if (!is_empty(*child)) {
+                walk_item(group.sequential ? &items : nullptr, *child, "sequential");
+            }
+        }
+    }
+
+    /// What the next item of a sequence comes after: vertices without a successor.
+    struct Items {
+        std::vector<int> ends;
+    };
+
+    /// One item of a sequence (null: of none), after the one before.
+    void walk_item(Items *items, const Node &node, const std::string &on) {
+        if (items == nullptr) {
+            walk(node);
+            return;
+        }
+        std::vector<int> before = std::move(items->ends);
+        if (before.size() > 1) {
+            const int join = add_vertex({-1, "join", {}, node.at});
+            for (const int end : before) {
+                connect(end, join, TaskGraph::Cause::Sequence, on);
+            }
+            before = {join};
+        }
+        const auto first = static_cast<int>(graph_.vertices.size());
+        walk(node);
+        const auto last = static_cast<int>(graph_.vertices.size());
+        for (int v = first; v < last; ++v) {
+            // Edges from outside of the item do not order what is in it.
+            if (!before.empty() && latest_before_[static_cast<size_t>(v)] < first) {
+                connect(before.front(), v, TaskGraph::Cause::Sequence, on);
+            }
+            if (!has_next_[static_cast<size_t>(v)]) {
+                items->ends.push_back(v);
+            }
+        }
+    }
+
+    void add_task(const TaskNode &task, const Node &node) {
+        TaskGraph::Vertex vertex{tasks_, task.kernel->name, {}, node.at};
+        for (const LoopVar *variable : loops_) {
+            vertex.indices.emplace_back(variable->id, values_.at(variable->id));
+        }
+        const int number = add_vertex(std::move(vertex));
+        add_data(*sites_.at(&task), number);
+        for (size_t i = 0; i < lanes_.size(); ++i) {
+            add_lane(i, number, node.at);
+        }
+        tasks_++;
+    }
+
+    void add_data(const Site &site, int vertex) {
+        std::vector<Live> own;
+        for (const DataAccess &access : site.accesses) {
+            Live box{vertex, access.reads, access.writes, {}, access.extents};
+            for (const Affine &offset : access.offsets) {
+                box.first.push_back(offset.evaluate(values_));
+            }
+            for (const Live &other : live_[static_cast<size_t>(access.storage)]) {
+                if ((other.writes || box.writes) && meets(other, box)) {
+                    connect(other.vertex, vertex, cause_of(other, box), region_text(site, access));
+                }
+            }
+            own.push_back(std::move(box));
+        }
+        // What conflicts with an access that this task overwrites whole conflicts with this task.
+        for (size_t i = 0; i < own.size(); ++i) {
+            std::vector<Live> &live = live_[static_cast<size_t>(site.accesses[i].storage)];
+            if (own[i].writes) {
+                std::erase_if(live, [&](const Live &other) {
+                    return other.vertex != vertex && covers(own[i], other);
+                });
+            }
+            live.push_back(std::move(own[i]));
+        }
+    }
+
+    static TaskGraph::Cause cause_of(const Live &first, const Live &second) {
+        if (!first.writes) {
+            return TaskGraph::Cause::WriteAfterRead;
+        }
+        return second.reads ? TaskGraph::Cause::ReadAfterWrite : TaskGraph::Cause::WriteAfterWrite;
+    }
+
+    std::string region_text(const Site &site, const DataAccess &access) const {
+        Region region =
+            std::get<Region>(site.task->arguments[static_cast<size_t>(access.argument)].value);
+        for (Affine &offset : region.offsets) {
+            offset = offset.evaluate(values_);
+        }
+        region.valid_rows.reset();
+        region.valid_columns.reset();
+        return region.str();
+    }
+
+    void add_lane(size_t rule_number, int vertex, const Loc &at) {
+        const LaneRule &rule = lanes_[rule_number];
+        const int64_t count = rule.lanes > 0 ? rule.lanes : workers_;
+        const int64_t key =
+            rule.key ? resolve_key(*rule.key, loops_, at).evaluate(values_) : tasks_;
+        const int64_t lane = floor_mod(key, count);
+        const auto [last, first_of_lane] = last_of_lane_[rule_number].try_emplace(lane, vertex);
+        if (!first_of_lane) {
+            connect(last->second, vertex, TaskGraph::Cause::Lane,
+                    rule.name + " " + std::to_string(lane));
+            last->second = vertex;
+        }
+    }
+
+    int add_vertex(TaskGraph::Vertex vertex) {
+        graph_.vertices.push_back(std::move(vertex));
+        has_next_.push_back(false);
+        latest_before_.push_back(-1);
+        return static_cast<int>(graph_.vertices.size()) - 1;
+    }
+
+    void connect(int from, int to, TaskGraph::Cause cause, std::string on) {
+        has_next_[static_cast<size_t>(from)] = true;
+        int &latest = latest_before_[static_cast<size_t>(to)];
+        latest = std::max(latest, from);
+        // Several elements of one region are one reason.
+        if (!graph_.edges.empty()) {
+            const TaskGraph::Edge &last = graph_.edges.back();
+            if (last.from == from && last.to == to && last.cause == cause && last.on == on) {
+                return;
+            }
+        }
+        graph_.edges.push_back({from, to, cause, std::move(on)});
+    }
+
+    const AccessTable table_;
+    const std::vector<LaneRule> &lanes_;
+    int64_t workers_;
+    TaskGraph graph_;
+    std::unordered_map<const TaskNode *, const Site *> sites_;
+    std::vector<std::vector<Live>> live_;  ///< by storage
+    std::vector<std::map<int64_t, int>> last_of_lane_;
+    std::vector<bool> has_next_;
+    std::vector<int> latest_before_;  ///< of each vertex: its last predecessor
+    LoopPath loops_;
+    std::map<std::string, int64_t> values_;
+    int64_t tasks_ = 0;
+};
+
+/// Edges by the vertex that they leave.
+std::vector<std::vector<int>> successors(const TaskGraph &graph) {
+    std::vector<std::vector<int>> result(graph.vertices.size());
+    for (const TaskGraph::Edge &edge : graph.edges) {
+        result[static_cast<size_t>(edge.from)].push_back(edge.to);
+    }
+    return result;
+}
+
+}  // namespace
+
+TaskGraph task_graph(const Workload &workload, const std::vector<LaneRule> &lanes, int64_t workers,
+                     int64_t max_tasks) {
+    const int64_t count = workload.task_count();
+    if (count > max_tasks) {
+        throw CompileError(workload.at,
+                           "graph: the workload has " + std::to_string(count) +
+                               " tasks, more than " + std::to_string(max_tasks),
+                           {}, "make the graph of a smaller one, or raise max_tasks");
+    }
+    return GraphBuilder(workload, lanes, workers).build(*workload.root);
+}
+
+int64_t critical_path(const TaskGraph &graph, const std::vector<int64_t> &durations) {
+    std::vector<int64_t> start(graph.vertices.size(), 0);
+    int64_t last = 0;
+    size_t next = 0;
+    for (size_t v = 0; v < graph.vertices.size(); ++v) {
+        for (; next < graph.edges.size() && graph.edges[next].to == static_cast<int>(v); ++next) {
+            const auto from = static_cast<size_t>(graph.edges[next].from);
+            start[v] = std::max(start[v], start[from] + durations[from]);
+        }
+        last = std::max(last, start[v] + durations[v]);
+    }
+    return last;
+}
+
+int64_t makespan(const TaskGraph &graph, const std::vector<int64_t> &durations, int64_t workers) {
+    const std::vector<std::vector<int>> next = successors(graph);
+    std::vector<int> waits(graph.vertices.size(), 0);
+    for (const TaskGraph::Edge &edge : graph.edges) {
+        waits[static_cast<size_t>(edge.to)]++;
+    }
+    std::priority_queue<int, std::vector<int>, std::greater<>> ready;
+    using End = std::pair<int64_t, int>;
+    std::priority_queue<End, std::vector<End>, std::greater<>> running;
+    int64_t now = 0;
+    int64_t busy = 0;
+    const auto is_join = [&](int v) { return graph.vertices[static_cast<size_t>(v)].task < 0; };
+    const std::function<void(int)> become_ready = [&](int v) {
+        is_join(v) ? running.emplace(now, v) : ready.push(v);
+    };
+    for (size_t v = 0; v < waits.size(); ++v) {
+        if (waits[v] == 0) {
+            become_ready(static_cast<int>(v));
+        }
+    }
+    while (!ready.empty() || !running.empty()) {
+        while (!ready.empty() && busy < workers) {
+            running.emplace(now + durations[static_cast<size_t>(ready.top())], ready.top());
+            ready.pop();
+            busy++;
+        }
+        // All that ends at this time ends before the next is taken.
+        now = running.top().first;
+        while (!running.empty() && running.top().first == now) {
+            const int ended = running.top().second;
+            running.pop();
+            busy -= is_join(ended) ? 0 : 1;
+            for (const int v : next[static_cast<size_t>(ended)]) {
+                if (--waits[static_cast<size_t>(v)] == 0) {
+                    become_ready(v);
+                }
+            }
+        }
+    }
+    return now;
+}
+
+}  // namespace pto::wsp::workload

@@ -1,0 +1,143 @@
+#include <algorithm>
+
+#include "pto/wsp/support/text.h"
+#include "pto/wsp/workload/graph.h"
+
+/// Texts and drawings of task graphs.
+namespace pto::wsp::workload {
+
+namespace {
+
+constexpr int box_width = 120;
+constexpr int box_height = 28;
+constexpr int gap_x = 16;
+constexpr int gap_y = 44;
+
+struct CauseRow {
+    const char *name;
+    const char *colour;
+};
+
+const CauseRow &row(TaskGraph::Cause cause) {
+    static constexpr CauseRow rows[] = {
+        {"RAW", "#1f6feb"},      {"WAR", "#bf8700"},  {"WAW", "#cf222e"},
+        {"sequence", "#57606a"}, {"lane", "#8250df"},
+    };
+    return rows[static_cast<size_t>(cause)];
+}
+
+std::string xml(const std::string &text) {
+    std::string result;
+    for (const char c : text) {
+        switch (c) {
+        case '&':
+            result += "&amp;";
+            break;
+        case '<':
+            result += "&lt;";
+            break;
+        case '>':
+            result += "&gt;";
+            break;
+        case '"':
+            result += "&quot;";
+            break;
+        default:
+            result += c;
+        }
+    }
+    return result;
+}
+
+/// Where the vertices of a drawing lie: by level, those of one level side by side.
+struct Places {
+    std::vector<int> x;
+    std::vector<int> y;
+    int width = 0;
+    int height = 0;
+};
+
+Places places_of(const TaskGraph &graph) {
+    std::vector<int> level(graph.vertices.size(), 0);
+    for (const TaskGraph::Edge &edge : graph.edges) {  // those to earlier vertices first
+        int &to = level[static_cast<size_t>(edge.to)];
+        to = std::max(to, level[static_cast<size_t>(edge.from)] + 1);
+    }
+    Places places;
+    std::vector<int> used;
+    for (const int l : level) {
+        used.resize(std::max(used.size(), static_cast<size_t>(l) + 1), 0);
+        const int column = used[static_cast<size_t>(l)]++;
+        places.x.push_back(gap_x + column * (box_width + gap_x));
+        places.y.push_back(gap_x + l * (box_height + gap_y));
+        places.width = std::max(places.width, places.x.back() + box_width + gap_x);
+        places.height = std::max(places.height, places.y.back() + box_height + gap_x);
+    }
+    return places;
+}
+
+std::string number(int value) {
+    return std::to_string(value);
+}
+
+}  // namespace
+
+const char *name(TaskGraph::Cause cause) {
+    return row(cause).name;
+}
+
+std::string TaskGraph::Vertex::str() const {
+    std::vector<std::string> parts;
+    for (const auto &[id, value] : indices) {
+        parts.push_back(id + "=" + std::to_string(value));
+    }
+    return parts.empty() ? name : name + "[" + join(parts) + "]";
+}
+
+std::string TaskGraph::Edge::str() const {
+    const bool data = cause != Cause::Sequence && cause != Cause::Lane;
+    return std::string(workload::name(cause)) + (data ? " on " : ": ") + on;
+}
+
+std::string TaskGraph::dot() const {
+    std::string text = "digraph tasks {\n  node [shape=box];\n";
+    for (size_t v = 0; v < vertices.size(); ++v) {
+        const Vertex &vertex = vertices[v];
+        text += "  t" + std::to_string(v) + " [label=" + quoted(vertex.str()) +
+                (vertex.task < 0 ? ", shape=point" : "") + "];\n";
+    }
+    for (const Edge &edge : edges) {
+        text += "  t" + number(edge.from) + " -> t" + number(edge.to) +
+                " [label=" + quoted(edge.str()) + ", color=\"" + row(edge.cause).colour + "\"];\n";
+    }
+    return text + "}\n";
+}
+
+std::string TaskGraph::svg() const {
+    const Places places = places_of(*this);
+    std::string text = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + number(places.width) +
+                       "\" height=\"" + number(places.height) +
+                       "\" font-family=\"sans-serif\" font-size=\"11\">\n";
+    for (const Edge &edge : edges) {
+        const auto from = static_cast<size_t>(edge.from);
+        const auto to = static_cast<size_t>(edge.to);
+        text += "<line x1=\"" + number(places.x[from] + box_width / 2) + "\" y1=\"" +
+                number(places.y[from] + box_height) + "\" x2=\"" +
+                number(places.x[to] + box_width / 2) + "\" y2=\"" + number(places.y[to]) +
+                "\" stroke=\"" + row(edge.cause).colour + "\"><title>" +
+                xml(vertices[from].str() + " before " + vertices[to].str() + ": " + edge.str()) +
+                "</title></line>\n";
+    }
+    for (size_t v = 0; v < vertices.size(); ++v) {
+        const std::string label = xml(vertices[v].str());
+        text += "<g transform=\"translate(" + number(places.x[v]) + " " + number(places.y[v]) +
+                ")\"><title>" + label + " " + xml(vertices[v].at.str()) + "</title><rect width=\"" +
+                number(box_width) + "\" height=\"" + number(box_height) + "\" rx=\"4\" fill=\"" +
+                (vertices[v].task < 0 ? "#d0d7de" : "#f6f8fa") +
+                "\" stroke=\"#57606a\"/><text x=\"" + number(box_width / 2) + "\" y=\"" +
+                number(box_height / 2 + 4) + "\" text-anchor=\"middle\">" + label + "</text></g>\n";
+    }
+    return text + "</svg>\n";
+}
+
+}  // namespace pto::wsp::workload
