@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "pto/wsp/workload/builder.h"
+#include "pto/wsp/workload/dependence.h"
 #include "pto/wsp/workload/names.h"
 #include "pto/wsp/workload/parse.h"
 #include "pto/wsp/workload/workload.h"
@@ -229,6 +230,7 @@ void bind_workload(py::module_ &module) {
         .def_readonly("name", &Workload::name)
         .def("type_str", &Workload::type_str)
         .def("kind", &Workload::kind)
+        .def("racing_writes", &workload::racing_writes)
         .def("task_count", &Workload::task_count)
         .def("tasks", &tasks, py::arg("first"), py::arg("count"))
         .def("kernels",

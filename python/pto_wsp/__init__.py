@@ -51,6 +51,7 @@ from pto_wsp.errors import (
     KernelError,
     LayoutIncompatibleError,
     PtoError,
+    RaceWarning,
     ScheduleError,
     TypeCheckError,
 )
@@ -162,6 +163,7 @@ __all__ = [
     "Program",
     "ProgramStats",
     "PtoError",
+    "RaceWarning",
     "ReadyPolicy",
     "Replicate",
     "Scalar",

@@ -80,6 +80,10 @@ class InternalError(PtoError, RuntimeError):
     """A fault of the package itself; please report it."""
 
 
+class RaceWarning(UserWarning):
+    """Iterations of a parallel loop write one region, and nothing reads it between."""
+
+
 def error(
     kind: type[PtoError],
     text: str,

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 import pto_wsp._pto_wsp as native
 from pto_wsp import context
 from pto_wsp.annotations import ConstexprSpec, DirectedSpec, ScalarSpec
-from pto_wsp.errors import CompileError, ScheduleError, TypeCheckError, error, user_place
+from pto_wsp.errors import (
+    CompileError,
+    RaceWarning,
+    ScheduleError,
+    TypeCheckError,
+    error,
+    user_place,
+)
 from pto_wsp.kernel_refs import KernelRef, tile_of_shape
 from pto_wsp.loop_variables import AxisVar
 from pto_wsp.loops import left_early
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
     from pto_wsp.programs import Program
 
 _chunk = 4096
+_raced: dict[Any, Any] = {}  # what was warned of, each at its line once
 
 
 class Task:
@@ -109,6 +117,15 @@ class Workload:
         """Calls that do not fit their kernels, in the order of the calls; such a workload cannot be
         compiled."""
         return list(self._type_errors)
+
+    @property
+    def type_warnings(self) -> list[str]:
+        """What is legal but hardly meant, in the order of the calls: iterations of a parallel loop
+        that write one region which nothing reads between. Building the workload warns of it."""
+        return [
+            f"{race.at[0]}:{race.at[1]}: {race.subject}: {race.text}"
+            for race in self._native.racing_writes()
+        ]
 
     @property
     def schedule(self) -> native.TaskSchedule:
@@ -319,9 +336,13 @@ class WorkloadFunction:
             self._run(building, bound)
         finally:
             context.pop()
-        return Workload(
+        made = Workload(
             building.builder.finish(), building.kernels, type_errors=building.type_errors
         )
+        for race in made._native.racing_writes():
+            text = f"{race.subject}: {race.text}"
+            warnings.warn_explicit(text, RaceWarning, *race.at, registry=_raced)
+        return made
 
     def _run(self, building: context.BuildContext, bound: dict[str, Any]) -> None:
         depth = len(building.loops)

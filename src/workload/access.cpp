@@ -27,12 +27,8 @@ public:
                 system_.restrict_to(differences_.back(), 0, 0);
             }
         }
-        if (relation.difference != 0) {
-            const int variable = differences_[relation.level];
-            const Wide last = a.path[relation.level]->axis.size - 1;
-            relation.difference > 0 ? system_.restrict_to(variable, 1, last)
-                                    : system_.restrict_to(variable, -last, -1);
-        }
+        restrict_sign(relation.level, relation.difference);
+        restrict_sign(relation.level + 1, relation.next);
         indices_.assign(common_, -1);
     }
 
@@ -58,6 +54,15 @@ public:
     bool impossible() const { return system_.has_no_solution(); }
 
 private:
+    /// The difference of the indices in a common loop is of that sign; 0: of any.
+    void restrict_sign(size_t level, int sign) {
+        if (sign != 0) {
+            const Wide last = a_.path[level]->axis.size - 1;
+            sign > 0 ? system_.restrict_to(differences_[level], 1, last)
+                     : system_.restrict_to(differences_[level], -last, -1);
+        }
+    }
+
     /// a's index in common loop `i`, made when first needed.
     int index(size_t i) {
         if (indices_[i] < 0) {

@@ -64,10 +64,11 @@ private:
 
 /// How the indices of two tasks are related in the loops around both: equal in the first `level`
 /// of them, then (unless `difference` is 0) those of the first task larger (1) or smaller (-1) in
-/// the next, and anything further inside.
+/// the next, and anything further inside. `next` is the same for the loop right inside that one.
 struct Relation {
     size_t level = 0;
     int difference = 0;
+    int next = 0;
 };
 
 /// Number of loops around both, from the outermost on.

@@ -5,6 +5,7 @@
 #include "pto/wsp/support/text.h"
 #include "workload/access.h"
 #include "workload/linear_system.h"
+#include "workload/proofs.h"
 #include "workload/static_plan.h"
 #include "workload/storage.h"
 #include "workload/structure.h"
@@ -90,21 +91,28 @@ DependenceSummary analyse_dependence(const Workload &workload, const std::vector
         plan = plan_static(workload.root, table);
     } else {
         plan.why_not = "tasks have lanes: " + lanes_text(lanes);
+        plan.remedy = "neither dispatch nor streams";
         plan.at = lanes.front().at;
     }
     Reason reason{"task loop", plan.phases.has_value(), "", workload.at};
     if (plan.phases) {
         reason.text = std::to_string(tasks) + " tasks run untracked in " +
                       std::to_string(plan.phases->size()) + " phases";
-        summary.plan = std::move(*plan.phases);
+        summary.plan = *plan.phases;
     } else {
         reason.text = "tracked: " + plan.why_not;
         reason.at = plan.at;
         summary.plan = plan_tracked(workload.root, table, lanes);
     }
-    summary.reasons = loop_reasons(*workload.root, table);
+    summary.reasons = loop_reasons(*workload.root, table, plan);
     summary.reasons.insert(summary.reasons.begin(), std::move(reason));
+    const Reasons found = races(*workload.root, table);
+    summary.reasons.insert(summary.reasons.end(), found.begin(), found.end());
     return summary;
+}
+
+Reasons racing_writes(const Workload &workload) {
+    return races(*workload.root, AccessTable(*workload.root));
 }
 
 std::string DependenceSummary::str() const {

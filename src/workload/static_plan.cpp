@@ -1,8 +1,10 @@
 #include "workload/static_plan.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "workload/node_visit.h"
+#include "workload/proofs.h"
 #include "workload/structure.h"
 
 namespace pto::wsp::workload {
@@ -34,10 +36,13 @@ public:
         if (table_.sites().size() > max_analysed_sites) {
             why_not_ = std::to_string(table_.sites().size()) +
                        " task places are too many to compare pair by pair";
+            remedy_ = "calls that differ by an index in one loop: up to " +
+                      std::to_string(max_analysed_sites) + " places are compared";
         } else if (collect(root, 0)) {
             result.phases = phases();
         }
         result.why_not = why_not_;
+        result.remedy = remedy_;
         result.at = at_.known() ? at_ : root->at;
         return result;
     }
@@ -62,14 +67,26 @@ private:
             if (!is_chain(*node) && iterations() < enough_iterations) {
                 return refuse("the sequential loop over " + loop.variable.id +
                                   " has parallel work inside",
-                              node->at);
+                              node->at,
+                              "parallel loops of " + std::to_string(enough_iterations) +
+                                  " iterations or more around loop " + loop.variable.id);
             }
+            return add_nest(node, first_site);
+        }
+        if (!loops_.empty() && is_proven_chain(loop, first_site)) {
             return add_nest(node, first_site);
         }
         loops_.push_back(&loop.variable);
         const bool done = collect(loop.body, first_site);
         loops_.pop_back();
         return done;
+    }
+
+    /// A chain has no parallel work: as a body it needs no tracking.
+    bool is_proven_chain(const LoopNode &loop, size_t first_site) const {
+        const LoopOrder order = loop_order(
+            {&loop, loops_.size(), first_site, first_site + site_count(*loop.body)}, table_);
+        return order == LoopOrder::Chain || order == LoopOrder::Reduction;
     }
 
     bool collect_group(const NodePtr &node, const GroupNode &group, size_t first_site) {
@@ -155,7 +172,8 @@ private:
 
     std::optional<std::vector<StaticPhase>> phases() {
         if (nests_.size() > max_nests) {
-            refuse(std::to_string(nests_.size()) + " separate loop nests are better tracked", {});
+            refuse(std::to_string(nests_.size()) + " separate loop nests are better tracked", {},
+                   "at most " + std::to_string(max_nests) + " loop nests");
             return std::nullopt;
         }
         std::vector<size_t> phase_of(nests_.size(), 0);
@@ -177,7 +195,8 @@ private:
         }
         if (phases.size() > few_phases &&
             iterations < short_phase * static_cast<int64_t>(phases.size())) {
-            refuse(std::to_string(phases.size()) + " short phases are better tracked", {});
+            refuse(std::to_string(phases.size()) + " short phases are better tracked", {},
+                   "phases of " + std::to_string(short_phase) + " iterations or more");
             return std::nullopt;
         }
         return phases;
@@ -192,9 +211,10 @@ private:
     }
 
     /// Keeps the first reason.
-    bool refuse(const std::string &why, const Loc &at) {
+    bool refuse(const std::string &why, const Loc &at, const std::string &remedy = "") {
         if (why_not_.empty()) {
             why_not_ = why;
+            remedy_ = remedy;
             at_ = at;
         }
         return false;
@@ -205,12 +225,16 @@ private:
     std::vector<std::pair<size_t, size_t>> after_;
     std::vector<Nest> nests_;
     std::string why_not_;
+    std::string remedy_;
     Loc at_;
 };
 
 class LoopReasons {
 public:
     explicit LoopReasons(const AccessTable &table) : table_(table) {}
+
+    /// What would remove the first thing that stands in the way of an untracked plan.
+    const std::string &remedy() const { return remedy_; }
 
     void walk(const Node &node) {
         if (is_empty(node)) {
@@ -244,31 +268,54 @@ private:
             reason.text = "its iterations are ordered by P.seq";
         } else if (table_.sites().size() > max_analysed_sites) {
             reason.text = "not analysed: " + std::to_string(table_.sites().size()) + " task places";
-        } else if (const auto conflict = conflict_inside(first)) {
-            reason.text = conflict->str(table_);
         } else {
-            reason.happened = true;
-            reason.text = "its iterations are independent: none touches what another one writes";
+            prove({&loop, depth_, first, next_site_}, reason);
         }
     }
 
-    /// Between two iterations of the loop at `depth_`, those around it equal.
-    std::optional<Conflict> conflict_inside(size_t first) const {
-        for (size_t i = first; i < next_site_; ++i) {
-            for (size_t j = i; j < next_site_; ++j) {
-                auto conflict = find_conflict(table_.sites()[i], table_.sites()[j],
-                                              different_iterations(depth_, depth_ + 1));
-                if (conflict) {
-                    return conflict;
-                }
-            }
+    void prove(const LoopPlace &place, Reason &reason) {
+        const std::string &name = place.loop->variable.id;
+        const auto conflict = conflict_inside(place, table_);
+        std::string remedy;
+        switch (loop_order(place, table_)) {
+        case LoopOrder::Independent:
+            reason.happened = true;
+            reason.text = "independent loop: no iteration touches what another one writes";
+            return;
+        case LoopOrder::Chain:
+            reason.text = "chain: each iteration depends on the one before: ";
+            remedy = "P.seq over " + name + ": it is a chain anyway";
+            break;
+        case LoopOrder::Reduction:
+            reason.text = "reduction: each iteration reads and writes what the one before wrote: ";
+            remedy = "P.seq over " + name + ": it is a reduction, in this order";
+            break;
+        case LoopOrder::Wavefront: {
+            const std::string &inner = inner_loop(*place.loop)->variable.id;
+            reason.text =
+                "wavefront with loop " + inner + ": iterations of one diagonal are independent: ";
+            remedy = "P.seq over the diagonals " + name + " + " + inner +
+                     " with a parallel loop inside: it is a wavefront";
+            break;
         }
-        return std::nullopt;
+        case LoopOrder::Unknown:
+            remedy = table_.storage(*conflict->of_a).frame.exact
+                         ? "regions that the index of loop " + name +
+                               " keeps apart, or a tensor that the loop only writes"
+                         : "tensors with memory of their own";
+            break;
+        }
+        // Loops around come before those inside, so theirs is what counts.
+        remedy_ = depth_ < remedy_depth_ ? remedy : remedy_;
+        remedy_depth_ = std::min(depth_, remedy_depth_);
+        reason.text += conflict->str(table_);
     }
 
     const AccessTable &table_;
     size_t next_site_ = 0;
     size_t depth_ = 0;
+    size_t remedy_depth_ = std::numeric_limits<size_t>::max();
+    std::string remedy_;
     Reasons reasons_;
 };
 
@@ -278,10 +325,15 @@ StaticPlan plan_static(const NodePtr &root, const AccessTable &table) {
     return Planner(table).plan(root);
 }
 
-Reasons loop_reasons(const Node &root, const AccessTable &table) {
-    LoopReasons reasons(table);
-    reasons.walk(root);
-    return reasons.take();
+Reasons loop_reasons(const Node &root, const AccessTable &table, const StaticPlan &plan) {
+    LoopReasons walk(table);
+    walk.walk(root);
+    Reasons reasons = walk.take();
+    const std::string &remedy = plan.remedy.empty() ? walk.remedy() : plan.remedy;
+    if (!plan.phases && !remedy.empty()) {
+        reasons.push_back({"tracking", true, "would not be needed with " + remedy, plan.at});
+    }
+    return reasons;
 }
 
 }  // namespace pto::wsp::workload

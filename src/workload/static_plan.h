@@ -13,7 +13,8 @@ namespace pto::wsp::workload {
 struct StaticPlan {
     std::optional<std::vector<StaticPhase>> phases;
     std::string why_not;
-    Loc at;  ///< of what is not independent
+    std::string remedy;  ///< what would remove that, where it is no conflict
+    Loc at;              ///< of what is not independent
 };
 
 /// Splits the workload into nests of parallel loops that are proven independent. Loops around
@@ -24,11 +25,13 @@ struct StaticPlan {
 /// ```
 ///
 /// when no task of B precedes one of A that it depends on. Sequential loops are never split: they
-/// are bodies. Nests that are ordered (by data, by `sequential`) come into different phases.
+/// are bodies, and so are loops inside of parallel ones that are proven to be chains. Nests that
+/// are ordered (by data, by `sequential`) come into different phases.
 StaticPlan plan_static(const NodePtr &root, const AccessTable &table);
 
-/// One reason for each loop: whether its iterations are independent, and why.
-Reasons loop_reasons(const Node &root, const AccessTable &table);
+/// One reason for each loop: which proof there is of it, and why not of its independence; then
+/// what would remove the tracking, for a plan that needs it.
+Reasons loop_reasons(const Node &root, const AccessTable &table, const StaticPlan &plan);
 
 /// More task places than this are not analysed pair by pair.
 inline constexpr size_t max_analysed_sites = 256;

@@ -169,8 +169,7 @@ TEST(Program, knows_its_targets) {
     EXPECT_EQ(program.stats().total_cycles_note, "");
     const Program plain = c.workload().compile();
     EXPECT_FALSE(plain.stats().total_cycles.has_value());
-    EXPECT_EQ(plain.stats().total_cycles_note,
-              "target 'cpu' has no model: compile for cpu_sim");
+    EXPECT_EQ(plain.stats().total_cycles_note, "target 'cpu' has no model: compile for cpu_sim");
 }
 
 /// Y[i] = the two rows of X from R on.

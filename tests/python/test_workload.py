@@ -1,6 +1,7 @@
 """Workloads: loops, tasks, types, enumeration, nesting."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from pto_wsp import (
     InOut,
     Out,
     P,
+    RaceWarning,
     Scalar,
     Tensor,
     Tile,
@@ -409,3 +411,65 @@ def test_bodies_that_do_not_run_or_return_something(fails) -> None:
         workload(fail_on_type_error="no")
 
     fails(TypeCheckError, flag, "@workload: fail_on_type_error is True or False, got 'no'")
+
+
+def test_iterations_that_write_one_region_are_warned_of() -> None:
+    @kernel
+    def overwrite(x: In[Tile[4, 4, DType.F32]], y: Out[Tile[4, 4, DType.F32]]):
+        pto.store(y, x)
+
+    source = Tensor(np.ones((4, 4, 4), np.float32), name="SOURCE")
+    target = Tensor(np.ones((4, 4, 4), np.float32), name="TARGET")
+
+    @workload
+    def racing():
+        for i in P(Dense[4]):
+            overwrite[i](source[i], target[0])
+
+    @workload
+    def fine():
+        for i in P(Dense[4]):
+            overwrite[i](source[i], target[i])
+
+    line = racing.__wrapped__.__code__.co_firstlineno + 3
+    text = (
+        f"loop i: race: overwrite writes TARGET[0, 0:4, 0:4] ({__file__}:{line}) in iteration i "
+        "and again in iteration i + 1, and nothing reads it between: the later one stays"
+    )
+    with pytest.warns(RaceWarning) as caught:
+        made = racing()
+    assert [(str(each.message), each.filename, each.lineno) for each in caught] == [
+        (text, __file__, line)
+    ]
+    assert made.type_warnings == [f"{__file__}:{line}: {text}"]
+    assert made.type_errors == []
+    assert text in str(made.compile().explain()).replace("not applied: ", "")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fine().type_warnings == []
+
+
+def test_explain_names_the_proof_and_what_would_remove_tracking() -> None:
+    @kernel
+    def move(x: In[Tile[4, 4, DType.F32]], y: Out[Tile[4, 4, DType.F32]]):
+        pto.store(y, x)
+
+    data = Tensor(np.ones((5, 4, 4), np.float32), name="DATA")
+    other = Tensor(np.ones((5, 4, 4), np.float32))
+
+    @workload
+    def chained():
+        for i in P(Dense[4]):
+            move[i](data[i], data[i + 1])
+
+    @workload
+    def apart():
+        for i in P(Dense[4]):
+            move[i](data[i], other[i])
+
+    explanation = str(chained.compile().explain())
+    assert "chain: each iteration depends on the one before: move reads DATA[i, " in explanation
+    assert "would not be needed with P.seq over i: it is a chain anyway" in explanation
+    assert "independent loop: no iteration touches what another one writes" in str(
+        apart.compile().explain()
+    )

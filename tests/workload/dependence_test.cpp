@@ -65,7 +65,8 @@ TEST(Dependence, NeighboursAreTrackedAndSaidSo) {
                              "  reads A#0 from i\n"
                              "  writes A#0 from (i + 1)\n");
     EXPECT_THAT(summary.reasons[1].text,
-                "copy reads A[i, 0:64] (workload:7) and copy writes A[i + 1, 0:64] (workload:7), "
+                "chain: each iteration depends on the one before: copy reads A[i, 0:64] "
+                "(workload:7) and copy writes A[i + 1, 0:64] (workload:7), "
                 "which may share elements");
     EXPECT_FALSE(summary.reasons[1].happened);
 }

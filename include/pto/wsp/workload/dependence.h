@@ -114,7 +114,9 @@ struct DependenceSummary {
     NodePtr root;  ///< keeps what the plan points to
     /// Phases one after another, or tracked.
     std::variant<std::vector<StaticPhase>, TrackedPlan> plan;
-    /// One for the plan, then one for each loop: independent or not, and why.
+    /// One for the plan, then one for each loop: which proof there is of it (independent loop,
+    /// chain, reduction, wavefront) and why it is not independent; what would remove tracking; then
+    /// `racing_writes`.
     Reasons reasons;
     std::vector<TensorMemory> memory;  ///< in the order of `Workload::tensors`
 
@@ -127,6 +129,12 @@ struct DependenceSummary {
 /// that may be zero; CompileError past 2^63 tasks.
 DependenceSummary analyse_dependence(const Workload &workload,
                                      const std::vector<LaneRule> &lanes = {});
+
+/// Places where iterations of a parallel loop certainly write one element that nothing in the loop
+/// reads: they run in program order, so that the last one stays, but hardly that was meant. One
+/// reason for each, at the line of the call; both writes are in its text. Empty for workloads of
+/// more than 256 task places.
+Reasons racing_writes(const Workload &workload);
 
 /// Pairs (i, j), i < j, of tile arguments of one task, one of them written at least, that may have
 /// an element in common.
