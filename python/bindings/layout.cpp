@@ -50,7 +50,8 @@ void bind_memory_layout(py::module_ &module) {
                          std::optional<Shape> shape) {
                  std::optional<Swizzle> bits;
                  if (swizzle) {
-                     bits = std::make_from_tuple<Swizzle>(*swizzle);
+                     const auto [count, base, shift] = *swizzle;
+                     bits = Swizzle{count, base, shift};
                  }
                  return MemLayout::make(std::move(strides), std::move(order), bits, pack,
                                         std::move(shape), user_loc());
@@ -169,8 +170,8 @@ void bind_layout_check(py::module_ &module) {
         [](const workload::Kernel &kernel, const std::vector<Distributed> &arguments) {
             std::vector<workload::DistributedArgument> given;
             given.reserve(arguments.size());
-            for (const Distributed &argument : arguments) {
-                given.push_back(std::make_from_tuple<workload::DistributedArgument>(argument));
+            for (const auto &[param, region, layout] : arguments) {
+                given.push_back({param, region, layout});
             }
             workload::check_layouts(kernel, given, user_loc());
         },

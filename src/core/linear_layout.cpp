@@ -142,7 +142,7 @@ LinearLayout LinearLayout::from_strides(const Shape &shape, const Shape &strides
         }
         used |= mask;
         for (int b = 0; b < own; ++b) {
-            bases[static_cast<size_t>(from + b)] = bit(first + b);
+            bases[static_cast<size_t>(from) + static_cast<size_t>(b)] = bit(first + b);
         }
     }
     const auto places = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(used) + 1));
@@ -173,7 +173,8 @@ LinearLayout LinearLayout::blocked(const Shape &shape, const Shape &block, const
         }
         const int own = log2_of(shape[dim]);
         for (int b = 0; b < own; ++b) {
-            bases[static_cast<size_t>(from + b)] = bit(b < log2_of(block[dim]) ? low++ : high++);
+            bases[static_cast<size_t>(from) + static_cast<size_t>(b)] =
+                bit(b < log2_of(block[dim]) ? low++ : high++);
         }
         from += own;
     }

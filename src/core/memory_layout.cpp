@@ -16,6 +16,7 @@ namespace {
 /// `(64, 1)`, `(64,)`
 template <class Numbers> std::string tuple_text(const Numbers &numbers) {
     std::vector<std::string> parts;
+    parts.reserve(numbers.size());
     for (const auto number : numbers) {
         parts.push_back(std::to_string(number));
     }

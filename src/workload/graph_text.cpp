@@ -1,5 +1,7 @@
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "pto/wsp/support/text.h"
 #include "pto/wsp/workload/graph.h"
 
@@ -76,10 +78,6 @@ Places places_of(const TaskGraph &graph) {
     return places;
 }
 
-std::string number(int value) {
-    return std::to_string(value);
-}
-
 }  // namespace
 
 const char *name(TaskGraph::Cause cause) {
@@ -107,35 +105,36 @@ std::string TaskGraph::dot() const {
                 (vertex.task < 0 ? ", shape=point" : "") + "];\n";
     }
     for (const Edge &edge : edges) {
-        text += "  t" + number(edge.from) + " -> t" + number(edge.to) +
-                " [label=" + quoted(edge.str()) + ", color=\"" + row(edge.cause).colour + "\"];\n";
+        text += fmt::format("  t{} -> t{} [label={}, color=\"{}\"];\n", edge.from, edge.to,
+                            quoted(edge.str()), row(edge.cause).colour);
     }
     return text + "}\n";
 }
 
 std::string TaskGraph::svg() const {
     const Places places = places_of(*this);
-    std::string text = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + number(places.width) +
-                       "\" height=\"" + number(places.height) +
-                       "\" font-family=\"sans-serif\" font-size=\"11\">\n";
+    std::string text =
+        fmt::format("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" "
+                    "font-family=\"sans-serif\" font-size=\"11\">\n",
+                    places.width, places.height);
     for (const Edge &edge : edges) {
         const auto from = static_cast<size_t>(edge.from);
         const auto to = static_cast<size_t>(edge.to);
-        text += "<line x1=\"" + number(places.x[from] + box_width / 2) + "\" y1=\"" +
-                number(places.y[from] + box_height) + "\" x2=\"" +
-                number(places.x[to] + box_width / 2) + "\" y2=\"" + number(places.y[to]) +
-                "\" stroke=\"" + row(edge.cause).colour + "\"><title>" +
-                xml(vertices[from].str() + " before " + vertices[to].str() + ": " + edge.str()) +
-                "</title></line>\n";
+        text += fmt::format("<line x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\" "
+                            "stroke=\"{}\"><title>{}</title></line>\n",
+                            places.x[from] + box_width / 2, places.y[from] + box_height,
+                            places.x[to] + box_width / 2, places.y[to], row(edge.cause).colour,
+                            xml(fmt::format("{} before {}: {}", vertices[from].str(),
+                                            vertices[to].str(), edge.str())));
     }
     for (size_t v = 0; v < vertices.size(); ++v) {
         const std::string label = xml(vertices[v].str());
-        text += "<g transform=\"translate(" + number(places.x[v]) + " " + number(places.y[v]) +
-                ")\"><title>" + label + " " + xml(vertices[v].at.str()) + "</title><rect width=\"" +
-                number(box_width) + "\" height=\"" + number(box_height) + "\" rx=\"4\" fill=\"" +
-                (vertices[v].task < 0 ? "#d0d7de" : "#f6f8fa") +
-                "\" stroke=\"#57606a\"/><text x=\"" + number(box_width / 2) + "\" y=\"" +
-                number(box_height / 2 + 4) + "\" text-anchor=\"middle\">" + label + "</text></g>\n";
+        text += fmt::format(
+            "<g transform=\"translate({} {})\"><title>{} {}</title><rect width=\"{}\" "
+            "height=\"{}\" rx=\"4\" fill=\"{}\" stroke=\"#57606a\"/><text x=\"{}\" y=\"{}\" "
+            "text-anchor=\"middle\">{}</text></g>\n",
+            places.x[v], places.y[v], label, xml(vertices[v].at.str()), box_width, box_height,
+            vertices[v].task < 0 ? "#d0d7de" : "#f6f8fa", box_width / 2, box_height / 2 + 4, label);
     }
     return text + "</svg>\n";
 }

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pto_wsp import (
+    CompileError,
     Dense,
     DispatchPolicy,
     DType,
@@ -130,6 +131,23 @@ def test_a_custom_body_costs_nothing_and_cannot_add_cycles() -> None:
             copy[i](C[i], D[i])
 
     assert cycles(copies) == 0
+
+    @kernel(cpp_src="pto::cpu_sim::add_cycles(100);")
+    def counting(x: In[Tile[M, N, F32]], y: Out[Tile[M, N, F32]]):
+        pass
+
+    @workload(fail_on_type_error=True)
+    def counted():
+        counting(C[0], D[0])
+
+    with pytest.raises(CompileError) as caught:
+        counted()
+    assert caught.value.text == (
+        "kernel 'counting': pto::cpu_sim::add_cycles is not supported: a custom body costs no "
+        "virtual cycles"
+    )
+    assert caught.value.hint == "leave the call out, or write the kernel in tile operations"
+    assert caught.value.at == counting.place
 
 
 @pytest.mark.error
