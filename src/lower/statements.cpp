@@ -7,6 +7,7 @@
 
 #include "apply_steps.h"
 #include "bind_buffers.h"
+#include "lane_extremes.h"
 #include "narrow_floats.h"
 #include "pto/wsp/core/abi.h"
 #include "pto/wsp/kernel/dims.h"
@@ -103,7 +104,7 @@ public:
         if (Stmt checks = check_valid_sizes(variant_); checks.defined()) {
             body = Block::make(checks, body);
         }
-        return write_conversions(bind_symbols(body), target_);
+        return write_conversions(halve_lane_extremes(bind_symbols(body)), target_);
     }
 
 private:

@@ -328,6 +328,29 @@ TEST(Ops, ExtremesOfIndices) {
     }
 }
 
+/// Each row of 128 columns has its extreme elsewhere, so in each lane of the vectors once.
+TEST(Ops, ExtremesStandInAnyLane) {
+    constexpr int64_t columns = 128;
+    for (DType dtype : {DType::F16, DType::F32, DType::F64}) {
+        for (bool largest : {false, true}) {
+            TestKernel k;
+            kernel::Attributes promise{{"ignore_nan", true}};
+            Value y =
+                k.op(largest ? Op::Rowmax : Op::Rowmin, {k.x(columns, columns, dtype)}, promise);
+            k.b.store(k.out("y", columns, 1, dtype), y);
+            TensorView x = allocate_tensor({columns, columns}, dtype);
+            for (int64_t i = 0; i < columns; ++i) {
+                set(x, i, i, largest ? 1 : -1);
+            }
+            TensorView found = allocate_tensor({columns, 1}, dtype);
+            compile_kernel(k.b.finish())({x, found});
+            for (int64_t i = 0; i < columns; ++i) {
+                EXPECT_EQ(at(found, i, 0), largest ? 1 : -1) << name(dtype) << " row " << i;
+            }
+        }
+    }
+}
+
 TEST(Ops, SoftmaxOfHiddenRows) {
     for (DType dtype : {DType::F16, DType::F32, DType::F64}) {
         for (bool rewritten : {false, true}) {
