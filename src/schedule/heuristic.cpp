@@ -456,6 +456,11 @@ private:
             return;
         }
         int64_t lanes = int64_t{4} * machine_.lanes / widest_element(func);
+        // Two vectors at a time keep more operations in flight, where that leaves no tail.
+        int64_t known = size(func.columns, 0);
+        if (known > 0 && known % (2 * lanes) == 0) {
+            lanes *= 2;
+        }
         while (lanes > 4 && lanes > columns) {
             lanes /= 2;
         }

@@ -111,10 +111,15 @@ TEST(Heuristic, VectorsAreFilledWhateverTheType) {
         const Step *step = find(schedule, StepKind::Vectorize, "store0");
         return step == nullptr ? 1 : std::get<int64_t>(step->arguments.at("by"));
     };
-    EXPECT_EQ(lanes("tile<8x256xi8>"), 64);
-    EXPECT_EQ(lanes("tile<8x256xf16>"), 32);
-    EXPECT_EQ(lanes("tile<8x256xf32>"), 16);
-    EXPECT_EQ(lanes("tile<8x256xf64>"), 8);
+    EXPECT_EQ(lanes("tile<8x192xi8>"), 64);
+    EXPECT_EQ(lanes("tile<8x96xf16>"), 32);
+    EXPECT_EQ(lanes("tile<8x48xf32>"), 16);
+    EXPECT_EQ(lanes("tile<8x24xf64>"), 8);
+    // Two vectors where that leaves no tail.
+    EXPECT_EQ(lanes("tile<8x256xi8>"), 128);
+    EXPECT_EQ(lanes("tile<8x256xf16>"), 64);
+    EXPECT_EQ(lanes("tile<8x256xf32>"), 32);
+    EXPECT_EQ(lanes("tile<8x256xf64>"), 16);
     // No wider than a row.
     EXPECT_EQ(lanes("tile<8x20xi8>"), 16);
     EXPECT_EQ(lanes("tile<8x8xf32>"), 8);
