@@ -134,6 +134,10 @@ class TensorLayout:
         found = self._native.mem
         return None if found is None else MemLayout._of(found)
 
+    def with_memory(self, mem: MemLayout) -> TensorLayout:
+        """The same distribution of elements that lie in memory as `mem` says."""
+        return TensorLayout(self.dist, mem=mem)
+
     def without_memory(self) -> TensorLayout:
         """The distribution alone."""
         return self if self._native.mem is None else TensorLayout(self.dist)

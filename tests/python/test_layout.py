@@ -418,3 +418,26 @@ def test_layout_as_a_schedule_step_is_deprecated() -> None:
     with pytest.warns(DeprecationWarning, match="layouts belong to tensors") as caught:
         assert made.layout(x=TensorLayout.replicated(3)) is made
     assert caught[0].filename == __file__
+
+
+def test_layouts_as_a_tutorial_writes_them() -> None:
+    B, H, S, D = 2, 3, 4, 8
+    layout0 = TensorLayout.default(rank=4)
+    layout1 = TensorLayout.sharded(dim=0, rank=4, mesh_axis=0)
+    layout2 = TensorLayout(
+        (TensorShard(0), TensorReplicate(), TensorReplicate(), TensorReplicate()),
+        mem=MemLayout.row_major((B, H, S, D)),
+    )
+    assert (
+        repr(layout2) == "Layout(S(0), R, R, R, mem=MemLayout((96, 32, 8, 1), shape=(2, 3, 4, 8)))"
+    )
+    assert layout1.with_memory(MemLayout.row_major((B, H, S, D))) == layout2
+    assert tensor_layout_join(layout0, layout2) == layout2
+    x = Tensor(shape=(64, 32), dtype=DType.F16, layout=TensorLayout.sharded(0, 2, mesh_axis=0))
+    y = relayout(x, TensorLayout.replicated(rank=2))
+    assert y.layout.is_replicated()
+    assert relayout(y, to=TensorLayout.sharded(dim=0, rank=2)).layout == x.layout
+    partial_sum = y
+    assert allreduce(partial_sum).shape == (64, 32)
+    assert allgather(x, mesh_axis=0).layout.is_replicated()
+    assert reduce_scatter(y, op="sum", mesh_axis=0).layout == x.layout
