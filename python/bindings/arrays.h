@@ -3,7 +3,19 @@
 #include "bindings.h"
 #include "pto/wsp/core/tensor.h"
 
+#include <pybind11/numpy.h>
+
+#include "pto/wsp/core/scalar_expr.h"
+
 namespace pto::wsp::python {
+
+using IntegerArray = py::array_t<int64_t, py::array::c_style | py::array::forcecast>;
+
+/// A copy of the array, which a run may keep.
+inline RunData::Values values_of(const IntegerArray &values) {
+    return std::make_shared<const std::vector<int64_t>>(values.data(),
+                                                        values.data() + values.size());
+}
 
 /// Keeps a Python object alive from C++ threads, which may let go of it without the GIL.
 std::shared_ptr<void> keep_alive(py::object object);

@@ -76,9 +76,13 @@ void bind_scalar_expr(py::module_ &module) {
         .value("Or", ScalarExpr::Op::Or)
         .value("Not", ScalarExpr::Op::Not)
         .value("Select", ScalarExpr::Op::Select)
+        .value("CastU64", ScalarExpr::Op::CastU64)
         .finalize();
     expr.def(py::init<int64_t>(), py::arg("value"))
         .def_static("variable", &ScalarExpr::variable, py::arg("name"))
+        .def_static("symbol", &ScalarExpr::symbol, py::arg("name"))
+        .def_static("slot", &ScalarExpr::slot, py::arg("slot"))
+        .def_static("load", &ScalarExpr::load, py::arg("table"), py::arg("index"))
         .def_static("from_affine", &ScalarExpr::from, py::arg("affine"))
         .def_static("make", &ScalarExpr::make, py::arg("op"), py::arg("operands"))
         .def_static(
@@ -89,7 +93,13 @@ void bind_scalar_expr(py::module_ &module) {
             py::arg("text"), py::arg("origin") = "expression")
         .def("variables", &ScalarExpr::variables)
         .def("substitute", &ScalarExpr::substitute, py::arg("values"))
-        .def("evaluate", &ScalarExpr::evaluate, py::arg("values"))
+        .def(
+            "evaluate",
+            [](const ScalarExpr &expr, const std::map<std::string, int64_t> &values) {
+                return expr.evaluate(values);
+            },
+            py::arg("values"))
+        .def("as_affine", &ScalarExpr::as_affine)
         .def("__str__", &ScalarExpr::str);
 }
 

@@ -1,3 +1,4 @@
+#include "arrays.h"
 #include "bindings.h"
 
 #include <algorithm>
@@ -160,6 +161,28 @@ void bind_program(py::module_ &module) {
                 program.bind(tensors, at);
             },
             py::arg("tensors"))
+        .def(
+            "set_symbols",
+            [](Program &program, const std::map<std::string, int64_t> &values) {
+                settle(program);
+                const Loc at = user_loc();
+                const py::gil_scoped_release release;
+                program.set_symbols(values, at);
+            },
+            py::arg("values"))
+        .def(
+            "set_tables",
+            [](Program &program, const std::map<std::string, IntegerArray> &values) {
+                settle(program);
+                std::map<std::string, RunData::Values> tables;
+                for (const auto &[name, array] : values) {
+                    tables.emplace(name, values_of(array));
+                }
+                const Loc at = user_loc();
+                const py::gil_scoped_release release;
+                program.set_tables(tables, at);
+            },
+            py::arg("values"))
         .def(
             "register_kernel",
             [](Program &program, const KernelHandle &declaration,

@@ -1,3 +1,4 @@
+#include "arrays.h"
 #include "bindings.h"
 
 #include <set>
@@ -58,7 +59,17 @@ void bind_region(py::module_ &module) {
             },
             py::arg("rows") = std::nullopt, py::arg("columns") = std::nullopt)
         .def_property_readonly("shape", &Region::shape)
+        .def_readonly("offsets", &Region::offsets)
         .def("__str__", &Region::str);
+}
+
+Axis axis_of(const std::string &kind, const ScalarExpr &size, const std::string &name) {
+    Axis axis;
+    axis.kind = workload::parse_axis_kind(kind).value();
+    axis.size = size;
+    axis.name = name;
+    axis.at = user_loc();
+    return axis;
 }
 
 void bind_builder(py::module_ &module) {
@@ -78,15 +89,56 @@ void bind_builder(py::module_ &module) {
         .def(py::init<std::string, Loc>(), py::arg("name"), py::arg("at"))
         .def(
             "open_loop",
-            [](Builder &builder, bool sequential, int64_t size, const std::string &axis_name,
+            [](Builder &builder, bool sequential, int64_t depth, const std::string &kind,
+               const ScalarExpr &size, const std::string &axis_name,
                std::vector<std::string> names) {
-                Axis axis;
-                axis.size = size;
-                axis.name = axis_name;
-                axis.at = user_loc();
-                return builder.open_loop(sequential, axis, std::move(names), user_loc());
+                return builder.open_loop({sequential, depth}, axis_of(kind, size, axis_name),
+                                         std::move(names), user_loc());
             },
-            py::arg("sequential"), py::arg("size"), py::arg("axis_name"), py::arg("names"))
+            py::arg("sequential"), py::arg("depth"), py::arg("kind"), py::arg("size"),
+            py::arg("axis_name"), py::arg("names"))
+        .def(
+            "open_selected",
+            [](Builder &builder, const ScalarExpr &size, const std::string &table,
+               const ScalarExpr &first, const std::string &axis_name,
+               std::vector<std::string> names) {
+                return builder.open_selected(axis_of("Sparse", size, axis_name), table, first,
+                                             std::move(names), user_loc());
+            },
+            py::arg("size"), py::arg("table"), py::arg("first"), py::arg("axis_name"),
+            py::arg("names"))
+        .def(
+            "open_when",
+            [](Builder &builder, const ScalarExpr &predicate) {
+                builder.open_when(predicate, user_loc());
+            },
+            py::arg("predicate"))
+        .def("open_otherwise", [](Builder &builder) { builder.open_otherwise(user_loc()); })
+        .def(
+            "index_of",
+            [](Builder &builder, const ScalarExpr &expr) {
+                return builder.index_of(expr, user_loc());
+            },
+            py::arg("expr"))
+        .def("set_symbol", &Builder::set_symbol, py::arg("name"), py::arg("value"))
+        .def(
+            "set_table",
+            [](Builder &builder, const std::string &name, const IntegerArray &values) {
+                builder.set_table(name, values_of(values));
+            },
+            py::arg("name"), py::arg("values"))
+        .def(
+            "set_slot",
+            [](Builder &builder, int64_t slot, const ScalarExpr &value) {
+                builder.set_slot(slot, value, user_loc());
+            },
+            py::arg("slot"), py::arg("value"))
+        .def(
+            "load_slot",
+            [](Builder &builder, int64_t slot, const Region &element) {
+                builder.load_slot(slot, element, user_loc());
+            },
+            py::arg("slot"), py::arg("element"))
         .def(
             "open_group",
             [](Builder &builder, bool sequential) { builder.open_group(sequential, user_loc()); },
@@ -101,7 +153,10 @@ void bind_builder(py::module_ &module) {
         .def_property_readonly("depth", &Builder::depth)
         .def(
             "include",
-            [](Builder &builder, const Workload &other) { builder.include(other, user_loc()); },
+            [](Builder &builder, const Workload &other) {
+                const Builder::Renamed renamed = builder.include(other, user_loc());
+                return std::make_pair(renamed.symbols, renamed.tables);
+            },
             py::arg("workload"))
         .def(
             "task",
@@ -127,6 +182,17 @@ struct TaskCopy {
 
     explicit TaskCopy(const Task &seen, std::shared_ptr<const Workload> from)
         : task(seen), owner(std::move(from)) {}
+
+    /// Of variables that have a name.
+    std::map<std::string, int64_t> known_values() const {
+        std::map<std::string, int64_t> by_id;
+        for (const auto &[variable, value] : task.indices) {
+            if (!variable->hidden) {
+                by_id[variable->id] = value;
+            }
+        }
+        return by_id;
+    }
 
     std::map<std::string, int64_t> values() const {
         std::map<std::string, int64_t> by_id;
@@ -173,7 +239,7 @@ void bind_task(py::module_ &module) {
                                    return std::const_pointer_cast<Kernel>(copy.task.node->kernel);
                                })
         .def_property_readonly("params", [](const TaskCopy &copy) { return copy.task.params; })
-        .def_property_readonly("indices", &TaskCopy::values)
+        .def_property_readonly("indices", &TaskCopy::known_values)
         .def("resources", &resources)
         .def(
             "get",
@@ -207,6 +273,27 @@ std::set<std::string> written(const Workload &workload) {
                 if (region && argument.direction != kernel::Direction::In) {
                     names.insert(region->tensor->name);
                 }
+            }
+        });
+    return names;
+}
+
+/// For each name of a run-time size, the symbols that it means.
+std::map<std::string, std::set<std::string>> axes(const Workload &workload) {
+    std::map<std::string, std::set<std::string>> names;
+    workload::for_each_node(
+        *workload.root, [&](const workload::Node &node, const workload::LoopPath &) {
+            const auto *loop = std::get_if<workload::LoopNode>(&node.kind);
+            if (loop == nullptr || loop->variable.axis.size.op() != ScalarExpr::Op::Symbol) {
+                return;
+            }
+            const std::string &symbol = loop->variable.axis.size.name();
+            names[symbol].insert(symbol);
+            for (const std::string &name : loop->variable.names) {
+                names[name].insert(symbol);
+            }
+            if (!loop->variable.axis.name.empty()) {
+                names[loop->variable.axis.name].insert(symbol);
             }
         });
     return names;
@@ -249,6 +336,15 @@ void bind_workload(py::module_ &module) {
                  }
                  return handles;
              })
+        .def("symbols", &Workload::symbols)
+        .def("tables", &Workload::tables)
+        .def("axes", &axes)
+        .def(
+            "set_table",
+            [](Workload &workload, const std::string &name, const IntegerArray &values) {
+                workload.data.tables.insert_or_assign(name, values_of(values));
+            },
+            py::arg("name"), py::arg("values"))
         .def("written", &written)
         .def("check_key", &check_key, py::arg("key"))
         .def("__str__", &Workload::str);

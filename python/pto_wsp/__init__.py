@@ -35,7 +35,7 @@ from pto_wsp import kernels, ptoisa, scalar_expr
 from pto_wsp import language as pto
 from pto_wsp import naming as _naming
 from pto_wsp.annotations import Constexpr, In, InOut, Out, Scalar, Tile
-from pto_wsp.axes import Dense
+from pto_wsp.axes import Dense, DenseDyn, Ragged, Sparse
 from pto_wsp.collectives import allgather, allreduce, reduce_scatter, relayout
 from pto_wsp.compiled import CompiledKernel
 from pto_wsp.coverages import coverage
@@ -62,7 +62,7 @@ from pto_wsp.loop_variables import AxisVar
 from pto_wsp.loops import P
 from pto_wsp.memory_layouts import LinearLayout, MemLayout
 from pto_wsp.programs import Program, ProgramStats
-from pto_wsp.scalar_expr import ScalarExpr
+from pto_wsp.scalar_expr import ScalarExpr, slot_u64
 from pto_wsp.schedules import (
     Deps,
     DepsMode,
@@ -78,7 +78,16 @@ from pto_wsp.schedules import (
 from pto_wsp.symbols import Symbol
 from pto_wsp.tensor import Tensor
 from pto_wsp.tracing import Value
-from pto_wsp.workloads import Task, TypeChecker, Workload, combine, sequential, workload
+from pto_wsp.workloads import (
+    Task,
+    TypeChecker,
+    Workload,
+    combine,
+    sequential,
+    slot_load_u64,
+    slot_set_u64,
+    workload,
+)
 
 tl = pto
 Layout = TensorLayout
@@ -96,7 +105,6 @@ if _native.env_log_level() in ("debug", "info"):
 _not_yet = frozenset(
     {
         "Channel",
-        "DenseDyn",
         "Event",
         "FlattenCombinePass",
         "Pass",
@@ -104,8 +112,6 @@ _not_yet = frozenset(
         "PatternRewriter",
         "PrintPass",
         "Process",
-        "Ragged",
-        "Sparse",
         "TraceLevel",
         "cond",
         "connect",
@@ -119,9 +125,6 @@ _not_yet = frozenset(
         "replicate",
         "select",
         "send",
-        "slot_load_u64",
-        "slot_set_u64",
-        "slot_u64",
         "synchronize",
         "task",
         "try_send",
@@ -138,6 +141,7 @@ __all__ = [
     "Constexpr",
     "DType",
     "Dense",
+    "DenseDyn",
     "Deps",
     "DepsMode",
     "DispatchPolicy",
@@ -164,12 +168,14 @@ __all__ = [
     "ProgramStats",
     "PtoError",
     "RaceWarning",
+    "Ragged",
     "ReadyPolicy",
     "Replicate",
     "Scalar",
     "ScalarExpr",
     "ScheduleError",
     "Shard",
+    "Sparse",
     "StartPolicy",
     "Symbol",
     "Task",
@@ -202,6 +208,9 @@ __all__ = [
     "relayout",
     "scalar_expr",
     "sequential",
+    "slot_load_u64",
+    "slot_set_u64",
+    "slot_u64",
     "tensor_layout_join",
     "tl",
     "workload",

@@ -11,13 +11,16 @@ import numpy as np
 
 import pto_wsp._pto_wsp as native
 from pto_wsp import naming
-from pto_wsp.axes import Dense
+from pto_wsp.axes import Dense, DenseDyn, Ragged, Sparse
 from pto_wsp.errors import CompileError, TypeCheckError, error
-from pto_wsp.scalar_expr import Owner, common_owner
+from pto_wsp.scalar_expr import Owner, ScalarExpr, common_owner
+from pto_wsp.symbols import Symbol
+from pto_wsp.tables import IndexableArray, Source, Table, refuse_written
 
 if TYPE_CHECKING:
     from pto_wsp.kernel_refs import KernelRef
     from pto_wsp.tensor import Tensor
+    from pto_wsp.workloads import Workload
 
 
 class BuildContext:
@@ -46,7 +49,12 @@ class BuildContext:
         self.kernels: dict[native.Kernel, KernelRef] = {}
         self._wrapped: dict[int, tuple[Any, Tensor]] = {}
         self._tensor_names: dict[int, str] = {}
-        self._axis_names: list[tuple[Dense, str]] = []
+        self._axis_names: list[tuple[object, str]] = []
+        self._holders: dict[int, tuple[object, str]] = {}
+        self._symbols: dict[int, tuple[DenseDyn, str]] = {}
+        self._source_tables: dict[int, Table] = {}
+        self._table_names: dict[int, str] = {}
+        self.tables: dict[str, Table] = {}
         self._taken: set[str] = set()
 
     @contextlib.contextmanager
@@ -78,7 +86,9 @@ class BuildContext:
         for name, value in variables.items():
             if isinstance(value, Tensor):
                 self._tensor_names.setdefault(value.identity, name)
-            elif isinstance(value, Dense):
+            elif isinstance(value, (list, tuple)):
+                self._holders.setdefault(id(value), (value, name))
+            elif isinstance(value, (Dense, DenseDyn, Ragged, Sparse, Symbol)):
                 self._axis_names.append((value, name))
             elif isinstance(value, np.ndarray) or hasattr(type(value), "__dlpack__"):
                 self._tensor_names.setdefault(id(value), name)
@@ -87,10 +97,92 @@ class BuildContext:
         """The variables that hold `axis` itself."""
         return [name for held, name in self._axis_names if held is axis]
 
+    def holder(self, value: Any) -> str | None:
+        """The variable that holds `value`: an axis, a list, an array or a tensor."""
+        for held, name in self._axis_names:
+            if held is value:
+                return name
+        if id(value) in self._holders:
+            return self._holders[id(value)][1]
+        identity = value.identity if hasattr(value, "identity") else id(value)
+        return self._tensor_names.get(identity) or getattr(value, "name", None) or None
+
+    def _free_name(self, wanted: str) -> str:
+        name = wanted
+        number = 1
+        while name in self._taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        self._taken.add(name)
+        return name
+
+    def symbol_of(self, axis: DenseDyn) -> str:
+        """The symbol of an axis that was given a number, which is its value at first."""
+        assert isinstance(axis.size, int)
+        if id(axis) not in self._symbols:
+            name = self._free_name(self.holder(axis) or "size")
+            self._symbols[id(axis)] = (axis, name)
+            self.builder.set_symbol(name, axis.size)
+        return self._symbols[id(axis)][1]
+
+    def table_of(self, source: Any) -> Table:
+        """The table of what a user holds, the same one each time."""
+        if id(source) not in self._source_tables:
+            what = self.holder(source) or "a list"
+            held = Source(source, what)
+            self._source_tables[id(source)] = Table("", (held,), lambda ints: ints)
+        return self._source_tables[id(source)]
+
+    def table_name(self, table: Table) -> str:
+        """The name of a table in expressions."""
+        if id(table) not in self._table_names:
+            if not table.suffix:
+                held = self.source_name(table.sources[0])
+                wanted = held or (self._axis_of(table) or "table") + ".values"
+            else:
+                wanted = (self._axis_of(table) or "table") + table.suffix
+            name = self._free_name(wanted)
+            self._table_names[id(table)] = name
+            self.tables[name] = table
+            self.builder.set_table(name, table.values())
+        return self._table_names[id(table)]
+
+    def source_name(self, source: Source) -> str | None:
+        """The variable that holds the data."""
+        return self.holder(source.data) or source.name
+
+    def _axis_of(self, table: Table) -> str | None:
+        for held, name in self._axis_names:
+            if table in vars(held).values() if hasattr(held, "__dict__") else False:
+                return name
+        return None
+
+    def finished(self) -> Workload:
+        """What was built."""
+        from pto_wsp.workloads import Workload
+
+        made = self.builder.finish()
+        refuse_written(made.written(), self.tables)
+        names: dict[Source, set[str]] = {}
+        for name, table in self.tables.items():
+            for source in table.sources:
+                own = source is table.sources[0] and not table.suffix
+                held = {self.source_name(source), name if own else None}
+                names.setdefault(source, set()).update(n for n in held if n)
+        return Workload(
+            made, self.kernels, type_errors=self.type_errors, tables=self.tables, names=names
+        )
+
+    def expression_of(self, at: ScalarExpr) -> native.Affine:
+        """`at` as an index; what is not affine becomes a variable with that value."""
+        return self.builder.index_of(at.native)
+
     def wrap(self, array: Any) -> Tensor:
         """`array` as a tensor, the same one each time."""
         from pto_wsp.tensor import Tensor
 
+        if isinstance(array, IndexableArray) and array.source is not None:
+            array = array.source
         if id(array) not in self._wrapped:
             tensor = Tensor(array, name=self._tensor_names.get(id(array)))
             self._wrapped[id(array)] = (array, tensor)

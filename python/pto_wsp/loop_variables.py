@@ -173,12 +173,12 @@ def index_affine(what: Any) -> native.Affine:
         return what.affine
     if is_integer(what):
         return native.Affine(fitting(int(what)))
+    if getattr(what, "is_element", False):
+        what = what.element()
     if isinstance(what, ScalarExpr):
-        raise error(
-            CompileError,
-            f"index {what} is not an affine expression of loop variables",
-            hint=_affine_hint,
-        )
+        from pto_wsp import context
+
+        return context.required(f"index {what}").expression_of(what)
     raise error(
         TypeCheckError,
         f"index {what!r} is neither an integer nor an expression of loop variables",

@@ -24,8 +24,10 @@ from pto_wsp.errors import (
 )
 from pto_wsp.graphs import TaskGraph
 from pto_wsp.kernel_refs import BLOCK_OPTIONS, KernelRef, block_size, kernel_schedule, target_name
+from pto_wsp.scalar_expr import fitting
 from pto_wsp.schedules import count_of
 from pto_wsp.signatures import Parameter, Signature, like_declaration, parse_signature
+from pto_wsp.tables import Source
 from pto_wsp.tensor import Tensor
 from pto_wsp.workloads import Workload
 
@@ -142,10 +144,6 @@ _not_yet = frozenset(
     {
         "codegen_artifact_dir",
         "enable_tracing",
-        "set_axis_sizes",
-        "set_symbol_f32",
-        "set_symbol_ptr",
-        "set_symbol_u64",
         "trace",
     }
 )
@@ -157,6 +155,7 @@ class Program:
     def __init__(self, made: native.Program, source: Workload) -> None:
         self._native = made
         self._workload = source
+        self._replaced: dict[Source, Any] = {}
 
     @property
     def workload(self) -> Workload:
@@ -179,6 +178,9 @@ class Program:
         ExecutionError
             A declared kernel was not supplied.
         """
+        tables = self._workload._tables
+        if tables:
+            self._native.set_tables({name: tables[name].values(self._replaced) for name in tables})
         _runs.started(self)
         self._native.execute()
 
@@ -214,14 +216,108 @@ class Program:
         """True when no run is going on."""
         return self._native.is_complete()
 
-    def bind(self, **tensors: Any) -> None:
-        """Gives captured tensors other data, by name, for the runs that follow.
+    def set_axis_sizes(self, sizes: Mapping[str, int]) -> None:
+        """Gives axes of run-time size other sizes for the runs that follow. Nothing is compiled.
+
+        Parameters
+        ----------
+        sizes : dict of str to int
+            By any name of the axis: its variable, its Symbol or its loop variable.
 
         Raises
         ------
         TypeCheckError
-            An unknown name, or another shape, element type or strides; then nothing is bound.
+            An unknown name or a size that is no integer >= 0; then nothing is set.
         """
+        known = self._workload._native.axes()
+        values: dict[str, int] = {}
+        if not isinstance(sizes, Mapping):
+            raise error(
+                TypeCheckError, f"set_axis_sizes: expected a dict of names and sizes, got {sizes!r}"
+            )
+        for name, size in sizes.items():
+            if name not in known:
+                raise error(
+                    TypeCheckError,
+                    f"set_axis_sizes: no axis of run-time size is called {name!r}",
+                    hint="axes: " + ", ".join(sorted(known)) if known else "there are none",
+                )
+            if isinstance(size, bool) or not hasattr(size, "__index__") or int(size) < 0:
+                raise error(
+                    TypeCheckError,
+                    f"set_axis_sizes: the size of '{name}' must be an integer >= 0, got {size!r}",
+                )
+            values.update((symbol, fitting(int(size))) for symbol in known[name])
+        self._native.set_symbols(values)
+
+    def set_symbol_u64(self, name: str, value: int) -> None:
+        """Gives a Symbol its value for the runs that follow.
+
+        Raises
+        ------
+        TypeCheckError
+            No such symbol, or no integer in 0...2^63 - 1.
+        """
+        if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 0:
+            raise error(
+                TypeCheckError, f"set_symbol_u64: '{name}' must be an integer >= 0, got {value!r}"
+            )
+        self._native.set_symbols({name: fitting(int(value))})
+
+    def set_symbol_f32(self, name: str, value: float) -> NoReturn:
+        """Not supported: symbols are integers."""
+        raise error(
+            NotAvailableError,
+            f"set_symbol_f32({name!r}, {value!r}): symbols are integers",
+            hint="pass the number in a tensor, or as a Scalar argument of the kernel",
+        )
+
+    def set_symbol_ptr(self, name: str, value: Any) -> NoReturn:
+        """Not supported: tensors are bound by `bind`."""
+        raise error(
+            NotAvailableError,
+            f"set_symbol_ptr({name!r}, {value!r}): symbols are integers",
+            hint="bind other memory: program.bind(Q=array)",
+        )
+
+    def bind(self, **tensors: Any) -> None:
+        """Gives captured tensors, and the lists and arrays of axes, other data for the runs that
+        follow, by name. Lists and arrays of axes may have another length.
+
+        Raises
+        ------
+        TypeCheckError
+            An unknown name, another shape, element type or strides, or data that no such axis has;
+            then nothing is bound.
+        """
+        sources = {
+            source: tensors[name]
+            for source, names in self._workload._sources.items()
+            for name in names
+            if name in tensors
+        }
+        of_tensors = {tensor.name for tensor in self._workload._native.tensors()}
+        of_sources = {name for names in self._workload._sources.values() for name in names}
+        unknown = tensors.keys() - of_tensors - of_sources
+        if unknown and of_sources:
+            raise error(
+                TypeCheckError,
+                f"bind: the program has no tensor or list '{min(unknown)}'",
+                hint="there are " + ", ".join(sorted(of_tensors | of_sources)),
+            )
+        replaced = {**self._replaced, **sources}
+        for table in self._workload._tables.values():
+            table.values(replaced)
+        self._bind_tensors(
+            {
+                name: data
+                for name, data in tensors.items()
+                if name not in of_sources or name in of_tensors
+            }
+        )
+        self._replaced = replaced
+
+    def _bind_tensors(self, tensors: Mapping[str, Any]) -> None:
         known = {tensor.name: tensor.view for tensor in self._workload._native.tensors()}
         written = self._workload._native.written()
         views = {}
@@ -238,7 +334,8 @@ class Program:
             if not tensor.writeable and name in written:
                 raise error(TypeCheckError, f"bind: '{name}' is written but its array is read-only")
             views[name] = tensor.view
-        self._native.bind(views)
+        if views or not self._workload._sources:
+            self._native.bind(views)
 
     def register_kernel(self, kernel: str | KernelRef, implementation: Any) -> None:
         """Supplies a kernel that was only declared.

@@ -196,6 +196,33 @@ class ScalarExpr:
     def __float__(self) -> float:
         self._unknown("the value", "keep it an expression")
 
+    def __xor__(self, other: Any) -> Any:
+        return (self != 0) != (as_expr(other) != 0) if is_scalar(other) else NotImplemented
+
+    __rxor__ = __xor__
+
+    def __lshift__(self, count: Any) -> ScalarExpr:
+        return self * (1 << _bits(count, "<<"))
+
+    def __rshift__(self, count: Any) -> ScalarExpr:
+        return self // (1 << _bits(count, ">>"))
+
+    def __pow__(self, exponent: Any) -> ScalarExpr:
+        times = _bits(exponent, "**")
+        power = as_expr(1)
+        for _ in range(times):
+            power = self if str(power) == "1" else power * self
+        return power
+
+    def __abs__(self) -> ScalarExpr:
+        return maximum(self, -self)
+
+    def __divmod__(self, other: Any) -> tuple[Any, Any]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
+        return other // self, other % self
+
     def __truediv__(self, other: Any) -> NoReturn:
         raise error(CompileError, f"({self}) / ({other}) is not an integer", hint="use //")
 
@@ -206,9 +233,22 @@ class ScalarExpr:
         return f"ScalarExpr({str(self)!r})"
 
 
+def _bits(count: Any, what: str) -> int:
+    """A constant operand of a shift or power."""
+    if isinstance(count, bool) or not hasattr(count, "__index__") or isinstance(count, ScalarExpr):
+        raise error(CompileError, f"{what}: the right operand must be an integer, got {count!r}")
+    if not 0 <= count < 63:
+        raise error(CompileError, f"{what}: the right operand must be in 0...62, got {count}")
+    return int(count.__index__())
+
+
 def is_scalar(what: Any) -> bool:
     """True for what can be an operand: expressions, loop variables, integers and booleans."""
-    return isinstance(what, (ScalarExpr, int, np.integer, np.bool_)) or hasattr(what, "affine")
+    return (
+        isinstance(what, (ScalarExpr, int, np.integer, np.bool_))
+        or hasattr(what, "affine")
+        or bool(getattr(what, "is_element", False))
+    )
 
 
 def native_expr(what: Any) -> native.ScalarExpr:
@@ -221,6 +261,8 @@ def native_expr(what: Any) -> native.ScalarExpr:
     """
     if isinstance(what, ScalarExpr):
         return what.native
+    if getattr(what, "is_element", False):
+        return native_expr(what.element())
     if hasattr(what, "affine"):
         return native.ScalarExpr.from_affine(what.affine)
     if isinstance(what, (int, np.integer, np.bool_)):
@@ -265,18 +307,51 @@ def where(condition: Any, a: Any, b: Any) -> ScalarExpr:
     return ScalarExpr.of(native.ScalarExpr.make(_Op.Select, operands), condition, a, b)
 
 
-_not_yet = frozenset(
-    {
-        "cast_bool",
-        "cast_i64",
-        "cast_u64",
-        "slot_bool",
-        "slot_i64",
-        "slot_u64",
-        "symbol_u64",
-        "task_param",
-    }
-)
+def symbol_u64(name: str) -> ScalarExpr:
+    """The value of a symbol, see `Program.set_symbol_u64`."""
+    with at_user_line(f"symbol_u64({name!r}): "):
+        return ScalarExpr.of(native.ScalarExpr.symbol(name))
+
+
+def slot_u64(slot: int) -> ScalarExpr:
+    """What `slot_set_u64` or `slot_load_u64` left in slot 0...255; 0 at the start of a run."""
+    return ScalarExpr.of(native.ScalarExpr.slot(slot_number(slot, "slot_u64")))
+
+
+def slot_i64(slot: int) -> ScalarExpr:
+    """The same slots as signed integers."""
+    return ScalarExpr.of(native.ScalarExpr.slot(slot_number(slot, "slot_i64")))
+
+
+def slot_bool(slot: int) -> ScalarExpr:
+    """1 where the slot is not 0."""
+    return ScalarExpr.of(native.ScalarExpr.slot(slot_number(slot, "slot_bool"))) != 0
+
+
+def slot_number(slot: Any, what: str) -> int:
+    """A number of a slot."""
+    if isinstance(slot, bool) or not hasattr(slot, "__index__") or not 0 <= slot < 256:
+        raise error(TypeCheckError, f"{what}: slots are 0...255, got {slot!r}")
+    return int(slot.__index__())
+
+
+def cast_bool(what: Any) -> ScalarExpr:
+    """1 where it is not 0."""
+    return as_expr(what) != 0
+
+
+def cast_i64(what: Any) -> ScalarExpr:
+    """The same integer: expressions are signed and of 64 bits."""
+    return as_expr(what)
+
+
+def cast_u64(what: Any) -> ScalarExpr:
+    """The same integer; one below 0 ends the run with an error."""
+    expr = as_expr(what)
+    return ScalarExpr.of(native.ScalarExpr.make(_Op.CastU64, [expr.native]), expr)
+
+
+_not_yet = frozenset({"task_param"})
 
 
 def __getattr__(name: str) -> NoReturn:

@@ -16,7 +16,7 @@ from pto_wsp.errors import TypeCheckError, at_user_line, error, user_place
 from pto_wsp.layout import TensorLayout
 from pto_wsp.loop_variables import index_affine, is_integer
 from pto_wsp.memory_layouts import MemLayout
-from pto_wsp.scalar_expr import Owner, common_owner, native_expr
+from pto_wsp.scalar_expr import Owner, ScalarExpr, common_owner, native_expr
 
 
 class _Storage:
@@ -299,6 +299,89 @@ class Tensor:
                 building.name_tensor(self)
             self._region = native.Region.whole(self._storage.handle)
         return self._region
+
+    @property
+    def is_element(self) -> bool:
+        """True for one integer at a place that the run decides: a number in expressions."""
+        return (
+            not self.shape
+            and self.base is not self
+            and self._view is None
+            and not self.is_partial
+            and self.dtype.numpy.kind in "iu"
+        )
+
+    def element(self) -> ScalarExpr:
+        """The value of this element in expressions. It is read when the program starts.
+
+        Raises
+        ------
+        TypeCheckError
+            It is no integer, or no single element that moves with a loop.
+        """
+        if not self.is_element:
+            raise error(
+                TypeCheckError,
+                f"{self!r} is no integer that an expression could read",
+                hint="index an integer tensor with loop variables: lengths[b]",
+            )
+        assert self._region is not None
+        found = context.required("an element of a tensor").table_of(self.base)
+        flat = native.Affine(0)
+        for offset, extent in zip(self._region.offsets, self.base.shape):
+            flat = flat * extent + offset
+        made = found.at(ScalarExpr.of(native.ScalarExpr.from_affine(flat), self))
+        made.owner = self.owner
+        return made
+
+    def _with(self, operation: str, other: Any) -> Any:
+        if not self.is_element:
+            return NotImplemented
+        return getattr(self.element(), operation)(other)
+
+    def __eq__(self, other: object) -> Any:
+        return self._with("__eq__", other) if self.is_element else self is other
+
+    def __ne__(self, other: object) -> Any:
+        return self._with("__ne__", other) if self.is_element else self is not other
+
+    __hash__ = object.__hash__
+
+    def __lt__(self, other: Any) -> Any:
+        return self._with("__lt__", other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._with("__le__", other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._with("__gt__", other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._with("__ge__", other)
+
+    def __add__(self, other: Any) -> Any:
+        return self._with("__add__", other)
+
+    def __radd__(self, other: Any) -> Any:
+        return self._with("__radd__", other)
+
+    def __sub__(self, other: Any) -> Any:
+        return self._with("__sub__", other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return self._with("__rsub__", other)
+
+    def __mul__(self, other: Any) -> Any:
+        return self._with("__mul__", other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return self._with("__rmul__", other)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return self._with("__floordiv__", other)
+
+    def __mod__(self, other: Any) -> Any:
+        return self._with("__mod__", other)
 
     def nbytes(self) -> int:
         """Bytes of all elements."""

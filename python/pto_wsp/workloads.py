@@ -23,10 +23,11 @@ from pto_wsp.errors import (
 from pto_wsp.kernel_refs import KernelRef, tile_of_shape
 from pto_wsp.loop_variables import AxisVar
 from pto_wsp.loops import left_early
-from pto_wsp.scalar_expr import ScalarExpr, is_scalar, native_expr
+from pto_wsp.scalar_expr import ScalarExpr, cast_u64, is_scalar, native_expr, slot_number
 from pto_wsp.scalars import number_of
 from pto_wsp.schedules import DispatchPolicy, Key, count_of, key_expr, refused
 from pto_wsp.signatures import closure_of, place_of
+from pto_wsp.tables import Source, Table, indexable
 from pto_wsp.tensor import Tensor
 from pto_wsp.tracing import innermost
 
@@ -96,7 +97,11 @@ class Workload:
         kernels: dict[native.Kernel, KernelRef],
         schedule: native.TaskSchedule | None = None,
         type_errors: Sequence[TypeCheckError] = (),
+        tables: Mapping[str, Table] | None = None,
+        names: Mapping[Source, set[str]] | None = None,
     ) -> None:
+        self._tables = dict(tables or {})
+        self._sources = dict(names or {})
         self._native = made
         self._kernels = kernels
         self._type_errors = tuple(type_errors)
@@ -142,6 +147,8 @@ class Workload:
         return list(self)
 
     def __iter__(self) -> Iterator[Task]:
+        for name, table in self._tables.items():
+            self._native.set_table(name, table.values())
         first = 0
         while True:
             handles = self._native.tasks(first, _chunk)
@@ -244,7 +251,9 @@ class Workload:
         return self._native.type_str()
 
     def _scheduled(self, schedule: native.TaskSchedule) -> Workload:
-        return Workload(self._native, self._kernels, schedule, self._type_errors)
+        return Workload(
+            self._native, self._kernels, schedule, self._type_errors, self._tables, self._sources
+        )
 
 
 class WorkloadFunction:
@@ -336,9 +345,7 @@ class WorkloadFunction:
             self._run(building, bound)
         finally:
             context.pop()
-        made = Workload(
-            building.builder.finish(), building.kernels, type_errors=building.type_errors
-        )
+        made = building.finished()
         for race in made._native.racing_writes():
             text = f"{race.subject}: {race.text}"
             warnings.warn_explicit(text, RaceWarning, *race.at, registry=_raced)
@@ -348,7 +355,7 @@ class WorkloadFunction:
         depth = len(building.loops)
         signature = inspect.signature(self._function)
         arguments = inspect.BoundArguments(signature, bound)
-        result = self._function(*arguments.args, **arguments.kwargs)
+        result = self._with_indexable(arguments.args, arguments.kwargs)
         if len(building.loops) != depth:
             raise left_early(building.loops[-1])
         if not _is_nothing(result):
@@ -358,6 +365,46 @@ class WorkloadFunction:
                 at=place_of(self._function),
                 hint="its tasks are the kernels that its body calls",
             )
+
+    def _with_indexable(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Calls the function; lists and arrays of integers that it sees take loop variables as
+        indices."""
+        function = self._function
+        used = _names_in(function.__code__)
+        outside = {}
+        for name in used & function.__globals__.keys():
+            value = function.__globals__[name]
+            if indexable(value) is not value:
+                outside[name] = indexable(value)
+        cells = []
+        for cell in function.__closure__ or ():
+            try:
+                value = indexable(cell.cell_contents)
+            except ValueError:
+                cells.append(cell)
+                continue
+            cells.append(cell if value is cell.cell_contents else types.CellType(value))
+        if outside or any(a is not b for a, b in zip(cells, function.__closure__ or ())):
+            function = types.FunctionType(
+                function.__code__,
+                {**function.__globals__, **outside} if outside else function.__globals__,
+                function.__name__,
+                function.__defaults__,
+                tuple(cells),
+            )
+            function.__kwdefaults__ = self._function.__kwdefaults__
+        return function(
+            *(indexable(value) for value in args),
+            **{name: indexable(value) for name, value in kwargs.items()},
+        )
+
+
+def _names_in(code: types.CodeType) -> set[str]:
+    names = set(code.co_names)
+    for part in code.co_consts:
+        if isinstance(part, types.CodeType):
+            names |= _names_in(part)
+    return names
 
 
 def _is_nothing(result: Any) -> bool:
@@ -437,6 +484,8 @@ def _group(name: str, in_order: bool, parts: Sequence[Any]) -> Workload:
     building = native.WorkloadBuilder(name, user_place())
     building.open_group(in_order)
     kernels: dict[native.Kernel, KernelRef] = {}
+    tables: dict[str, Table] = {}
+    sources: dict[Source, set[str]] = {}
     for number, part in enumerate(parts):
         if isinstance(part, WorkloadFunction):
             part = part._default()
@@ -450,10 +499,12 @@ def _group(name: str, in_order: bool, parts: Sequence[Any]) -> Workload:
             )
         if part.type_errors:
             raise part.type_errors[0]
-        building.include(part._native)
+        _, renamed = building.include(part._native)
         kernels.update(part._kernels)
+        tables.update((renamed.get(key, key), table) for key, table in part._tables.items())
+        sources.update(part._sources)
     building.close()
-    return Workload(building.finish(), kernels)
+    return Workload(building.finish(), kernels, tables=tables, names=sources)
 
 
 def emit_task(
@@ -598,6 +649,59 @@ def _check_placement(
         )
     for name, tensor in tensors.items():
         tensor.check_placement(f"kernel '{kernel.name}': '{name}'")
+
+
+def slot_set_u64(slot: int, value: Any) -> None:
+    """Leaves an integer in a slot for what follows in the workload: ``slot_u64(slot)``.
+
+    Parameters
+    ----------
+    slot : int
+        0...255.
+    value : int or ScalarExpr
+        At least 0; evaluated when the program comes to it.
+    """
+    number = slot_number(slot, "slot_set_u64")
+    building = context.required("slot_set_u64")
+    if not is_scalar(value) or (isinstance(value, int) and value < 0):
+        raise error(
+            TypeCheckError,
+            f"slot_set_u64: expected an integer >= 0 or an expression, got {value!r}",
+        )
+    building.require_own("slot_set_u64: the value", value)
+    expr = value if isinstance(value, int) else cast_u64(value)
+    building.builder.set_slot(number, native_expr(expr))
+
+
+def slot_load_u64(slot: int, tensor: Any, row: Any = 0, col: Any = 0) -> None:
+    """Leaves an element of an integer tensor in a slot, after the tasks before that write it.
+
+    Parameters
+    ----------
+    slot : int
+        0...255.
+    tensor : Tensor
+        A view of at most two dimensions.
+    row, col : int or loop variable
+        The place in it; a view of one dimension has columns only.
+    """
+    number = slot_number(slot, "slot_load_u64")
+    building = context.required("slot_load_u64")
+    if not Tensor.accepts(tensor):
+        raise error(TypeCheckError, f"slot_load_u64: expected a tensor, got {tensor!r}")
+    view = tensor if isinstance(tensor, Tensor) else building.wrap(tensor)
+    building.name_tensor(view)
+    for part in (view, row, col):
+        building.require_own("slot_load_u64", part)
+    if view.ndim > 2 or (view.ndim < 2 and not (isinstance(row, int) and row == 0)):
+        raise error(
+            TypeCheckError,
+            f"slot_load_u64: row {row} of a view of shape {list(view.shape)}",
+            hint="index the leading dimensions first: tensor[b]",
+        )
+    for place in (row, col)[2 - view.ndim :]:
+        view = view[place]
+    building.builder.load_slot(number, view.region())
 
 
 class TypeChecker:

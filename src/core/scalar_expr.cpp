@@ -97,23 +97,52 @@ ScalarExpr::ScalarExpr(int64_t value) {
     node_ = std::move(node);
 }
 
-ScalarExpr ScalarExpr::variable(const std::string &name) {
-    if (!is_identifier(name) || is_reserved(name)) {
+ScalarExpr ScalarExpr::leaf(Op op, std::string name, int64_t value) {
+    if (op != Op::Slot && (!is_identifier(name) || is_reserved(name))) {
         throw CompileError({}, "not a variable name: " + quoted(name));
     }
     auto node = std::make_shared<Node>();
-    node->op = Op::Var;
-    node->name = name;
+    node->op = op;
+    node->name = std::move(name);
+    node->value = value;
+    return ScalarExpr(std::move(node));
+}
+
+ScalarExpr ScalarExpr::variable(const std::string &name) {
+    return leaf(Op::Var, name, 0);
+}
+
+ScalarExpr ScalarExpr::symbol(const std::string &name) {
+    return leaf(Op::Symbol, name, 0);
+}
+
+ScalarExpr ScalarExpr::slot(int64_t slot) {
+    if (slot < 0 || slot >= slot_words) {
+        throw CompileError({}, "slot " + std::to_string(slot) + " is not in 0..." +
+                                   std::to_string(slot_words - 1));
+    }
+    return leaf(Op::Slot, "", slot);
+}
+
+ScalarExpr ScalarExpr::load(const std::string &table, ScalarExpr index) {
+    (void)leaf(Op::Symbol, table, 0);
+    ScalarExpr made = combine(Op::Load, {std::move(index)});
+    auto node = std::make_shared<Node>(*made.node_);
+    node->name = table;
     return ScalarExpr(std::move(node));
 }
 
 ScalarExpr ScalarExpr::make(Op op, std::vector<ScalarExpr> operands) {
     size_t arity = static_cast<size_t>(scalar_op(op).arity);
-    if (arity == 0 || operands.size() != arity) {
+    if (arity == 0 || op == Op::Load || operands.size() != arity) {
         throw CompileError({}, "'" + std::string(scalar_op(op).symbol) + "' takes " +
                                    std::to_string(arity) + " operands, got " +
                                    std::to_string(operands.size()));
     }
+    return combine(op, std::move(operands));
+}
+
+ScalarExpr ScalarExpr::combine(Op op, std::vector<ScalarExpr> operands) {
     auto node = std::make_shared<Node>();
     node->op = op;
     for (const ScalarExpr &operand : operands) {
@@ -186,6 +215,46 @@ std::set<std::string> ScalarExpr::variables() const {
     return names;
 }
 
+std::set<std::string> ScalarExpr::names(Op op) const {
+    std::set<std::string> names;
+    fold<std::monostate>([&](const ScalarExpr &expr, const auto &) {
+        if (expr.op() == op) {
+            names.insert(expr.name());
+        }
+        return std::monostate();
+    });
+    return names;
+}
+
+bool ScalarExpr::has_slots() const {
+    bool found = false;
+    fold<std::monostate>([&](const ScalarExpr &expr, const auto &) {
+        found |= expr.op() == Op::Slot;
+        return std::monostate();
+    });
+    return found;
+}
+
+bool ScalarExpr::is_dynamic() const {
+    return has_slots() || !names(Op::Symbol).empty() || !names(Op::Load).empty();
+}
+
+ScalarExpr ScalarExpr::rename(const std::map<std::string, std::string> &symbols,
+                              const std::map<std::string, std::string> &tables) const {
+    return fold<ScalarExpr>([&](const ScalarExpr &expr, std::vector<ScalarExpr> operands) {
+        const std::map<std::string, std::string> &to = expr.op() == Op::Load ? tables : symbols;
+        const auto found = has_name(expr.op()) ? to.find(expr.name()) : to.end();
+        const std::string &name = found == to.end() ? expr.name() : found->second;
+        if (expr.op() == Op::Symbol) {
+            return symbol(name);
+        }
+        if (expr.op() == Op::Load) {
+            return load(name, operands[0]);
+        }
+        return operands.empty() ? expr : combine(expr.op(), std::move(operands));
+    });
+}
+
 ScalarExpr ScalarExpr::substitute(const std::map<std::string, ScalarExpr> &values) const {
     return fold<ScalarExpr>([&](const ScalarExpr &expr, std::vector<ScalarExpr> operands) {
         if (expr.op() == Op::Var) {
@@ -196,11 +265,56 @@ ScalarExpr ScalarExpr::substitute(const std::map<std::string, ScalarExpr> &value
         for (size_t i = 0; i < operands.size(); ++i) {
             changed |= operands[i].node_ != expr.operands()[i].node_;
         }
-        return changed ? make(expr.op(), std::move(operands)) : expr;
+        if (!changed) {
+            return expr;
+        }
+        return expr.op() == Op::Load ? load(expr.name(), operands[0])
+                                     : combine(expr.op(), std::move(operands));
     });
 }
 
-int64_t ScalarExpr::evaluate(const std::map<std::string, int64_t> &values) const {
+namespace {
+
+int64_t symbol_value(const std::string &name, const RunData *data) {
+    const auto found = data == nullptr ? decltype(data->symbols.end()){} : data->symbols.find(name);
+    if (data == nullptr || found == data->symbols.end()) {
+        throw CompileError({}, "symbol '" + name + "' has no value");
+    }
+    return found->second;
+}
+
+int64_t slot_value(int64_t slot, const int64_t *slots) {
+    if (slots == nullptr) {
+        throw CompileError({}, "slot(" + std::to_string(slot) +
+                                   ") has a value only while the program runs");
+    }
+    return slots[slot];
+}
+
+int64_t element(const std::string &table, int64_t index, const RunData *data) {
+    const auto found = data == nullptr ? decltype(data->tables.end()){} : data->tables.find(table);
+    if (data == nullptr || found == data->tables.end()) {
+        throw CompileError({}, "table '" + table + "' has no values");
+    }
+    const std::vector<int64_t> &values = *found->second;
+    if (index < 0 || index >= static_cast<int64_t>(values.size())) {
+        throw ExecutionError({}, "index " + std::to_string(index) + " of " + table +
+                                     ", which has " + std::to_string(values.size()) + " values");
+    }
+    return values[static_cast<size_t>(index)];
+}
+
+int64_t checked_u64(int64_t value) {
+    if (value < 0) {
+        throw ExecutionError({}, "u64(" + std::to_string(value) + ") is below 0");
+    }
+    return value;
+}
+
+}  // namespace
+
+int64_t ScalarExpr::evaluate(const std::map<std::string, int64_t> &values, const RunData *data,
+                             const int64_t *slots) const {
     std::unordered_map<const Node *, int64_t> results;
     auto known = [&](const ScalarExpr &expr) -> const int64_t * {
         auto found = results.find(expr.node_.get());
@@ -221,10 +335,18 @@ int64_t ScalarExpr::evaluate(const std::map<std::string, int64_t> &values) const
                 throw CompileError({}, "no value for '" + expr.name() + "'");
             }
             result = value->second;
+        } else if (expr.op() == Op::Symbol) {
+            result = symbol_value(expr.name(), data);
+        } else if (expr.op() == Op::Slot) {
+            result = slot_value(expr.value(), slots);
         } else if (const int64_t *first = known(operands[0]); first == nullptr) {
             wait_for(operands[0]);
         } else if (expr.op() == Op::Not) {
             result = *first == 0 ? 1 : 0;
+        } else if (expr.op() == Op::CastU64) {
+            result = checked_u64(*first);
+        } else if (expr.op() == Op::Load) {
+            result = element(expr.name(), *first, data);
         } else if ((expr.op() == Op::And && *first == 0) || (expr.op() == Op::Or && *first != 0)) {
             result = expr.op() == Op::Or ? 1 : 0;
         } else {
@@ -294,6 +416,11 @@ std::string ScalarExpr::str() const {
             text += expr.name();
         } else if (row.is_call) {
             text += std::string(row.symbol) + "(";
+            if (has_name(expr.op())) {
+                text += expr.name() + (operands.empty() ? "" : ", ");
+            } else if (expr.op() == Op::Slot) {
+                text += std::to_string(expr.value());
+            }
             pending.emplace_back(")");
             for (size_t i = operands.size(); i-- > 0;) {
                 pending.emplace_back(&operands[i]);

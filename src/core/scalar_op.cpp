@@ -8,7 +8,7 @@ namespace {
 
 using Op = ScalarExpr::Op;
 
-constexpr std::array<ScalarOp, 19> table = {{
+constexpr std::array<ScalarOp, 23> table = {{
     {Op::Const, "constant", 0, 0, false},
     {Op::Var, "variable", 0, 0, false},
     {Op::Add, "+", 2, 5, false},
@@ -28,6 +28,10 @@ constexpr std::array<ScalarOp, 19> table = {{
     {Op::Or, "or", 2, or_precedence, false},
     {Op::Not, "not", 1, not_precedence, false},
     {Op::Select, "select", 3, 0, true},
+    {Op::CastU64, "u64", 1, 0, true},
+    {Op::Symbol, "symbol", 0, 0, true},
+    {Op::Slot, "slot", 0, 0, true},
+    {Op::Load, "load", 1, 0, true},
 }};
 
 constexpr bool in_enumerator_order() {

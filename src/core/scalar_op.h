@@ -8,7 +8,7 @@ namespace pto::wsp {
 struct ScalarOp {
     ScalarExpr::Op op;
     const char *symbol;  ///< the operator or the name of the call
-    int arity;           ///< 0 for leaves
+    int arity;           ///< operands; 0 for leaves
     int precedence;      ///< of an operator, higher binds tighter; 0 otherwise
     bool is_call;        ///< written `min(a, b)`
 };
@@ -19,6 +19,10 @@ inline constexpr int not_precedence = 3;
 inline constexpr int comparison_precedence = 4;
 inline constexpr int sign_precedence = 7;
 
+/// True when the operation has a name of its own besides its operands, written first.
+inline bool has_name(ScalarExpr::Op op) {
+    return op == ScalarExpr::Op::Symbol || op == ScalarExpr::Op::Load;
+}
 /// The row of `op`.
 const ScalarOp &scalar_op(ScalarExpr::Op op);
 /// The row of the binary operator or call written `symbol`, or null.

@@ -1,3 +1,5 @@
+#include <optional>
+
 #include "scalar_op.h"
 
 #include "pto/wsp/support/error.h"
@@ -50,6 +52,20 @@ private:
     ScalarExpr make(Op op, std::vector<ScalarExpr> operands) const {
         try {
             return ScalarExpr::make(op, std::move(operands));
+        } catch (const CompileError &error) {
+            throw IRConversionError(reader_.loc(), error.text());
+        }
+    }
+
+    /// `symbol(n)`, `slot(3)`, `load(lengths, b)`.
+    ScalarExpr named(const ScalarOp &row, const std::string &name, int64_t slot,
+                     const std::vector<ScalarExpr> &operands) const {
+        try {
+            if (row.op == Op::Slot) {
+                return ScalarExpr::slot(slot);
+            }
+            return row.op == Op::Symbol ? ScalarExpr::symbol(name)
+                                        : ScalarExpr::load(name, operands[0]);
         } catch (const CompileError &error) {
             throw IRConversionError(reader_.loc(), error.text());
         }
@@ -114,10 +130,18 @@ private:
         const ScalarOp *row = find_scalar_op(reader_.peek().text, true);
         if (row == nullptr) {
             throw IRConversionError(reader_.loc(), "unknown function '" + reader_.peek().text + "'",
-                                    {}, "known are min, max, select");
+                                    {}, "known are min, max, select, u64, symbol, slot, load");
         }
         reader_.next();
         reader_.expect("(");
+        std::optional<std::string> name;
+        if (has_name(row->op)) {
+            name = reader_.identifier();
+            if (row->arity > 0) {
+                reader_.expect(",");
+            }
+        }
+        const int64_t slot = row->op == Op::Slot ? reader_.integer() : 0;
         std::vector<ScalarExpr> operands;
         for (int i = 0; i < row->arity; ++i) {
             if (i > 0) {
@@ -126,6 +150,9 @@ private:
             operands.push_back(expression(or_precedence));
         }
         reader_.expect(")");
+        if (row->arity == 0 || name) {
+            return named(*row, name.value_or(""), slot, operands);
+        }
         return make(row->op, std::move(operands));
     }
 

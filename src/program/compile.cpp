@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <set>
 
@@ -205,8 +206,65 @@ Program::Impl::task_loops(const std::map<const TaskNode *, std::string> &symbols
     for (size_t t = 0; t < tensors.size(); ++t) {
         loops.bindings[tensors[t].get()] = static_cast<int>(t);
     }
-    loops.workers_binding = static_cast<int>(tensors.size());
+    int next = static_cast<int>(tensors.size());
+    loops.workers_binding = next++;
+    for (const std::string &symbol : this->symbols) {
+        loops.run_symbols[symbol] = next++;
+    }
+    for (const std::string &table : tables) {
+        loops.run_tables[table] = next;
+        next += 2;
+    }
     return loops;
+}
+
+namespace {
+
+/// Sizes of loops that are the same in the whole run.
+int64_t iterations_of(const workload::StaticNest &nest, const RunData &data) {
+    int64_t product = 1;
+    for (const workload::LoopVar *loop : nest.loops) {
+        const int64_t size = std::max<int64_t>(loop->axis.size.evaluate({}, &data), 0);
+        if (__builtin_mul_overflow(product, size, &product)) {
+            throw ExecutionError(nest.at, "the number of iterations passes 2^63");
+        }
+    }
+    return product;
+}
+
+}  // namespace
+
+std::vector<int64_t> Program::Impl::bindings(int workers) const {
+    const RunData &data = workload.data;
+    std::vector<int64_t> words;
+    for (const TensorView &view : views) {
+        words.push_back(std::bit_cast<int64_t>(view.data));
+    }
+    words.push_back(workers);
+    for (const std::string &symbol : symbols) {
+        const auto found = data.symbols.find(symbol);
+        if (found == data.symbols.end()) {
+            throw ExecutionError(at, fmt::format("symbol '{}' has no value", symbol), {},
+                                 fmt::format("set it: program.set_symbol_u64(\"{}\", 4)", symbol));
+        }
+        words.push_back(found->second);
+    }
+    for (const std::string &table : tables) {
+        const auto found = data.tables.find(table);
+        if (found == data.tables.end()) {
+            throw ExecutionError(at, fmt::format("table '{}' has no values", table));
+        }
+        words.push_back(std::bit_cast<int64_t>(found->second->data()));
+        words.push_back(static_cast<int64_t>(found->second->size()));
+    }
+    if (const auto *phases = std::get_if<std::vector<workload::StaticPhase>>(&summary.plan)) {
+        for (const workload::StaticPhase &phase : *phases) {
+            for (const workload::StaticNest &nest : phase) {
+                words.push_back(nest.iterations ? *nest.iterations : iterations_of(nest, data));
+            }
+        }
+    }
+    return words;
 }
 
 lower::Module
@@ -221,10 +279,15 @@ Program::Impl::lower_all(const std::map<const TaskNode *, std::string> &symbols)
 
 std::string Program::Impl::key(const std::map<const TaskNode *, std::string> &symbols) const {
     std::string text = fmt::format("program\n{}\n{}\n{}\n", target.text,
-                                   backend::cpu::engine_build(), workload.str());
-    workload::for_each_task(*workload.root,
-                            [&](const TaskNode &task, const workload::LoopPath &,
-                                const workload::Node &) { text += symbols.at(&task) + "\n"; });
+                                   backend::cpu::engine_build(), workload.code_text());
+    workload::for_each_task(*workload.root, [&](const TaskNode &task, const workload::LoopPath &,
+                                                const workload::Node &) {
+        text += symbols.at(&task) + "\n";
+        // Errors of the code name these lines.
+        for (const workload::RunTimeCheck &check : task.checks) {
+            text += check.at.str() + "\n";
+        }
+    });
     for (const workload::TensorPtr &tensor : tensors) {
         text += fmt::format("{} {} {} {}\n", tensor->name, info(tensor->view.dtype).name,
                             shape_text(tensor->view.shape), shape_text(tensor->view.strides));
@@ -259,13 +322,17 @@ Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols)
     if (const auto *phases = std::get_if<std::vector<workload::StaticPhase>>(&summary.plan)) {
         std::vector<runtime::Phase> result;
         int number = 0;
+        const int first_size =
+            static_cast<int>(tensors.size() + 1 + this->symbols.size() + 2 * tables.size());
         for (const workload::StaticPhase &phase : *phases) {
             runtime::Phase loops;
             for (const workload::StaticNest &nest : phase) {
-                void *address = object->address(lower::loop_symbol(number++));
+                void *address = object->address(lower::loop_symbol(number));
                 auto [name, place] = nest_name(nest);
-                loops.push_back({reinterpret_cast<abi::LoopFn>(address), nest.iterations,
-                                 nest.tasks_per_iteration, std::move(name), std::move(place)});
+                loops.push_back({reinterpret_cast<abi::LoopFn>(address),
+                                 nest.iterations.value_or(0), nest.tasks_per_iteration.value_or(-1),
+                                 std::move(name), std::move(place), first_size + number});
+                number++;
             }
             result.push_back(std::move(loops));
         }
@@ -368,7 +435,11 @@ Program compile(const workload::Workload &workload, const CompileOptions &option
     for (const workload::TensorPtr &tensor : impl->tensors) {
         impl->views.push_back(tensor->view);
     }
-    impl->stats.task_count = workload.task_count();
+    const std::set<std::string> symbols = workload.symbols();
+    const std::set<std::string> tables = workload.tables();
+    impl->symbols.assign(symbols.begin(), symbols.end());
+    impl->tables.assign(tables.begin(), tables.end());
+    impl->stats.task_count = workload::constant_task_count(*workload.root).value_or(0);
     impl->stats.compile_time_ms =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
     if (impl->missing_kernel() == nullptr) {

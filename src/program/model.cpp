@@ -34,10 +34,18 @@ void Program::Impl::model_cycles() {
     stats.total_cycles_note = std::move(made.unknown);
 }
 
-workload::TaskGraph Program::graph(int64_t max_tasks) const {
-    return workload::task_graph(impl_->workload,
-                                schedule::lane_rules(impl_->options.tasks, impl_->at),
+namespace {
+
+workload::TaskGraph graph_of(const Program::Impl &impl, int64_t max_tasks) {
+    return workload::task_graph(impl.workload, schedule::lane_rules(impl.options.tasks, impl.at),
                                 env::workers(), max_tasks);
+}
+
+}  // namespace
+
+workload::TaskGraph Program::graph(int64_t max_tasks) const {
+    std::scoped_lock lock(impl_->mutex);
+    return graph_of(*impl_, max_tasks);
 }
 
 GraphCycles Program::graph_cycles() const {
@@ -61,7 +69,7 @@ GraphCycles Program::graph_cycles() const {
     if (!result.note.empty()) {
         return result;
     }
-    const workload::TaskGraph made = graph();
+    const workload::TaskGraph made = graph_of(*impl_, workload::max_graph_tasks);
     std::vector<int64_t> durations;
     for (const workload::TaskGraph::Vertex &vertex : made.vertices) {
         durations.push_back(vertex.task < 0 ? 0 : tasks[static_cast<size_t>(vertex.task)]);

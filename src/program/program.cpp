@@ -49,13 +49,10 @@ void Program::execute() {
     if (impl_->plan == nullptr) {
         impl_->build();
     }
-    std::vector<int64_t> bindings;
-    for (const TensorView &view : impl_->views) {
-        bindings.push_back(std::bit_cast<int64_t>(view.data));
-    }
     runtime::Executor &executor = runtime::Executor::shared();
-    bindings.push_back(executor.workers());
+    std::vector<int64_t> bindings = impl_->bindings(executor.workers());
     impl_->in_use = impl_->views;
+    impl_->data_in_use = impl_->workload.data;
     impl_->run = executor.start(impl_->plan, std::move(bindings));
     impl_->is_reported = false;
 }
@@ -142,6 +139,38 @@ void Program::bind(const std::map<std::string, TensorView> &tensors, const Loc &
     impl_->views = std::move(views);
 }
 
+void Program::set_symbols(const std::map<std::string, int64_t> &values, const Loc &at) {
+    std::unique_lock lock(impl_->mutex);
+    for (const auto &[name, value] : values) {
+        if (std::ranges::find(impl_->symbols, name) == impl_->symbols.end()) {
+            throw TypeCheckError(at, fmt::format("the program has no symbol '{}'", name), {},
+                                 impl_->symbols.empty() ? "it has none"
+                                                        : "symbols: " + join(impl_->symbols));
+        }
+    }
+    wait_for_run(*impl_, lock);
+    for (const auto &[name, value] : values) {
+        impl_->workload.data.symbols.insert_or_assign(name, value);
+    }
+    impl_->is_modelled = false;
+}
+
+void Program::set_tables(const std::map<std::string, RunData::Values> &values, const Loc &at) {
+    std::unique_lock lock(impl_->mutex);
+    for (const auto &[name, value] : values) {
+        if (std::ranges::find(impl_->tables, name) == impl_->tables.end()) {
+            throw TypeCheckError(at, fmt::format("the program has no table '{}'", name), {},
+                                 impl_->tables.empty() ? "it has none"
+                                                       : "tables: " + join(impl_->tables));
+        }
+    }
+    wait_for_run(*impl_, lock);
+    for (const auto &[name, value] : values) {
+        impl_->workload.data.tables.insert_or_assign(name, value);
+    }
+    impl_->is_modelled = false;
+}
+
 void Program::register_kernel(const std::string &name,
                               std::shared_ptr<const kernel::TileProgram> implementation,
                               const Loc &at) {
@@ -200,6 +229,9 @@ ProgramStats Program::stats() const {
         runtime::RunStats run = impl_->run->stats();
         stats.execute_time_ms = run.execute_ms;
         stats.parallel_tasks = run.parallel_tasks;
+        if (!workload::constant_task_count(*impl_->workload.root)) {
+            stats.task_count = run.tasks;
+        }
     }
     return stats;
 }

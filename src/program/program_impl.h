@@ -21,7 +21,7 @@ struct Code {
 };
 
 struct Program::Impl {
-    workload::Workload workload;
+    workload::Workload workload;  ///< its data are the integers of the next run
     CompileOptions options;
     lower::Target target;
     Loc at;
@@ -29,6 +29,8 @@ struct Program::Impl {
     std::vector<workload::TensorPtr> tensors;
     std::vector<workload::KernelPtr> kernels;
     workload::DependenceSummary summary;
+    std::vector<std::string> symbols;  ///< of the workload, in the order of a run's words
+    std::vector<std::string> tables;
 
     mutable std::mutex mutex;
     std::map<workload::KernelPtr, std::shared_ptr<const kernel::TileProgram>> implementations;
@@ -39,6 +41,7 @@ struct Program::Impl {
     std::shared_ptr<const runtime::Plan> plan;
     std::vector<TensorView> views;   ///< what the next run is bound to
     std::vector<TensorView> in_use;  ///< kept alive for the run in flight
+    RunData data_in_use;
     std::shared_ptr<runtime::Execution> run;
     bool is_reported = false;  ///< what the run failed with, if it did, was thrown
     ProgramStats stats;
@@ -61,6 +64,9 @@ struct Program::Impl {
     void model_cycles();
     /// Finds or generates the code and makes the plan.
     void build();
+    /// What a run gets: addresses of tensors, the number of workers, symbols, tables and numbers of
+    /// iterations. ExecutionError for a symbol or table without value.
+    std::vector<int64_t> bindings(int workers) const;
 
 private:
     /// Fills `codes` and returns the symbol of each task.

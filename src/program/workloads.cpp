@@ -13,7 +13,8 @@ std::vector<AxisVar> LoopScope::open() {
     Building &building = Building::required(sequential_ ? "P.seq" : "P", at_);
     std::vector<AxisVar> variables;
     for (const Dense &dense : axes_) {
-        workload::Axis axis{workload::Axis::Kind::Dense, dense.size, dense.name, dense.at};
+        workload::Axis axis{workload::Axis::Kind::Dense, ScalarExpr(dense.size), dense.name,
+                            dense.at};
         variables.push_back(Affine::variable(
             building.builder.open_loop(sequential_, std::move(axis), {dense.name}, at_)));
     }

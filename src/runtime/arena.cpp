@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 #include "pto/wsp/core/abi.h"
 #include "pto/wsp/support/log.h"
@@ -110,6 +111,8 @@ struct Arena {
     uint64_t serial;
     Guard *guard;
     std::array<char, 1024> text;
+    std::array<char, 512> file;  ///< of the user's line that the text is about
+    int line;                    ///< 0: none
 };
 
 constinit thread_local Arena arena{};
@@ -192,6 +195,17 @@ void arena_free(void *memory) {
 
 int64_t arena_high_water_bytes() {
     return high_water_bytes.load(std::memory_order_relaxed);
+}
+
+void leave_at(const char *file, int line, const char *text) {
+    std::snprintf(arena.file.data(), arena.file.size(), "%s", file);
+    arena.line = line;
+    leave(text);
+}
+
+std::optional<Loc> take_failure_place() {
+    const int line = std::exchange(arena.line, 0);
+    return line > 0 ? std::optional<Loc>(Loc{arena.file.data(), line}) : std::nullopt;
 }
 
 int guarded_call(int (*call)(void *closure), void *closure, const char **text) {

@@ -22,6 +22,9 @@ public:
         return static_cast<size_t>(count_) * sizeof(Cell) + chunks_.capacity() * sizeof(Chunk);
     }
 
+    /// The last task that wrote cell `index`; 0: none.
+    int64_t writer(int64_t index) { return at(index).writer; }
+
     /// Task `number` reads cell `index`: calls `after(writer)` for what it must wait for.
     template <typename After>
     void read(int64_t index, int64_t number, int64_t ended, After &&after) {

@@ -71,7 +71,11 @@ void DynamicRun::expand(Worker &me) {
         int32_t budget = room();
         if (budget > 0) {
             expanded_ = !step(budget, me);
-            if (!expanded_) {
+            if (!awaited_.empty()) {
+                if (wait_for_awaited()) {
+                    return;
+                }
+            } else if (!expanded_) {
                 scheduler_.inject(tracking_->window.submitter());
                 return;
             }
@@ -125,9 +129,11 @@ bool DynamicRun::step(int32_t budget, Worker &me) {
     tracking_->step_begin = tracking_->next;
     Step step{this, budget};
     const char *text = nullptr;
+    awaited_.clear();
     abi::Status status = guarded_call(&Step::call, &step, &text);
     publish(me);
     if (status != 0) {
+        awaited_.clear();
         fail("task graph", {}, status, text);
         return false;
     }
@@ -164,6 +170,49 @@ bool DynamicRun::wait_for_room() {
         window.link(window.task(tracking_->oldest), waiting, links);
     }
     return !Window::release(waiting, links);
+}
+
+/// Waits for the tasks whose results a slot needs. True as `wait_for_room`.
+bool DynamicRun::wait_for_awaited() {
+    Window &window = tracking_->window;
+    Task &waiting = window.open_submitter();
+    uint32_t links = 0;
+    try {
+        for (int64_t number : awaited_) {
+            window.link(window.task(number), waiting, links);
+        }
+    } catch (const std::bad_alloc &) {
+        // Those that are linked end first; the slot then asks for the others again.
+    }
+    awaited_.clear();
+    return !Window::release(waiting, links);
+}
+
+bool DynamicRun::await(int32_t site, const int64_t *cells) {
+    if (!awaited_.empty()) {
+        return false;
+    }
+    const PreparedSite &prepared = prepared_.sites[static_cast<size_t>(site)];
+    try {
+        for (uint32_t i = prepared.first_access; i < prepared.last_access; i++, cells++) {
+            const PreparedAccess &access = prepared_.accesses[i];
+            if (*cells < access.lowest || *cells > access.highest) {
+                fail("task graph", {}, -1, "a slot reads a cell that is not in its grid");
+                return true;
+            }
+            for_each_cell(access.box->data(), access.box->data() + access.box->size(),
+                          access.grid_begin + *cells, [&](int64_t cell) {
+                              const int64_t writer = tracking_->cells.writer(cell);
+                              if (writer >= tracking_->oldest && writer < tracking_->next &&
+                                  !Window::ended(tracking_->window.task(writer))) {
+                                  awaited_.push_back(writer);
+                              }
+                          });
+        }
+    } catch (const std::bad_alloc &) {
+        fail("task graph", {}, -1, "out of memory while a slot was filled");
+    }
+    return awaited_.empty();
 }
 
 bool DynamicRun::wait_for_all() {
@@ -336,6 +385,10 @@ void DynamicRun::make_ready(Task &task, Worker &me) {
 }
 
 }  // namespace pto::wsp::runtime
+
+int32_t pto_wsp_await(void *graph, int32_t site, const int64_t *cells) {
+    return static_cast<pto::wsp::runtime::DynamicRun *>(graph)->await(site, cells) ? 1 : 0;
+}
 
 void pto_wsp_submit(void *graph, int32_t site, const int64_t *slots, const int64_t *cells,
                     int32_t worker) {

@@ -27,6 +27,9 @@ public:
     /// generated code.
     void submit(int32_t site, const int64_t *slots, const int64_t *cells, int32_t worker);
 
+    /// The body of pto_wsp_await; does not throw.
+    bool await(int32_t site, const int64_t *cells);
+
 private:
     struct Chain;
     struct Step;
@@ -40,6 +43,7 @@ private:
     bool step(int32_t budget, Worker &me);
     void publish(Worker &me);
     bool wait_for_room();
+    bool wait_for_awaited();
     bool wait_for_all();
     bool link_behind_all(Task &waiting, uint32_t &links);
 
@@ -62,7 +66,8 @@ private:
     std::vector<int64_t> frame_;
     int32_t budget_ = 0;
     bool expanded_ = false;
-    std::vector<Job *> ready_;  ///< used by publish
+    std::vector<Job *> ready_;      ///< used by publish
+    std::vector<int64_t> awaited_;  ///< tasks that the step waits for with a slot
 };
 
 }  // namespace pto::wsp::runtime

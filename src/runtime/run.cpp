@@ -3,6 +3,7 @@
 #include <new>
 #include <string_view>
 
+#include "pto/wsp/runtime/arena.h"
 #include "runtime/wait_until.h"
 
 namespace pto::wsp::runtime {
@@ -39,9 +40,9 @@ void Run::fail(std::string_view subject, const Loc &at, abi::Status status, cons
         return;
     }
     try {
-        failed_at_ = at;
-        failure_ = subject;
-        failure_ += ": ";
+        const std::optional<Loc> place = take_failure_place();
+        failed_at_ = place.value_or(at);
+        failure_ = place ? "" : std::string(subject) + ": ";
         if (text != nullptr) {
             failure_ += trimmed(text);
         } else {

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "pto/wsp/runtime/arena.h"
+#include "runtime/task_counter.h"
 
 namespace pto::wsp::runtime {
 
@@ -14,10 +15,6 @@ constexpr int64_t claims_per_worker = 4;
 /// Of a worker's first claim in a phase, when it does not know yet how long an iteration takes.
 constexpr int64_t first_claim = 64;
 constexpr int64_t longest_chunk_ns = 4'000'000;
-
-int64_t iterations_of(const StaticLoop &loop) {
-    return std::max<int64_t>(loop.iterations, 0);
-}
 
 }  // namespace
 
@@ -137,6 +134,13 @@ void StaticRun::invite(int64_t others, Worker &me) {
     scheduler_.wake(count);
 }
 
+int64_t StaticRun::iterations_of(const StaticLoop &loop) const {
+    const int64_t iterations = loop.iterations_binding < 0
+                                   ? loop.iterations
+                                   : bindings_[static_cast<size_t>(loop.iterations_binding)];
+    return std::max<int64_t>(iterations, 0);
+}
+
 bool StaticRun::claim(Progress &progress, int64_t most, Range &range) const {
     int64_t next = progress.next.load(std::memory_order_relaxed);
     int64_t count = 0;
@@ -169,6 +173,7 @@ void StaticRun::run_range(const Phase &phase, const Progress &progress, Range ra
 bool StaticRun::run_chunk(const StaticLoop &loop, Range range, Worker &me) {
     scheduler_.set_running(me, true);
     uint64_t mark = scheduler_.activity();
+    int64_t counted = counted_tasks();
     Chunk chunk{loop.function, bindings_.data(), range};
     const char *text = nullptr;
     abi::Status status = guarded_call(&Chunk::call, &chunk, &text);
@@ -176,7 +181,9 @@ bool StaticRun::run_chunk(const StaticLoop &loop, Range range, Worker &me) {
         fail("kernel " + loop.name, loop.at, status, text);
         return false;
     }
-    int64_t tasks = (range.end - range.begin) * loop.tasks_per_iteration;
+    int64_t tasks = loop.tasks_per_iteration < 0
+                        ? counted_tasks() - counted
+                        : (range.end - range.begin) * loop.tasks_per_iteration;
     add(tally(me).tasks, tasks);
     add(tally(me).parallel_tasks, scheduler_.overlapped(mark) ? tasks : 0);
     return true;

@@ -48,6 +48,7 @@ private:
     bool take_up(Ticket &ticket);
     /// Begins the first phase from index `phase` on that has iterations; false when the run ended.
     bool begin_phase(size_t phase, Worker &me);
+    int64_t iterations_of(const StaticLoop &loop) const;
     void invite(int64_t others, Worker &me);
     void take_part(Worker &me);
     bool run_chunks(size_t phase, Worker &me);

@@ -76,9 +76,9 @@ struct Place {
 class Model {
 public:
     /// `durations` takes those of all tasks; may be null.
-    Model(const TaskSchedule &schedule, const ProgramOf &program_of, int64_t window,
-          std::vector<int64_t> *durations)
-        : schedule_(schedule), program_of_(program_of), workers_(worker_count(schedule)),
+    Model(const workload::Workload &workload, const TaskSchedule &schedule,
+          const ProgramOf &program_of, int64_t window, std::vector<int64_t> *durations)
+        : data_(workload.data), schedule_(schedule), program_of_(program_of), workers_(worker_count(schedule)),
           clock_(workers_, window), durations_(durations) {}
 
     /// When all tasks below `node`, which may start at `ready`, are done.
@@ -96,16 +96,43 @@ public:
             }
             return end;
         }
+        if (const auto *branch = std::get_if<workload::BranchNode>(&node.kind)) {
+            return done_branch(*branch, ready);
+        }
+        if (std::holds_alternative<workload::SlotNode>(node.kind)) {
+            throw Unknown{"slots are filled while the program runs"};
+        }
         return done(*std::get<workload::CallNode>(node.kind).body, ready);
     }
 
 private:
+    int64_t value_of(const ScalarExpr &expr) const {
+        if (expr.has_slots()) {
+            throw Unknown{"slots are filled while the program runs"};
+        }
+        try {
+            return expr.evaluate(values_, &data_);
+        } catch (const PtoError &error) {
+            throw Unknown{error.text()};
+        }
+    }
+
+    /// The branch that is taken.
+    int64_t done_branch(const workload::BranchNode &branch, int64_t ready) {
+        for (const workload::BranchNode::Case &each : branch.cases) {
+            if (value_of(each.predicate) != 0) {
+                return done(*each.body, ready);
+            }
+        }
+        return branch.otherwise != nullptr ? done(*branch.otherwise, ready) : ready;
+    }
+
     int64_t done_loop(const LoopNode &loop, int64_t ready) {
         int64_t end = ready;
-        int64_t &index = values_[loop.variable.id];
         path_.push_back(&loop.variable);
-        for (int64_t i = 0; i < loop.variable.axis.size; ++i) {
-            index = i;
+        const int64_t size = value_of(loop.variable.axis.size);
+        for (int64_t i = 0; i < size; ++i) {
+            values_[loop.variable.id] = loop.variable.value ? value_of(*loop.variable.value) : i;
             end = std::max(end, done(*loop.body, loop.sequential ? end : ready));
         }
         path_.pop_back();
@@ -142,7 +169,7 @@ private:
         if (!place.key) {
             return round_robin_++ % workers_;
         }
-        const int64_t lane = place.key->evaluate(values_) % workers_;
+        const int64_t lane = value_of(*place.key) % workers_;
         return lane < 0 ? lane + workers_ : lane;
     }
 
@@ -151,7 +178,7 @@ private:
         for (const workload::TaskArgument &argument : task.arguments) {
             const auto *expr = std::get_if<ScalarExpr>(&argument.value);
             scalars.push_back(expr == nullptr ? std::nullopt
-                                              : std::optional(expr->evaluate(values_)));
+                                              : std::optional(value_of(*expr)));
         }
         if (!place.cycles || scalars != place.scalars) {
             const kernel::Cycles made = kernel::cycles(*place.program, place.symbols, scalars);
@@ -164,6 +191,7 @@ private:
         return *place.cycles;
     }
 
+    const RunData &data_;
     const TaskSchedule &schedule_;
     const ProgramOf &program_of_;
     int64_t workers_;
@@ -180,7 +208,7 @@ private:
 kernel::Cycles total_cycles(const workload::Workload &workload, const TaskSchedule &schedule,
                             const ProgramOf &program_of, int64_t window) {
     try {
-        return {Model(schedule, program_of, window, nullptr).done(*workload.root, 0), ""};
+        return {Model(workload, schedule, program_of, window, nullptr).done(*workload.root, 0), ""};
     } catch (const Unknown &unknown) {
         return {0, unknown.why};
     }
@@ -190,7 +218,7 @@ kernel::Cycles task_cycles(const workload::Workload &workload, const ProgramOf &
                            std::vector<int64_t> &durations) {
     try {
         const TaskSchedule plain;
-        return {Model(plain, program_of, 0, &durations).done(*workload.root, 0), ""};
+        return {Model(workload, plain, program_of, 0, &durations).done(*workload.root, 0), ""};
     } catch (const Unknown &unknown) {
         return {0, unknown.why};
     }

@@ -1,6 +1,7 @@
 #include "workload/access.h"
 
 #include <algorithm>
+#include <set>
 
 #include "pto/wsp/support/text.h"
 #include "workload/linear_system.h"
@@ -10,19 +11,42 @@ namespace pto::wsp::workload {
 
 namespace {
 
-bool makes_tasks(const LoopPath &path) {
-    return std::ranges::all_of(path,
-                               [](const LoopVar *variable) { return variable->axis.size > 0; });
+bool may_run(const LoopPath &path) {
+    return std::ranges::all_of(
+        path, [](const LoopVar *variable) { return variable->axis.constant() != 0; });
+}
+
+/// Calls `visit(region, argument, direction)` for what the site touches.
+template <class Visit> void for_each_region(const Site &site, Visit visit) {
+    if (site.slot != nullptr) {
+        if (const auto *region = std::get_if<Region>(&site.slot->value)) {
+            visit(*region, 0, kernel::Direction::In);
+        }
+        return;
+    }
+    for (size_t i = 0; i < site.task->arguments.size(); ++i) {
+        const TaskArgument &argument = site.task->arguments[i];
+        if (const auto *region = std::get_if<Region>(&argument.value)) {
+            visit(*region, static_cast<int>(i), argument.direction);
+        }
+    }
+}
+
+/// True when the values of some variable have no known range.
+bool has_unknown_size(const LoopPath &path) {
+    return sizes_of(path).size() < path.size();
 }
 
 /// The linear system "both tasks touch one element".
 class Meeting {
 public:
-    Meeting(const Site &a, const Site &b, const Relation &relation) : a_(a), b_(b) {
+    Meeting(const Site &a, const Site &b, const Relation &relation)
+        : a_(a), b_(b), sizes_a_(sizes_of(a.path)), sizes_b_(sizes_of(b.path)) {
         common_ = common_loops(a.path, b.path);
         for (size_t i = 0; i < common_; ++i) {
-            const Wide last = a.path[i]->axis.size - 1;
-            differences_.push_back(system_.variable(-last, last));
+            const Range values = range_in(sizes_a_, *a.path[i]);
+            differences_.push_back(
+                system_.variable(values.low - values.high, values.high - values.low));
             if (i < relation.level) {
                 system_.restrict_to(differences_.back(), 0, 0);
             }
@@ -30,6 +54,34 @@ public:
         restrict_sign(relation.level, relation.difference);
         restrict_sign(relation.level + 1, relation.next);
         indices_.assign(common_, -1);
+    }
+
+    /// The offset of a region lies inside its tensor.
+    void require_inside(const DataAccess &of_a, const DataAccess &of_b, size_t dim) {
+        LinearSystem::Terms terms;
+        for (size_t i = 0; i < common_; ++i) {
+            const Wide coefficient = of_a.offsets[dim].coefficient(a_.path[i]->id);
+            if (coefficient != 0) {
+                terms.emplace_back(index(i), coefficient);
+            }
+        }
+        add_own(terms, a_, of_a.offsets[dim], 1);
+        require_in(terms, of_a, dim);
+        terms.clear();
+        for (size_t i = 0; i < common_; ++i) {
+            const Wide coefficient = of_b.offsets[dim].coefficient(a_.path[i]->id);
+            if (coefficient != 0) {
+                terms.emplace_back(index(i), coefficient);
+                terms.emplace_back(differences_[i], -coefficient);
+            }
+        }
+        add_own(terms, b_, of_b.offsets[dim], -1);
+        for (auto &[variable, coefficient] : terms) {
+            if (own_b_.contains(variable)) {
+                coefficient = -coefficient;
+            }
+        }
+        require_in(terms, of_b, dim);
     }
 
     /// Both boxes meet along one dimension: -extent_a < offset_a - offset_b < extent_b. With
@@ -57,18 +109,31 @@ private:
     /// The difference of the indices in a common loop is of that sign; 0: of any.
     void restrict_sign(size_t level, int sign) {
         if (sign != 0) {
-            const Wide last = a_.path[level]->axis.size - 1;
-            sign > 0 ? system_.restrict_to(differences_[level], 1, last)
-                     : system_.restrict_to(differences_[level], -last, -1);
+            sign > 0 ? system_.restrict_to(differences_[level], 1, any_value.high)
+                     : system_.restrict_to(differences_[level], -any_value.high, -1);
         }
+    }
+
+    static Range range_in(const Sizes &sizes, const LoopVar &variable) {
+        const auto size = sizes.find(variable.id);
+        if (size != sizes.end()) {
+            return {0, Wide{size->second} - 1};
+        }
+        return variable.value ? any_value : Range{0, any_value.high};
+    }
+
+    void require_in(const LinearSystem::Terms &terms, const DataAccess &access, size_t dim) {
+        const Wide constant = access.offsets[dim].constant();
+        system_.require(terms, access.limits[dim].low - constant,
+                        access.limits[dim].high - constant);
     }
 
     /// a's index in common loop `i`, made when first needed.
     int index(size_t i) {
         if (indices_[i] < 0) {
-            const Wide last = a_.path[i]->axis.size - 1;
-            indices_[i] = system_.variable(0, last);
-            system_.require({{indices_[i], 1}, {differences_[i], -1}}, 0, last);
+            const Range values = range_in(sizes_a_, *a_.path[i]);
+            indices_[i] = system_.variable(values.low, values.high);
+            system_.require({{indices_[i], 1}, {differences_[i], -1}}, values.low, values.high);
         }
         return indices_[i];
     }
@@ -80,7 +145,11 @@ private:
             if (coefficient != 0) {
                 const auto [variable, made] = own_.try_emplace({&site, sign, i}, 0);
                 if (made) {
-                    variable->second = system_.variable(0, site.path[i]->axis.size - 1);
+                    const Range values = range_in(sign > 0 ? sizes_a_ : sizes_b_, *site.path[i]);
+                    variable->second = system_.variable(values.low, values.high);
+                    if (sign < 0) {
+                        own_b_.insert(variable->second);
+                    }
                 }
                 terms.emplace_back(variable->second, coefficient * sign);
             }
@@ -89,11 +158,14 @@ private:
 
     const Site &a_;
     const Site &b_;
+    Sizes sizes_a_;
+    Sizes sizes_b_;
     size_t common_ = 0;
     LinearSystem system_;
     std::vector<int> differences_;
     std::vector<int> indices_;
     std::map<std::tuple<const Site *, int, size_t>, int> own_;
+    std::set<int> own_b_;  ///< variables of b alone
 };
 
 }  // namespace
@@ -111,8 +183,17 @@ bool may_meet(const Site &a, const DataAccess &of_a, const Site &b, const DataAc
     if (of_a.storage != of_b.storage) {
         return false;
     }
+    // A variable with a value has one iteration.
+    if ((relation.difference != 0 && a.path[relation.level]->value) ||
+        (relation.next != 0 && a.path[relation.level + 1]->value)) {
+        return false;
+    }
     Meeting meeting(a, b, relation);
+    const bool bounded = has_unknown_size(a.path) || has_unknown_size(b.path);
     for (size_t d = 0; d < of_a.offsets.size(); ++d) {
+        if (bounded) {
+            meeting.require_inside(of_a, of_b, d);
+        }
         meeting.require_overlap(of_a.offsets[d], of_a.extents[d], of_b.offsets[d], of_b.extents[d]);
     }
     return !meeting.impossible();
@@ -146,10 +227,10 @@ std::vector<Relation> different_iterations(size_t first, size_t last) {
 
 std::string Conflict::str(const AccessTable &table) const {
     const auto side = [](const Site &site, const DataAccess &access) {
-        const auto &region =
-            std::get<Region>(site.task->arguments[static_cast<size_t>(access.argument)].value);
-        return site.task->kernel->name + (access.writes ? " writes " : " reads ") + region.str() +
-               " (" + (region.at.known() ? region.at : site.node->at).str() + ")";
+        const Region &region = region_of(site, access);
+        const std::string name = site.task != nullptr ? site.task->kernel->name : "slot_load_u64";
+        return name + (access.writes ? " writes " : " reads ") + region.str() + " (" +
+               (region.at.known() ? region.at : site.node->at).str() + ")";
     };
     const Storage &storage = table.storage(*of_a);
     const bool same_access = of_a == of_b;
@@ -164,27 +245,42 @@ std::string Conflict::str(const AccessTable &table) const {
     return text;
 }
 
+const Region &region_of(const Site &site, const DataAccess &access) {
+    return site.slot != nullptr
+               ? std::get<Region>(site.slot->value)
+               : std::get<Region>(site.task->arguments[static_cast<size_t>(access.argument)].value);
+}
+
+Range range_of_offset(const Site &site, const DataAccess &access, size_t dim) {
+    const Range &limits = access.limits[dim];
+    const Range range = intersection(range_of(access.offsets[dim], sizes_of(site.path)), limits);
+    return range.low <= range.high ? range : Range{limits.low, limits.low};
+}
+
 AccessTable::AccessTable(const Node &root) {
-    for_each_task(root, [&](const TaskNode &task, const LoopPath &path, const Node &node) {
-        add_site(task, path, &node);
+    for_each_node(root, [&](const Node &node, const LoopPath &path) {
+        if (const auto *task = std::get_if<TaskNode>(&node.kind)) {
+            add_site({task, nullptr, &node, path, {}});
+        } else if (const auto *slot = std::get_if<SlotNode>(&node.kind)) {
+            add_site({nullptr, slot, &node, path, {}});
+        }
     });
     finish();
 }
 
 AccessTable::AccessTable(const TaskNode &task, const LoopPath &path) {
-    add_site(task, path, nullptr);
+    add_site({&task, nullptr, nullptr, path, {}});
     finish();
 }
 
-void AccessTable::add_site(const TaskNode &task, const LoopPath &path, const Node *node) {
-    for (const TaskArgument &argument : task.arguments) {
-        const auto *region = std::get_if<Region>(&argument.value);
-        if (region != nullptr && places_.try_emplace(region->tensor.get()).second) {
-            tensors_.push_back(region->tensor);
+void AccessTable::add_site(Site site) {
+    for_each_region(site, [&](const Region &region, int, kernel::Direction) {
+        if (places_.try_emplace(region.tensor.get()).second) {
+            tensors_.push_back(region.tensor);
         }
-    }
-    if (makes_tasks(path)) {
-        sites_.push_back({&task, node, path, {}});
+    });
+    if (may_run(site.path)) {
+        sites_.push_back(std::move(site));
     }
 }
 
@@ -206,39 +302,45 @@ void AccessTable::finish() {
         storage.frame = frame_of(views);
     }
     for (Site &site : sites_) {
-        add_accesses(site);
+        for_each_region(site, [&](const Region &region, int argument, kernel::Direction direction) {
+            add_access(site, region, argument, direction);
+        });
     }
 }
 
-void AccessTable::add_accesses(Site &site) {
-    for (size_t i = 0; i < site.task->arguments.size(); ++i) {
-        const TaskArgument &argument = site.task->arguments[i];
-        const auto *region = std::get_if<Region>(&argument.value);
-        if (region == nullptr || std::ranges::find(region->extents, 0) != region->extents.end()) {
-            continue;
+void AccessTable::add_access(Site &site, const Region &region, int argument,
+                             kernel::Direction direction) {
+    if (std::ranges::find(region.extents, 0) != region.extents.end()) {
+        return;
+    }
+    const auto [number, index] = places_.at(region.tensor.get());
+    Storage &storage = storages_[static_cast<size_t>(number)];
+    DataAccess access;
+    access.storage = number;
+    access.argument = argument;
+    access.reads = direction != kernel::Direction::Out;
+    access.writes = direction != kernel::Direction::In;
+    storage.written |= access.writes;
+    if (storage.frame.exact) {
+        const Frame::Placement &placement = storage.frame.placements[index];
+        access.offsets.assign(placement.origin.begin(), placement.origin.end());
+        access.extents.assign(placement.origin.size(), 1);
+        for (const int64_t origin : placement.origin) {
+            access.limits.push_back({origin, origin});
         }
-        const auto [number, index] = places_.at(region->tensor.get());
-        Storage &storage = storages_[static_cast<size_t>(number)];
-        DataAccess access;
-        access.storage = number;
-        access.argument = static_cast<int>(i);
-        access.reads = argument.direction != kernel::Direction::Out;
-        access.writes = argument.direction != kernel::Direction::In;
-        storage.written |= access.writes;
-        if (storage.frame.exact) {
-            const Frame::Placement &placement = storage.frame.placements[index];
-            access.offsets.assign(placement.origin.begin(), placement.origin.end());
-            access.extents.assign(placement.origin.size(), 1);
-            for (size_t d = 0; d < placement.dims.size(); ++d) {
-                if (placement.dims[d] >= 0) {
-                    const auto to = static_cast<size_t>(placement.dims[d]);
-                    access.offsets[to] = access.offsets[to] + region->offsets[d];
-                    access.extents[to] = region->extents[d];
-                }
+        for (size_t d = 0; d < placement.dims.size(); ++d) {
+            if (placement.dims[d] >= 0) {
+                const auto to = static_cast<size_t>(placement.dims[d]);
+                access.offsets[to] = access.offsets[to] + region.offsets[d];
+                access.extents[to] = region.extents[d];
+                // A partial tile may begin where a whole one would not fit.
+                const bool partial = region.valid_rows || region.valid_columns;
+                access.limits[to].high +=
+                    region.tensor->view.shape[d] - (partial ? 0 : region.extents[d]);
             }
         }
-        site.accesses.push_back(std::move(access));
     }
+    site.accesses.push_back(std::move(access));
 }
 
 std::vector<TensorMemory> AccessTable::memory() const {

@@ -27,11 +27,14 @@ struct DataAccess {
     bool writes = false;
     std::vector<Affine> offsets;
     std::vector<int64_t> extents;  ///< all > 0
+    /// Where the offsets lie, whatever their variables are: a region is inside its tensor.
+    std::vector<Range> limits;
 };
 
-/// A place that makes tasks, at least one.
+/// A place that makes tasks or fills a slot.
 struct Site {
-    const TaskNode *task = nullptr;
+    const TaskNode *task = nullptr;  ///< null: `slot` is not
+    const SlotNode *slot = nullptr;
     const Node *node = nullptr;
     LoopPath path;
     std::vector<DataAccess> accesses;
@@ -52,7 +55,8 @@ public:
     std::vector<TensorMemory> memory() const;
 
 private:
-    void add_site(const TaskNode &task, const LoopPath &path, const Node *node);
+    void add_site(Site site);
+    void add_access(Site &site, const Region &region, int argument, kernel::Direction direction);
     void finish();
     void add_accesses(Site &site);
 
@@ -73,6 +77,12 @@ struct Relation {
 
 /// Number of loops around both, from the outermost on.
 size_t common_loops(const LoopPath &a, const LoopPath &b);
+
+/// What an access of the site is to.
+const Region &region_of(const Site &site, const DataAccess &access);
+
+/// The range of the offset of an access along one dimension.
+Range range_of_offset(const Site &site, const DataAccess &access, size_t dim);
 
 /// True unless it is certain that no two tasks, one of `a` and one of `b`, of that relation touch
 /// an element in common through these accesses.

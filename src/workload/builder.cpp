@@ -5,6 +5,7 @@
 #include <cctype>
 #include <set>
 
+#include "pto/wsp/support/text.h"
 #include "pto/wsp/workload/names.h"
 #include "workload/check_task.h"
 #include "workload/node_visit.h"
@@ -27,58 +28,50 @@ std::string identifier_of(const std::string &name) {
     return starts ? result : "_" + result;
 }
 
-/// A node with the ids of its loop variables replaced.
+/// A node with the ids of its loop variables, and names of symbols and tables, replaced.
 class Renamer {
 public:
-    explicit Renamer(std::function<std::string(const std::string &)> fresh)
-        : fresh_(std::move(fresh)) {}
+    using Names = std::map<std::string, std::string>;
+
+    Renamer(std::function<std::string(const std::string &)> fresh, Names symbols, Names tables)
+        : fresh_(std::move(fresh)), symbols_(std::move(symbols)), tables_(std::move(tables)) {}
 
     NodePtr rename(const NodePtr &node) {
-        auto kind = std::visit(
-            Overloaded{
-                [&](const TaskNode &task) -> decltype(Node::kind) { return rename_task(task); },
-                [&](const LoopNode &loop) -> decltype(Node::kind) { return rename_loop(loop); },
-                [&](GroupNode group) -> decltype(Node::kind) {
-                    for (NodePtr &child : group.children) {
-                        child = rename(child);
-                    }
-                    return group;
-                },
-                [&](CallNode call) -> decltype(Node::kind) {
-                    call.body = rename(call.body);
-                    return call;
-                },
-            },
-            node->kind);
-        return std::make_shared<const Node>(Node{std::move(kind), node->at});
+        Node result = *node;
+        for_each_expression(result, [&](ScalarExpr &expr) {
+            expr = expr.rename(symbols_, tables_).substitute(scalar_);
+        });
+        rename_regions(result);
+        auto *loop = std::get_if<LoopNode>(&result.kind);
+        if (loop == nullptr) {
+            result = with_children(result, [&](const NodePtr &child) { return rename(child); });
+            return std::make_shared<const Node>(std::move(result));
+        }
+        const std::string old = loop->variable.id;
+        const auto affine = affine_;
+        const auto scalar = scalar_;
+        loop->variable.id = fresh_(old);
+        affine_.insert_or_assign(old, Affine::variable(loop->variable.id));
+        scalar_.insert_or_assign(old, ScalarExpr::variable(loop->variable.id));
+        loop->body = rename(loop->body);
+        affine_ = affine;
+        scalar_ = scalar;
+        return std::make_shared<const Node>(std::move(result));
     }
 
 private:
-    LoopNode rename_loop(LoopNode loop) {
-        const std::string old = loop.variable.id;
-        const auto affine = affine_;
-        const auto scalar = scalar_;
-        loop.variable.id = fresh_(old);
-        affine_.insert_or_assign(old, Affine::variable(loop.variable.id));
-        scalar_.insert_or_assign(old, ScalarExpr::variable(loop.variable.id));
-        loop.body = rename(loop.body);
-        affine_ = affine;
-        scalar_ = scalar;
-        return loop;
-    }
-
-    TaskNode rename_task(TaskNode task) const {
-        for (ScalarExpr &axis : task.axes) {
-            axis = axis.substitute(scalar_);
-        }
-        for (TaskArgument &argument : task.arguments) {
-            if (auto *expr = std::get_if<ScalarExpr>(&argument.value)) {
-                *expr = expr->substitute(scalar_);
-            } else if (auto *region = std::get_if<Region>(&argument.value)) {
+    void rename_regions(Node &node) const {
+        if (auto *task = std::get_if<TaskNode>(&node.kind)) {
+            for (TaskArgument &argument : task->arguments) {
+                if (auto *region = std::get_if<Region>(&argument.value)) {
+                    rename_region(*region);
+                }
+            }
+        } else if (auto *slot = std::get_if<SlotNode>(&node.kind)) {
+            if (auto *region = std::get_if<Region>(&slot->value)) {
                 rename_region(*region);
             }
         }
-        return task;
     }
 
     void rename_region(Region &region) const {
@@ -88,14 +81,11 @@ private:
         for (Region::Bound &bound : region.bounds) {
             bound.offset = bound.offset.substitute(affine_);
         }
-        for (auto *valid : {&region.valid_rows, &region.valid_columns}) {
-            if (*valid) {
-                *valid = (*valid)->substitute(scalar_);
-            }
-        }
     }
 
     std::function<std::string(const std::string &)> fresh_;
+    Names symbols_;
+    Names tables_;
     std::map<std::string, Affine> affine_;
     std::map<std::string, ScalarExpr> scalar_;
 };
@@ -105,10 +95,11 @@ private:
 struct Builder::Impl {
     /// Something that is open: the kind of node it becomes, without its body.
     struct Frame {
-        std::variant<LoopNode, GroupNode, CallNode> kind;
+        std::variant<LoopNode, GroupNode, CallNode, BranchNode> kind;
         std::vector<NodePtr> statements;
         std::string letter;  ///< of a loop
         Loc at;
+        bool with_outer = false;  ///< closes what it is in, too
     };
 
     std::string name;
@@ -118,6 +109,8 @@ struct Builder::Impl {
     std::set<std::string> ids;
     size_t loops = 0;
     std::vector<TypeCheckError> errors;
+    std::vector<std::unique_ptr<LoopVar>> defined;  ///< variables that tasks may use anywhere
+    RunData data;
 
     std::string fresh_id(const std::string &base) {
         std::string id = base;
@@ -150,9 +143,110 @@ struct Builder::Impl {
     }
 
     void add(NodePtr node) { frames.back().statements.push_back(std::move(node)); }
+
+    bool is_conditional() const {
+        return std::ranges::any_of(frames, [](const Frame &frame) {
+            return std::holds_alternative<BranchNode>(frame.kind);
+        });
+    }
+
+    /// CompileError when `expr` uses a variable of no loop around.
+    void check_scope(const ScalarExpr &expr, const std::string &what, const Loc &at) {
+        const std::vector<LoopVar *> path = open_loops();
+        for (const std::string &name : expr.variables()) {
+            if (std::ranges::find(path, name, &LoopVar::id) == path.end()) {
+                std::vector<std::string> known;
+                std::ranges::transform(path, std::back_inserter(known), &LoopVar::id);
+                throw CompileError(
+                    at,
+                    what + " " + expr.str() + " uses " + name +
+                        ", which is no variable of a loop around it",
+                    {}, known.empty() ? "no loop is around it" : "loops around it: " + join(known));
+            }
+        }
+    }
+
+    /// The defined variables that `used` leads to, in the order of their definitions.
+    std::vector<const LoopVar *> definitions_of(std::set<std::string> used) const {
+        std::vector<const LoopVar *> result;
+        for (size_t i = defined.size(); i-- > 0;) {
+            if (used.contains(defined[i]->id)) {
+                result.insert(result.begin(), defined[i].get());
+                used.merge(defined[i]->value->variables());
+            }
+        }
+        return result;
+    }
+
+    /// Loops around and the definitions that a statement needs.
+    LoopPath path_with(const std::vector<const LoopVar *> &definitions) {
+        const std::vector<LoopVar *> open = open_loops();
+        LoopPath path(open.begin(), open.end());
+        path.insert(path.end(), definitions.begin(), definitions.end());
+        return path;
+    }
+
+    /// Adds a statement inside the definitions that it needs.
+    void add_with(const std::vector<const LoopVar *> &definitions, NodePtr node) {
+        for (size_t i = definitions.size(); i-- > 0;) {
+            LoopNode loop;
+            loop.variable = *definitions[i];
+            const Loc at = node->at;
+            loop.body = std::move(node);
+            node = std::make_shared<const Node>(Node{std::move(loop), at});
+        }
+        add(std::move(node));
+    }
+
+    std::string open(LoopNode loop, std::vector<std::string> names, Loc at) {
+        LoopVar &variable = loop.variable;
+        for (std::string &name : names) {
+            if (!name.empty() && std::ranges::find(variable.names, name) == variable.names.end()) {
+                variable.names.push_back(std::move(name));
+            }
+        }
+        std::string letter;
+        if (!variable.hidden) {
+            const size_t number = loops++;
+            letter = number < creation_letters.size() ? creation_letters[number] : "";
+        }
+        std::string base = letter.empty() ? "axis" : letter;
+        if (!variable.names.empty()) {
+            base = identifier_of(variable.names.front());
+        }
+        variable.id = fresh_id(base);
+        variable.at = at;
+        std::string id = variable.id;
+        frames.push_back({std::move(loop), {}, letter, std::move(at)});
+        return id;
+    }
+
+    void check_axis(const Axis &axis, const Order &order, const Loc &at) {
+        if (axis.size.op() == ScalarExpr::Op::Const && axis.size.value() < 0) {
+            throw CompileError(at, "axis size is " + axis.size.str() + ", must be >= 0",
+                               {{axis.at, "the axis is made here"}});
+        }
+        check_scope(axis.size, "the size", at);
+        if (order.depth < 0) {
+            throw CompileError(at, "P.pipe: depth is " + std::to_string(order.depth) +
+                                       ", must be >= 1");
+        }
+    }
 };
 
 namespace {
+
+/// Moves the `when`s at the end of `statements` into the branch that an `otherwise` ends.
+void take_chain(std::vector<NodePtr> &statements, BranchNode &branch) {
+    while (!statements.empty()) {
+        const auto *when = std::get_if<BranchNode>(&statements.back()->kind);
+        if (when == nullptr || when->otherwise != nullptr) {
+            return;
+        }
+        branch.cases.insert(branch.cases.begin(), when->cases.begin(), when->cases.end());
+        statements.pop_back();
+    }
+}
 
 /// The statements of a body as one node.
 NodePtr body_of(std::vector<NodePtr> statements, const Loc &at) {
@@ -175,32 +269,80 @@ Builder::~Builder() = default;
 Builder::Builder(Builder &&) noexcept = default;
 Builder &Builder::operator=(Builder &&) noexcept = default;
 
-std::string Builder::open_loop(bool sequential, Axis axis, std::vector<std::string> names, Loc at) {
-    if (axis.size < 0) {
-        throw CompileError(at, "axis size is " + std::to_string(axis.size) + ", must be >= 0",
-                           {{axis.at, "the axis is made here"}});
-    }
+std::string Builder::open_loop(Order order, Axis axis, std::vector<std::string> names, Loc at) {
+    impl_->check_axis(axis, order, at);
     LoopNode loop;
-    loop.sequential = sequential;
-    for (std::string &name : names) {
-        if (!name.empty() &&
-            std::ranges::find(loop.variable.names, name) == loop.variable.names.end()) {
-            loop.variable.names.push_back(std::move(name));
+    loop.sequential = order.sequential;
+    loop.depth = order.depth;
+    loop.variable.axis = std::move(axis);
+    return impl_->open(std::move(loop), std::move(names), std::move(at));
+}
+
+std::string Builder::open_selected(Axis axis, const std::string &table, ScalarExpr first,
+                                   std::vector<std::string> names, Loc at) {
+    impl_->check_axis(axis, {}, at);
+    impl_->check_scope(first, "the first place", at);
+    LoopNode places;
+    places.variable.axis = std::move(axis);
+    places.variable.hidden = true;
+    const std::string place = impl_->open(std::move(places), {"place"}, at);
+    std::get<LoopNode>(impl_->frames.back().kind).variable.names.clear();
+    LoopNode selected;
+    selected.variable.axis.size = 1;
+    selected.variable.value =
+        ScalarExpr::load(table, ScalarExpr::make(ScalarExpr::Op::Add,
+                                                 {std::move(first), ScalarExpr::variable(place)}));
+    std::string id = impl_->open(std::move(selected), std::move(names), std::move(at));
+    impl_->frames.back().with_outer = true;
+    return id;
+}
+
+void Builder::open_when(ScalarExpr predicate, Loc at) {
+    impl_->check_scope(predicate, "the predicate", at);
+    impl_->frames.push_back({BranchNode{{{std::move(predicate), nullptr}}, nullptr}, {}, "", at});
+}
+
+void Builder::open_otherwise(Loc at) {
+    const std::vector<NodePtr> &before = impl_->frames.back().statements;
+    const auto *when = before.empty() ? nullptr : std::get_if<BranchNode>(&before.back()->kind);
+    if (when == nullptr || when->otherwise != nullptr) {
+        throw CompileError(at, "P.otherwise: there is no P.when right before it", {},
+                           "with P.when(condition): ... then with P.otherwise(): ...");
+    }
+    impl_->frames.push_back({BranchNode{}, {}, "", std::move(at)});
+}
+
+Affine Builder::index_of(const ScalarExpr &expr, const Loc &at) {
+    using Op = ScalarExpr::Op;
+    if (const auto affine = expr.as_affine()) {
+        return *affine;
+    }
+    const std::vector<ScalarExpr> &parts = expr.operands();
+    if (expr.op() == Op::Add) {
+        return index_of(parts[0], at) + index_of(parts[1], at);
+    }
+    if (expr.op() == Op::Sub) {
+        return index_of(parts[0], at) - index_of(parts[1], at);
+    }
+    if (expr.op() == Op::Mul && parts[0].op() == Op::Const) {
+        return index_of(parts[1], at) * parts[0].value();
+    }
+    if (expr.op() == Op::Mul && parts[1].op() == Op::Const) {
+        return index_of(parts[0], at) * parts[1].value();
+    }
+    for (const std::unique_ptr<LoopVar> &known : impl_->defined) {
+        if (*known->value == expr) {
+            return Affine::variable(known->id);
         }
     }
-    const size_t number = impl_->loops++;
-    const std::string letter =
-        number < creation_letters.size() ? creation_letters[number] : std::string();
-    std::string base = letter.empty() ? "axis" : letter;
-    if (!loop.variable.names.empty()) {
-        base = identifier_of(loop.variable.names.front());
-    }
-    loop.variable.id = impl_->fresh_id(base);
-    loop.variable.axis = std::move(axis);
-    loop.variable.at = at;
-    std::string id = loop.variable.id;
-    impl_->frames.push_back({std::move(loop), {}, letter, std::move(at)});
-    return id;
+    auto variable = std::make_unique<LoopVar>();
+    variable->id = impl_->fresh_id("value");
+    variable->axis.size = 1;
+    variable->value = expr;
+    variable->hidden = true;
+    variable->at = at;
+    impl_->defined.push_back(std::move(variable));
+    return Affine::variable(impl_->defined.back()->id);
 }
 
 void Builder::open_group(bool sequential, Loc at) {
@@ -219,55 +361,173 @@ void Builder::close(Loc at) {
     if (auto *loop = std::get_if<LoopNode>(&frame.kind); loop != nullptr && !frame.letter.empty()) {
         impl_->add_name(loop->variable, frame.letter);
     }
-    auto kind = std::visit(Overloaded{
-                               [&](LoopNode &loop) -> decltype(Node::kind) {
-                                   loop.body = body_of(std::move(frame.statements), frame.at);
-                                   return std::move(loop);
-                               },
-                               [&](GroupNode &group) -> decltype(Node::kind) {
-                                   group.children = std::move(frame.statements);
-                                   return std::move(group);
-                               },
-                               [&](CallNode &call) -> decltype(Node::kind) {
-                                   call.body = body_of(std::move(frame.statements), frame.at);
-                                   return std::move(call);
-                               },
-                           },
-                           frame.kind);
-    auto node = std::make_shared<const Node>(Node{std::move(kind), frame.at});
+    auto kind =
+        std::visit(Overloaded{
+                       [&](LoopNode &loop) -> decltype(Node::kind) {
+                           loop.body = body_of(std::move(frame.statements), frame.at);
+                           return std::move(loop);
+                       },
+                       [&](GroupNode &group) -> decltype(Node::kind) {
+                           group.children = std::move(frame.statements);
+                           return std::move(group);
+                       },
+                       [&](CallNode &call) -> decltype(Node::kind) {
+                           call.body = body_of(std::move(frame.statements), frame.at);
+                           return std::move(call);
+                       },
+                       [&](BranchNode &branch) -> decltype(Node::kind) {
+                           NodePtr body = body_of(std::move(frame.statements), frame.at);
+                           (branch.cases.empty() ? branch.otherwise : branch.cases.front().body) =
+                               std::move(body);
+                           return std::move(branch);
+                       },
+                   },
+                   frame.kind);
+    const bool with_outer = frame.with_outer;
+    const Loc opened = frame.at;
     impl_->frames.pop_back();
-    impl_->add(std::move(node));
+    if (auto *branch = std::get_if<BranchNode>(&kind); branch != nullptr && branch->cases.empty()) {
+        take_chain(impl_->frames.back().statements, *branch);
+    }
+    impl_->add(std::make_shared<const Node>(Node{std::move(kind), opened}));
+    if (with_outer) {
+        close(std::move(at));
+    }
 }
 
 int Builder::depth() const {
     return static_cast<int>(impl_->frames.size()) - 1;
 }
 
-void Builder::include(const Workload &workload, Loc at) {
-    Renamer renamer([&](const std::string &id) { return impl_->fresh_id(id); });
+void Builder::set_symbol(const std::string &name, int64_t value) {
+    impl_->data.symbols.insert_or_assign(name, value);
+}
+
+void Builder::set_table(const std::string &name, RunData::Values values) {
+    impl_->data.tables.insert_or_assign(name, std::move(values));
+}
+
+namespace {
+
+/// Adds `from` to `to`; what has the name of something else gets another one, noted in `renamed`.
+template <class Value, class Same>
+void merge_names(const std::map<std::string, Value> &from, std::map<std::string, Value> &to,
+                 std::map<std::string, std::string> &renamed, Same same) {
+    for (const auto &[name, value] : from) {
+        std::string free = name;
+        for (int n = 1; to.contains(free) && !same(to.at(free), value); ++n) {
+            free = name + "." + std::to_string(n);
+        }
+        to.insert_or_assign(free, value);
+        if (free != name) {
+            renamed.emplace(name, free);
+        }
+    }
+}
+
+}  // namespace
+
+Builder::Renamed Builder::include(const Workload &workload, Loc at) {
+    Renamed renamed;
+    merge_names(workload.data.symbols, impl_->data.symbols, renamed.symbols, std::equal_to<>());
+    merge_names(workload.data.tables, impl_->data.tables, renamed.tables,
+                [](const RunData::Values &a, const RunData::Values &b) { return *a == *b; });
+    Renamer renamer([&](const std::string &id) { return impl_->fresh_id(id); }, renamed.symbols,
+                    renamed.tables);
     impl_->add(std::make_shared<const Node>(
         Node{CallNode{workload.name, renamer.rename(workload.root)}, std::move(at)}));
     impl_->errors.insert(impl_->errors.end(), workload.type_errors.begin(),
                          workload.type_errors.end());
+    return renamed;
 }
+
+namespace {
+
+void add_variables(std::set<std::string> &names, const Region &region) {
+    for (const Affine &offset : region.offsets) {
+        for (const auto &[name, coefficient] : offset.terms()) {
+            names.insert(name);
+        }
+    }
+    for (const auto *size : {&region.valid_rows, &region.valid_columns}) {
+        if (*size) {
+            names.merge((*size)->variables());
+        }
+    }
+}
+
+std::set<std::string> variables_of(const std::vector<ScalarExpr> &axes,
+                                   const std::vector<Argument> &arguments) {
+    std::set<std::string> names;
+    for (const ScalarExpr &axis : axes) {
+        names.merge(axis.variables());
+    }
+    for (const Argument &argument : arguments) {
+        if (const auto *region = std::get_if<Region>(&argument.value)) {
+            add_variables(names, *region);
+        } else if (const auto *expr = std::get_if<ScalarExpr>(&argument.value)) {
+            names.merge(expr->variables());
+        }
+    }
+    return names;
+}
+
+}  // namespace
 
 void Builder::task(KernelPtr kernel, std::vector<ScalarExpr> axes, std::vector<Argument> arguments,
                    Loc at) {
-    const std::vector<LoopVar *> path = impl_->open_loops();
+    const auto definitions = impl_->definitions_of(variables_of(axes, arguments));
+    const std::vector<LoopVar *> open = impl_->open_loops();
     try {
-        TaskNode task =
-            check_task(kernel, std::move(axes), arguments, LoopPath(path.begin(), path.end()), at);
-        if (!task.axes.empty() && task.axes.back().op() == ScalarExpr::Op::Var) {
-            const auto variable = std::ranges::find(path, task.axes.back().name(), &LoopVar::id);
-            impl_->add_name(**variable, kernel->name);
+        for (const LoopVar *definition : definitions) {
+            if (!std::ranges::all_of(definition->value->variables(), [&](const std::string &name) {
+                    return std::ranges::find(open, name, &LoopVar::id) != open.end() ||
+                           std::ranges::find(definitions, name, &LoopVar::id) != definitions.end();
+                })) {
+                throw TypeCheckError(at, kernel->name + ": index " + definition->value->str() +
+                                             " uses a variable of a loop that is not around");
+            }
         }
-        impl_->add(std::make_shared<const Node>(Node{std::move(task), std::move(at)}));
+        TaskNode task = check_task(kernel, std::move(axes), arguments,
+                                   impl_->path_with(definitions), impl_->is_conditional(), at);
+        if (!task.axes.empty() && task.axes.back().op() == ScalarExpr::Op::Var) {
+            const auto variable = std::ranges::find(open, task.axes.back().name(), &LoopVar::id);
+            if (variable != open.end()) {
+                impl_->add_name(**variable, kernel->name);
+            }
+        }
+        impl_->add_with(definitions,
+                        std::make_shared<const Node>(Node{std::move(task), std::move(at)}));
     } catch (const TypeCheckError &error) {
         if (impl_->on_error == OnError::Throw) {
             throw;
         }
         impl_->errors.push_back(error);
     }
+}
+
+void Builder::set_slot(int64_t slot, ScalarExpr value, Loc at) {
+    SlotNode node;
+    (void)ScalarExpr::slot(slot);
+    node.slot = static_cast<int>(slot);
+    const auto definitions = impl_->definitions_of(value.variables());
+    if (definitions.empty()) {
+        impl_->check_scope(value, "slot_set_u64: the value", at);
+    }
+    node.value = std::move(value);
+    impl_->add_with(definitions,
+                    std::make_shared<const Node>(Node{std::move(node), std::move(at)}));
+}
+
+void Builder::load_slot(int64_t slot, const Region &element, Loc at) {
+    (void)ScalarExpr::slot(slot);
+    std::set<std::string> names;
+    add_variables(names, element);
+    const auto definitions = impl_->definitions_of(std::move(names));
+    SlotNode node = check_slot_load(static_cast<int>(slot), element, impl_->path_with(definitions),
+                                    impl_->is_conditional(), at);
+    impl_->add_with(definitions,
+                    std::make_shared<const Node>(Node{std::move(node), std::move(at)}));
 }
 
 Workload Builder::finish() {
@@ -281,6 +541,7 @@ Workload Builder::finish() {
     workload.at = impl_->at;
     workload.root = body_of(std::move(impl_->frames.front().statements), impl_->at);
     workload.type_errors = std::move(impl_->errors);
+    workload.data = std::move(impl_->data);
     *this = Builder("");
     return workload;
 }

@@ -43,7 +43,7 @@ CellMap::CellMap(const std::vector<std::pair<const Site *, const DataAccess *>> 
         std::vector<Range> ranges;
         ranges.reserve(accesses.size());
         for (const auto &[site, access] : accesses) {
-            ranges.push_back(range_of(access->offsets[d], sizes_of(site->path)));
+            ranges.push_back(range_of_offset(*site, *access, d));
         }
         dim.low = std::ranges::min(ranges, {}, &Range::low).low;
         Wide end = dim.low;
@@ -69,7 +69,7 @@ void CellMap::Dimension::add(const Site &site, const Affine &offset, int64_t ext
     longest = std::max<Wide>(longest, extent);
     for (const LoopVar *variable : site.path) {
         const Wide distance = wide_gcd(0, offset.coefficient(variable->id));
-        if (distance != 0 && variable->axis.size > 1) {
+        if (distance != 0 && (variable->value || variable->axis.constant().value_or(2) > 1)) {
             unit = wide_gcd(unit, distance);
             step = step == 0 ? distance : std::min(step, distance);
         }

@@ -32,10 +32,11 @@ std::string parameter_names(const Kernel &kernel) {
 /// Checks one call; holds what all messages need.
 class TaskCheck {
 public:
-    TaskCheck(const Kernel &kernel, const LoopPath &path, const Loc &at)
-        : kernel_(kernel), path_(path), sizes_(sizes_of(path)), at_(at) {
+    TaskCheck(const Kernel &kernel, const LoopPath &path, bool is_conditional, const Loc &at)
+        : kernel_(kernel), path_(path), sizes_(sizes_of(path)), at_(at),
+          is_conditional_(is_conditional) {
         empty_ = std::ranges::any_of(
-            path, [](const LoopVar *variable) { return variable->axis.size <= 0; });
+            path, [](const LoopVar *variable) { return variable->axis.constant() == 0; });
     }
 
     /// One argument a parameter, in parameter order.
@@ -43,8 +44,20 @@ public:
     void check_scope(const std::set<std::string> &variables, const std::string &text,
                      const Loc &at) const;
     TaskArgument check(const Param &param, const Argument &argument) const;
+    /// Of a region that is no argument; `what` begins the texts.
+    void check_inside(const std::string &what, const Region &region) const;
+    /// What is left for the run.
+    std::vector<RunTimeCheck> take_checks() { return std::move(checks_); }
 
 private:
+    /// True when the values of `names` are known before a run, each of them in some task.
+    bool is_exact(const std::set<std::string> &names) const;
+    bool is_exact(const Affine &offset) const;
+    bool is_exact(const ScalarExpr &expr) const;
+    void check_later(const ScalarExpr &value, int64_t low, int64_t high, std::string text,
+                     const Loc &at) const {
+        checks_.push_back({value, low, high, std::move(text), place(at)});
+    }
     TaskArgument check_scalar(const Param &param, const Argument &argument) const;
     /// Of a number that no int64 is.
     TaskArgument check_large(const Param &param, const Argument &argument, uint64_t number) const;
@@ -60,6 +73,8 @@ private:
     /// Places that are touched from `offset` on: `extent` of them, or as many as `valid` says.
     std::optional<Range> end_of(const Region &region, int dim, const Affine &offset,
                                 int64_t extent) const;
+    /// How many places that are.
+    static ScalarExpr length_of(const Region &region, int dim, int64_t extent);
     std::vector<Note> notes(const Param &param, const Region &region) const;
     std::string axes_text(const Affine &offset) const;
     std::string prefix(const Param &param) const { return kernel_.name + ": " + param.name; }
@@ -69,8 +84,29 @@ private:
     const LoopPath &path_;
     Sizes sizes_;
     const Loc &at_;
+    bool is_conditional_ = false;
     bool empty_ = false;
+    mutable std::vector<RunTimeCheck> checks_;
 };
+
+bool TaskCheck::is_exact(const std::set<std::string> &names) const {
+    return !is_conditional_ && std::ranges::all_of(names, [&](const std::string &name) {
+        const auto variable = std::ranges::find(path_, name, &LoopVar::id);
+        return variable != path_.end() && !(*variable)->value && (*variable)->axis.constant();
+    });
+}
+
+bool TaskCheck::is_exact(const Affine &offset) const {
+    std::set<std::string> names;
+    for (const auto &[name, coefficient] : offset.terms()) {
+        names.insert(name);
+    }
+    return is_exact(names);
+}
+
+bool TaskCheck::is_exact(const ScalarExpr &expr) const {
+    return !expr.is_dynamic() && is_exact(expr.variables());
+}
 
 /// Dimension of the tensor that is the tile's row (1) or column (0) counted from the last kept one.
 std::optional<int> tile_dim(const Region &region, size_t from_last) {
@@ -133,8 +169,9 @@ std::vector<const Argument *> TaskCheck::match(const std::vector<Argument> &argu
 
 void TaskCheck::check_scope(const std::set<std::string> &variables, const std::string &text,
                             const Loc &at) const {
-    const auto unknown = std::ranges::find_if(
-        variables, [&](const std::string &name) { return !sizes_.contains(name); });
+    const auto unknown = std::ranges::find_if(variables, [&](const std::string &name) {
+        return std::ranges::find(path_, name, &LoopVar::id) == path_.end();
+    });
     if (unknown == variables.end()) {
         return;
     }
@@ -191,6 +228,14 @@ void TaskCheck::check_range(const Param &param, const Argument &argument,
     const auto values = range_of_sum(0, expr, sizes_);
     const Range type = range_of_type(param.type.dtype);
     if (values && values->low >= type.low && values->high <= type.high) {
+        return;
+    }
+    if (!is_exact(expr)) {
+        check_later(expr, static_cast<int64_t>(std::max<Wide>(type.low, INT64_MIN)),
+                    static_cast<int64_t>(std::min<Wide>(type.high, INT64_MAX)),
+                    prefix(param) + " = " + expr.str() + " (" + info(param.type.dtype).user_name +
+                        ")",
+                    argument.at);
         return;
     }
     const std::string holds =
@@ -350,22 +395,43 @@ std::string TaskCheck::axes_text(const Affine &offset) const {
 
 std::optional<Range> TaskCheck::end_of(const Region &region, int dim, const Affine &offset,
                                        int64_t extent) const {
+    return range_of_sum(offset, length_of(region, dim, extent), sizes_);
+}
+
+ScalarExpr TaskCheck::length_of(const Region &region, int dim, int64_t extent) {
     const bool last = extent == region.extents[static_cast<size_t>(dim)];
     const auto *valid = &region.valid_columns;
     if (dim == tile_dim(region, 1)) {
         valid = &region.valid_rows;
     } else if (dim != tile_dim(region, 0)) {
-        return range_of(offset + extent, sizes_);
+        return extent;
     }
-    return last && *valid ? range_of_sum(offset, **valid, sizes_)
-                          : range_of(offset + extent, sizes_);
+    return last && *valid ? **valid : ScalarExpr(extent);
 }
 
 void TaskCheck::check_place(const std::string &what, const Region &region, int dim,
                             const Affine &offset, int64_t extent, int64_t size,
                             const std::string &of) const {
-    const Range first = range_of(offset, sizes_);
+    const auto known = range_of_sum(offset, 0, sizes_);
     const auto end = end_of(region, dim, offset, extent);
+    const ScalarExpr length = length_of(region, dim, extent);
+    if (known && end && known->low >= 0 && end->high <= size) {
+        return;
+    }
+    if (!is_exact(offset) || !is_exact(length)) {
+        const std::string place = what + ": dimension " + std::to_string(dim) + " of " + of +
+                                  ", whose extent is " + std::to_string(size);
+        const ScalarExpr start = ScalarExpr::from(offset);
+        if (length.op() == ScalarExpr::Op::Const) {
+            check_later(start, 0, size - length.value(), place + ": the index", region.at);
+        } else {
+            check_later(start, 0, size, place + ": the index", region.at);
+            check_later(ScalarExpr::make(ScalarExpr::Op::Add, {start, length}), 0, size,
+                        place + ": the end", region.at);
+        }
+        return;
+    }
+    const Range first = *known;
     if (!end) {
         throw TypeCheckError(place(region.at), what + " is not known to stay inside", {},
                              "bound the valid part, as in min(n, " + std::to_string(extent) + ")");
@@ -394,6 +460,13 @@ void TaskCheck::check_valid(const Param &param, const Region &region, const Scal
     const std::string text = kernel_.name + ": " + part;
     check_scope(valid.variables(), part, region.at);
     const auto range = empty_ ? Range{0, 0} : range_of_sum(0, valid, sizes_);
+    if (range && range->low >= 0 && range->high <= extent) {
+        return;
+    }
+    if (!is_exact(valid)) {
+        check_later(valid, 0, extent, text, region.at);
+        return;
+    }
     if (!range) {
         throw TypeCheckError(place(region.at),
                              text + " is not known to lie in 0..." + std::to_string(extent), {},
@@ -414,7 +487,13 @@ void TaskCheck::check_bounds(const Param &param, const Region &region) const {
     if (region.valid_columns) {
         check_valid(param, region, *region.valid_columns, tile_extent(region, 0), "columns");
     }
-    const std::string what = prefix(param) + " = " + region.str();
+    check_inside(prefix(param) + " = " + region.str(), region);
+}
+
+void TaskCheck::check_inside(const std::string &what, const Region &region) const {
+    if (empty_) {
+        return;
+    }
     for (const Region::Bound &bound : region.bounds) {
         check_place(what, region, bound.dim, bound.offset, bound.extent, bound.size,
                     "the view it is taken of");
@@ -428,8 +507,9 @@ void TaskCheck::check_bounds(const Param &param, const Region &region) const {
 }  // namespace
 
 TaskNode check_task(const KernelPtr &kernel, std::vector<ScalarExpr> axes,
-                    const std::vector<Argument> &arguments, const LoopPath &path, const Loc &at) {
-    const TaskCheck check(*kernel, path, at);
+                    const std::vector<Argument> &arguments, const LoopPath &path,
+                    bool is_conditional, const Loc &at) {
+    TaskCheck check(*kernel, path, is_conditional, at);
     TaskNode task;
     task.kernel = kernel;
     const std::vector<const Argument *> matched = check.match(arguments);
@@ -441,7 +521,39 @@ TaskNode check_task(const KernelPtr &kernel, std::vector<ScalarExpr> axes,
     }
     task.axes = std::move(axes);
     task_symbols(task, at);
+    task.checks = check.take_checks();
     return task;
+}
+
+SlotNode check_slot_load(int slot, const Region &element, const LoopPath &path, bool is_conditional,
+                         const Loc &at) {
+    const DType dtype = element.tensor->view.dtype;
+    const std::string what = "slot_load_u64: " + element.str();
+    if (is_float(dtype)) {
+        throw TypeCheckError(at, what + " is " + info(dtype).user_name + ", not an integer",
+                             {{element.tensor->at, element.tensor->name + " is made here"}},
+                             "store what decides as an integer, as in pto.cast(x, DType.I32)");
+    }
+    if (std::ranges::any_of(element.extents, [](int64_t extent) { return extent != 1; })) {
+        throw TypeCheckError(
+            at, what + " has shape " + shape_text(element.shape()) + ", not one element", {},
+            "give row and col, as in slot_load_u64(0, X[b], row=0, col=0)");
+    }
+    const Kernel none{"slot_load_u64", {}, nullptr, at};
+    TaskCheck check(none, path, is_conditional, at);
+    std::set<std::string> variables;
+    for (const Affine &offset : element.offsets) {
+        for (const auto &[name, coefficient] : offset.terms()) {
+            variables.insert(name);
+        }
+    }
+    check.check_scope(variables, element.str(), at);
+    check.check_inside(what, element);
+    SlotNode node;
+    node.slot = slot;
+    node.value = element;
+    node.checks = check.take_checks();
+    return node;
 }
 
 }  // namespace pto::wsp::workload

@@ -23,6 +23,10 @@ std::string loops_text(const LoopPath &loops) {
     return parts.empty() ? "no loop" : join(parts);
 }
 
+std::string count_text(const std::optional<int64_t> &count) {
+    return count ? std::to_string(*count) : "any number of";
+}
+
 std::string phase_text(const StaticPhase &phase, size_t number) {
     std::string text = "phase " + std::to_string(number) + "\n";
     for (const StaticNest &nest : phase) {
@@ -30,8 +34,8 @@ std::string phase_text(const StaticPhase &phase, size_t number) {
         for_each_task(*nest.body, [&](const TaskNode &task, const LoopPath &, const Node &) {
             kernels.push_back(task.kernel->name);
         });
-        text += "  nest over " + loops_text(nest.loops) + ": " + std::to_string(nest.iterations) +
-                " iterations of " + std::to_string(nest.tasks_per_iteration) + " tasks (" +
+        text += "  nest over " + loops_text(nest.loops) + ": " + count_text(nest.iterations) +
+                " iterations of " + count_text(nest.tasks_per_iteration) + " tasks (" +
                 join(kernels) + ")\n";
     }
     return text;
@@ -83,11 +87,14 @@ int64_t distance(const TensorView &a, const TensorView &b) {
 DependenceSummary analyse_dependence(const Workload &workload, const std::vector<LaneRule> &lanes) {
     DependenceSummary summary;
     summary.root = workload.root;
-    const int64_t tasks = workload.task_count();
+    const std::optional<int64_t> tasks = constant_task_count(*workload.root);
     const AccessTable table(*workload.root);
     summary.memory = table.memory();
     StaticPlan plan;
-    if (lanes.empty()) {
+    if (workload.uses_slots()) {
+        plan.why_not = "slots are filled and read in program order";
+        plan.at = workload.at;
+    } else if (lanes.empty()) {
         plan = plan_static(workload.root, table);
     } else {
         plan.why_not = "tasks have lanes: " + lanes_text(lanes);
@@ -96,8 +103,8 @@ DependenceSummary analyse_dependence(const Workload &workload, const std::vector
     }
     Reason reason{"task loop", plan.phases.has_value(), "", workload.at};
     if (plan.phases) {
-        reason.text = std::to_string(tasks) + " tasks run untracked in " +
-                      std::to_string(plan.phases->size()) + " phases";
+        reason.text = (tasks ? std::to_string(*tasks) + " tasks" : std::string("all tasks")) +
+                      " run untracked in " + std::to_string(plan.phases->size()) + " phases";
         summary.plan = *plan.phases;
     } else {
         reason.text = "tracked: " + plan.why_not;

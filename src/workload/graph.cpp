@@ -48,8 +48,8 @@ int64_t floor_mod(int64_t value, int64_t by) {
 class GraphBuilder {
 public:
     GraphBuilder(const Workload &workload, const std::vector<LaneRule> &lanes, int64_t workers)
-        : table_(*workload.root), lanes_(lanes), workers_(workers), live_(table_.storages().size()),
-          last_of_lane_(lanes.size()) {
+        : table_(*workload.root), data_(workload.data), lanes_(lanes), workers_(workers),
+          live_(table_.storages().size()), last_of_lane_(lanes.size()) {
         for (const Site &site : table_.sites()) {
             sites_.emplace(site.task, &site);
         }
@@ -70,10 +70,25 @@ private:
             walk_loop(*loop);
         } else if (const auto *group = std::get_if<GroupNode>(&node.kind)) {
             walk_group(*group);
-        } else {
-            walk(*std::get<CallNode>(node.kind).body);
+        } else if (const auto *branch = std::get_if<BranchNode>(&node.kind)) {
+            walk_branch(*branch);
+        } else if (const auto *call = std::get_if<CallNode>(&node.kind)) {
+            walk(*call->body);
         }
     }
+
+    void walk_branch(const BranchNode &branch) {
+        for (const BranchNode::Case &each : branch.cases) {
+            if (value_of(each.predicate) != 0) {
+                return walk(*each.body);
+            }
+        }
+        if (branch.otherwise != nullptr) {
+            walk(*branch.otherwise);
+        }
+    }
+
+    int64_t value_of(const ScalarExpr &expr) const { return expr.evaluate(values_, &data_); }
 
     void walk_loop(const LoopNode &loop) {
         if (is_empty(*loop.body)) {
@@ -82,9 +97,9 @@ private:
         const std::string on = "loop " + loop.variable.id;
         Items items;
         loops_.push_back(&loop.variable);
-        int64_t &index = values_[loop.variable.id];
-        for (int64_t i = 0; i < loop.variable.axis.size; ++i) {
-            index = i;
+        const int64_t size = value_of(loop.variable.axis.size);
+        for (int64_t i = 0; i < size; ++i) {
+            values_[loop.variable.id] = loop.variable.value ? value_of(*loop.variable.value) : i;
             walk_item(loop.sequential ? &items : nullptr, *loop.body, on);
         }
         loops_.pop_back();
@@ -135,7 +150,9 @@ private:
     void add_task(const TaskNode &task, const Node &node) {
         TaskGraph::Vertex vertex{tasks_, task.kernel->name, {}, node.at};
         for (const LoopVar *variable : loops_) {
-            vertex.indices.emplace_back(variable->id, values_.at(variable->id));
+            if (!variable->hidden) {
+                vertex.indices.emplace_back(variable->id, values_.at(variable->id));
+            }
         }
         const int number = add_vertex(std::move(vertex));
         add_data(*sites_.at(&task), number);
@@ -193,7 +210,7 @@ private:
         const LaneRule &rule = lanes_[rule_number];
         const int64_t count = rule.lanes > 0 ? rule.lanes : workers_;
         const int64_t key =
-            rule.key ? resolve_key(*rule.key, loops_, at).evaluate(values_) : tasks_;
+            rule.key ? value_of(resolve_key(*rule.key, loops_, at)) : tasks_;
         const int64_t lane = floor_mod(key, count);
         const auto [last, first_of_lane] = last_of_lane_[rule_number].try_emplace(lane, vertex);
         if (!first_of_lane) {
@@ -225,6 +242,7 @@ private:
     }
 
     const AccessTable table_;
+    const RunData &data_;
     const std::vector<LaneRule> &lanes_;
     int64_t workers_;
     TaskGraph graph_;
@@ -251,6 +269,10 @@ std::vector<std::vector<int>> successors(const TaskGraph &graph) {
 
 TaskGraph task_graph(const Workload &workload, const std::vector<LaneRule> &lanes, int64_t workers,
                      int64_t max_tasks) {
+    if (workload.uses_slots()) {
+        throw CompileError(workload.at, "graph: slots are filled while the program runs", {},
+                           "make the graph of a workload without slots");
+    }
     const int64_t count = workload.task_count();
     if (count > max_tasks) {
         throw CompileError(workload.at,

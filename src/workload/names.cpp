@@ -27,7 +27,7 @@ std::vector<std::string> known_names(const LoopPath &path) {
     };
     for (const LoopVar *variable : path) {
         std::ranges::for_each(variable->names, add);
-        if (variable->names.empty()) {
+        if (variable->names.empty() && !variable->hidden) {
             add(variable->id);
         }
     }
@@ -58,33 +58,35 @@ void throw_unknown_axis(const std::string &name, const std::vector<std::string> 
 
 namespace {
 
-void visit_tasks(
-    const Node &node, LoopPath &path,
-    const std::function<void(const TaskNode &, const LoopPath &, const Node &)> &visit) {
-    std::visit(Overloaded{
-                   [&](const TaskNode &task) { visit(task, path, node); },
-                   [&](const LoopNode &loop) {
-                       path.push_back(&loop.variable);
-                       visit_tasks(*loop.body, path, visit);
-                       path.pop_back();
-                   },
-                   [&](const GroupNode &group) {
-                       for (const NodePtr &child : group.children) {
-                           visit_tasks(*child, path, visit);
-                       }
-                   },
-                   [&](const CallNode &call) { visit_tasks(*call.body, path, visit); },
-               },
-               node.kind);
+void visit_nodes(const Node &node, LoopPath &path,
+                 const std::function<void(const Node &, const LoopPath &)> &visit) {
+    visit(node, path);
+    const auto *loop = std::get_if<LoopNode>(&node.kind);
+    if (loop != nullptr) {
+        path.push_back(&loop->variable);
+    }
+    for_each_child(node, [&](const NodePtr &child) { visit_nodes(*child, path, visit); });
+    if (loop != nullptr) {
+        path.pop_back();
+    }
 }
 
 }  // namespace
 
+void for_each_node(const Node &root,
+                   const std::function<void(const Node &, const LoopPath &)> &visit) {
+    LoopPath path;
+    visit_nodes(root, path, visit);
+}
+
 void for_each_task(
     const Node &root,
     const std::function<void(const TaskNode &, const LoopPath &, const Node &)> &visit) {
-    LoopPath path;
-    visit_tasks(root, path, visit);
+    for_each_node(root, [&](const Node &node, const LoopPath &path) {
+        if (const auto *task = std::get_if<TaskNode>(&node.kind)) {
+            visit(*task, path, node);
+        }
+    });
 }
 
 }  // namespace pto::wsp::workload

@@ -16,6 +16,7 @@ namespace {
 
 constexpr int max_nesting = 200;
 /// Bytes from a tensor's memory to that of another placed at it, and to either's ends.
+constexpr int64_t longest_table = int64_t{1} << 30;
 constexpr int64_t farthest_place = int64_t{1} << 40;
 
 /// `at <tensor> + <bytes>` of a tensor.
@@ -38,6 +39,7 @@ public:
             parse_kernel();
         }
         Workload workload;
+        parse_data(workload.data);
         workload.at = reader_.loc();
         reader_.expect("workload");
         workload.name = any_name();
@@ -199,6 +201,34 @@ private:
         }
     }
 
+    void parse_data(RunData &data) {
+        while (reader_.peek().text == "symbol") {
+            reader_.next();
+            const std::string name = reader_.identifier();
+            reader_.expect("=");
+            data.symbols.insert_or_assign(name, reader_.integer());
+        }
+        while (reader_.peek().text == "table") {
+            const Loc at = reader_.loc();
+            reader_.next();
+            const std::string name = reader_.identifier();
+            Shape values;
+            if (reader_.accept(":")) {
+                const int64_t count = reader_.integer();
+                if (count < 0 || count > longest_table) {
+                    refuse(at, "table " + name + " has " + std::to_string(count) + " values");
+                }
+                values.assign(static_cast<size_t>(count), 0);
+                reader_.expect("values");
+            } else {
+                reader_.expect("=");
+                values = integers();
+            }
+            data.tables.insert_or_assign(
+                name, std::make_shared<const std::vector<int64_t>>(values.begin(), values.end()));
+        }
+    }
+
     kernel::Param parse_param() {
         kernel::Param param;
         param.at = reader_.loc();
@@ -266,18 +296,74 @@ private:
             std::string name = any_name();
             return make(CallNode{std::move(name), parse_body()}, at);
         }
-        if (reader_.accept("parallel")) {
-            return make(parse_loop(false, at), at);
+        if (reader_.accept("slot")) {
+            return make(parse_slot(at), at);
         }
-        if (reader_.accept("seq")) {
-            return make(parse_loop(true, at), at);
+        if (reader_.accept("when")) {
+            return make(parse_branch(), at);
         }
-        reader_.fail("task, parallel, seq, combine, sequential, call or }");
+        LoopNode loop;
+        if (reader_.accept("let")) {
+            return make(parse_loop(std::move(loop), true, at), at);
+        }
+        if (reader_.accept("pipe")) {
+            reader_.expect("(");
+            loop.depth = reader_.integer();
+            reader_.expect(")");
+            if (loop.depth < 1) {
+                refuse(at,
+                       "the depth of a pipe is " + std::to_string(loop.depth) + ", must be >= 1");
+            }
+            return make(parse_loop(std::move(loop), false, at), at);
+        }
+        loop.sequential = reader_.peek().text == "seq";
+        if (reader_.accept("parallel") || reader_.accept("seq")) {
+            return make(parse_loop(std::move(loop), false, at), at);
+        }
+        reader_.fail("task, parallel, seq, pipe, let, when, slot, combine, sequential, call or }");
     }
 
-    LoopNode parse_loop(bool sequential, const Loc &at) {
-        LoopNode loop;
-        loop.sequential = sequential;
+    /// An expression over the variables around.
+    ScalarExpr parse_expr() {
+        const Loc at = reader_.loc();
+        ScalarExpr expr = ScalarExpr::parse(reader_);
+        for (const std::string &name : expr.variables()) {
+            if (std::ranges::find(path_, name, &LoopVar::id) == path_.end()) {
+                refuse(at, expr.str() + " uses " + name + ", which is no variable around it");
+            }
+        }
+        return expr;
+    }
+
+    BranchNode parse_branch() {
+        BranchNode branch;
+        conditions_++;
+        do {
+            ScalarExpr predicate = parse_expr();
+            branch.cases.push_back({std::move(predicate), parse_body()});
+        } while (reader_.accept("orwhen"));
+        if (reader_.accept("otherwise")) {
+            branch.otherwise = parse_body();
+        }
+        conditions_--;
+        return branch;
+    }
+
+    SlotNode parse_slot(const Loc &at) {
+        const int64_t slot = reader_.integer();
+        if (slot < 0 || slot >= slot_words) {
+            refuse(at, "slot " + std::to_string(slot) + " is not in 0..." +
+                           std::to_string(slot_words - 1));
+        }
+        reader_.expect("=");
+        if (reader_.accept("element")) {
+            return check_slot_load(static_cast<int>(slot), parse_region(), path_, conditions_ > 0,
+                                   at);
+        }
+        return {static_cast<int>(slot), parse_expr(), {}};
+    }
+
+    LoopNode parse_loop(LoopNode loop, bool is_value, const Loc &at) {
         auto variable = std::make_unique<LoopVar>();
         variable->at = at;
         variable->axis.at = at;
@@ -285,18 +371,14 @@ private:
         if (std::ranges::find(path_, variable->id, &LoopVar::id) != path_.end()) {
             refuse(at, "a loop around has the variable " + variable->id + " already");
         }
-        reader_.expect("in");
-        if (reader_.peek(1).text == ":") {
-            variable->axis.name = any_name();
-            reader_.expect(":");
+        if (is_value) {
+            reader_.expect("=");
+            variable->axis.size = 1;
+            variable->value = parse_expr();
+        } else {
+            parse_axis(variable->axis, at);
         }
-        reader_.expect("Dense");
-        reader_.expect("[");
-        variable->axis.size = reader_.integer();
-        reader_.expect("]");
-        if (variable->axis.size < 0) {
-            refuse(at, "axis size is " + std::to_string(variable->axis.size) + ", must be >= 0");
-        }
+        variable->hidden = reader_.accept("hidden");
         if (reader_.accept("as")) {
             do {
                 variable->names.push_back(any_name());
@@ -307,6 +389,26 @@ private:
         path_.pop_back();
         loop.variable = std::move(*variable);
         return loop;
+    }
+
+    void parse_axis(Axis &axis, const Loc &at) {
+        reader_.expect("in");
+        if (reader_.peek(1).text == ":") {
+            axis.name = any_name();
+            reader_.expect(":");
+        }
+        const std::optional<Axis::Kind> kind = parse_axis_kind(reader_.peek().text);
+        if (!kind) {
+            reader_.fail("Dense, DenseDyn, Ragged or Sparse");
+        }
+        reader_.next();
+        axis.kind = *kind;
+        reader_.expect("[");
+        axis.size = parse_expr();
+        reader_.expect("]");
+        if (axis.size.op() == ScalarExpr::Op::Const && axis.size.value() < 0) {
+            refuse(at, "axis size is " + axis.size.str() + ", must be >= 0");
+        }
     }
 
     TaskNode parse_task(const Loc &at) {
@@ -330,7 +432,7 @@ private:
             }
             arguments.push_back(parse_argument(kernel->params[number]));
         });
-        return check_task(kernel, std::move(axes), arguments, path_, at);
+        return check_task(kernel, std::move(axes), arguments, path_, conditions_ > 0, at);
     }
 
     Argument parse_argument(const kernel::Param &param) {
@@ -411,6 +513,7 @@ private:
     std::map<std::string, KernelPtr> kernels_;
     LoopPath path_;
     int depth_ = 0;
+    int conditions_ = 0;  ///< branches around
 };
 
 }  // namespace

@@ -24,9 +24,11 @@ std::string name_text(const std::string &name) {
 
 namespace {
 
+constexpr size_t most_printed_values = 64;
+
 class Printer {
 public:
-    explicit Printer(const Workload &workload) : workload_(workload) {
+    Printer(const Workload &workload, bool with_data) : workload_(workload), with_data_(with_data) {
         name_all(workload.tensors(), tensors_);
         name_all(workload.kernels(), kernels_);
     }
@@ -35,6 +37,9 @@ public:
         print_tensors();
         for (const KernelPtr &kernel : workload_.kernels()) {
             print_kernel(*kernel);
+        }
+        if (with_data_) {
+            print_data();
         }
         line("workload " + name_text(workload_.name) + " {");
         print_body(*workload_.root);
@@ -88,6 +93,26 @@ private:
         }
     }
 
+    /// What the workload uses and knows; of a long table how long it is.
+    void print_data() {
+        for (const std::string &symbol : workload_.symbols()) {
+            const auto found = workload_.data.symbols.find(symbol);
+            if (found != workload_.data.symbols.end()) {
+                line("symbol " + symbol + " = " + std::to_string(found->second));
+            }
+        }
+        for (const std::string &table : workload_.tables()) {
+            const auto found = workload_.data.tables.find(table);
+            if (found != workload_.data.tables.end()) {
+                const Shape values(found->second->begin(), found->second->end());
+                const bool is_short = values.size() <= most_printed_values;
+                line("table " + table +
+                     (is_short ? " = " + shape_text(values)
+                               : ": " + std::to_string(values.size()) + " values"));
+            }
+        }
+    }
+
     void print_kernel(const Kernel &kernel) {
         std::vector<std::string> params;
         for (const kernel::Param &param : kernel.params) {
@@ -137,6 +162,8 @@ private:
                            print_body(*call.body);
                            line("}");
                        },
+                       [&](const BranchNode &branch) { print_branch(branch); },
+                       [&](const SlotNode &slot) { print_slot(slot); },
                    },
                    node.kind);
     }
@@ -145,9 +172,46 @@ private:
         const LoopVar &variable = loop.variable;
         std::vector<std::string> names;
         std::ranges::transform(variable.names, std::back_inserter(names), name_text);
-        line(std::string(loop.sequential ? "seq " : "parallel ") + variable.id + " in " +
+        const std::string known = std::string(variable.hidden ? " hidden" : "") +
+                                  (names.empty() ? "" : " as " + join(names)) + " {";
+        if (variable.value) {
+            line("let " + variable.id + " = " + variable.value->str() + known);
+            return;
+        }
+        std::string kind = loop.sequential ? "seq " : "parallel ";
+        if (loop.depth > 0) {
+            kind = "pipe(" + std::to_string(loop.depth) + ") ";
+        }
+        line(kind + variable.id + " in " +
              (variable.axis.name.empty() ? "" : name_text(variable.axis.name) + ": ") +
-             variable.axis.str() + (names.empty() ? "" : " as " + join(names)) + " {");
+             variable.axis.str() + known);
+    }
+
+    void print_branch(const BranchNode &branch) {
+        for (size_t i = 0; i < branch.cases.size(); ++i) {
+            line((i == 0 ? "when " : "} orwhen ") + branch.cases[i].predicate.str() + " {");
+            print_body(*branch.cases[i].body);
+        }
+        if (branch.otherwise != nullptr) {
+            line("} otherwise {");
+            print_body(*branch.otherwise);
+        }
+        line("}");
+    }
+
+    void print_slot(const SlotNode &slot) {
+        const std::string value = std::visit(
+            Overloaded{[](const ScalarExpr &expr) { return expr.str(); },
+                       [&](const Region &region) { return "element " + region_text(region); }},
+            slot.value);
+        line("slot " + std::to_string(slot.slot) + " = " + value);
+    }
+
+    std::string region_text(Region region) const {
+        auto tensor = std::make_shared<Tensor>(*region.tensor);
+        tensor->name = tensors_.at(region.tensor.get());
+        region.tensor = std::move(tensor);
+        return region.str();
     }
 
     void print_task(const TaskNode &task) {
@@ -157,25 +221,23 @@ private:
         }
         std::vector<std::string> arguments;
         for (const TaskArgument &argument : task.arguments) {
-            arguments.push_back(
-                std::visit(Overloaded{
-                               [&](Region region) {
-                                   auto tensor = std::make_shared<Tensor>(*region.tensor);
-                                   tensor->name = tensors_.at(region.tensor.get());
-                                   region.tensor = std::move(tensor);
-                                   return kernel::name(argument.direction) + " " + region.str();
-                               },
-                               [](const ScalarExpr &expr) { return expr.str(); },
-                               [](double value) { return number_text(value); },
-                               [](uint64_t value) { return std::to_string(value); },
-                           },
-                           argument.value));
+            arguments.push_back(std::visit(Overloaded{
+                                               [&](const Region &region) {
+                                                   return kernel::name(argument.direction) + " " +
+                                                          region_text(region);
+                                               },
+                                               [](const ScalarExpr &expr) { return expr.str(); },
+                                               [](double value) { return number_text(value); },
+                                               [](uint64_t value) { return std::to_string(value); },
+                                           },
+                                           argument.value));
         }
         line("task " + name_text(kernels_.at(task.kernel.get())) +
              (axes.empty() ? "" : "[" + join(axes) + "]") + "(" + join(arguments) + ")");
     }
 
     const Workload &workload_;
+    bool with_data_;
     std::unordered_map<const Tensor *, std::string> tensors_;
     std::unordered_map<const Kernel *, std::string> kernels_;
     std::string text_;
@@ -185,7 +247,11 @@ private:
 }  // namespace
 
 std::string Workload::str() const {
-    return Printer(*this).print();
+    return Printer(*this, true).print();
+}
+
+std::string Workload::code_text() const {
+    return Printer(*this, false).print();
 }
 
 }  // namespace pto::wsp::workload

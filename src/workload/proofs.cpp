@@ -34,7 +34,7 @@ bool any_pair(const LoopPlace &place, const AccessTable &table, Visit visit) {
 /// No dependence goes on in one of the two loops and back in the other.
 bool is_wavefront(const LoopPlace &place, const AccessTable &table) {
     const LoopNode *inner = inner_loop(*place.loop);
-    if (inner == nullptr || inner->sequential ||
+    if (inner == nullptr || inner->sequential || inner->depth > 0 || inner->variable.value ||
         !conflict_inside({inner, place.depth + 1, place.first, place.last}, table)) {
         return false;
     }
@@ -68,8 +68,7 @@ LoopOrder chain_order(const LoopPlace &place, const AccessTable &table) {
 }
 
 std::string access_text(const Site &site, const DataAccess &access) {
-    const auto &region =
-        std::get<Region>(site.task->arguments[static_cast<size_t>(access.argument)].value);
+    const Region &region = region_of(site, access);
     return site.task->kernel->name + " writes " + region.str() + " (" +
            (region.at.known() ? region.at : site.node->at).str() + ")";
 }
@@ -82,21 +81,18 @@ public:
         if (is_empty(node)) {
             return;
         }
-        if (std::holds_alternative<TaskNode>(node.kind)) {
-            next_site_++;
-        } else if (const auto *group = std::get_if<GroupNode>(&node.kind)) {
-            for (const NodePtr &child : group->children) {
-                walk(*child);
+        const size_t first = next_site_;
+        next_site_ += is_site(node) ? 1 : 0;
+        for_each_child(node, [&](const NodePtr &child) { walk(*child); });
+        if (std::holds_alternative<BranchNode>(node.kind)) {
+            for (size_t site = first; site < next_site_; ++site) {
+                conditional_.insert(&table_.sites()[site]);
             }
-        } else if (const auto *call = std::get_if<CallNode>(&node.kind)) {
-            walk(*call->body);
-        } else {
-            const auto &loop = std::get<LoopNode>(node.kind);
-            const size_t first = next_site_;
-            walk(*loop.body);
-            if (!loop.sequential && loop.variable.axis.size > 1) {
-                find({&loop, 0, first, next_site_});
-            }
+        }
+        const auto *loop = std::get_if<LoopNode>(&node.kind);
+        if (loop != nullptr && !loop->sequential && loop->depth == 0 &&
+            loop->variable.axis.constant().value_or(0) > 1) {
+            find({loop, 0, first, next_site_});
         }
     }
 
@@ -108,7 +104,8 @@ private:
         any_pair(place, table_,
                  [&](const Site &a, const DataAccess &of_a, const Site &b, const DataAccess &of_b) {
                      if (!of_a.reads && !of_b.reads && of_a.writes && of_b.writes &&
-                         seen_.count({&of_a, &of_b}) == 0 &&
+                         seen_.count({&of_a, &of_b}) == 0 && conditional_.count(&a) == 0 &&
+                         conditional_.count(&b) == 0 &&
                          always_meet(a, of_a, b, of_b, variable, table_) &&
                          !is_read(place, a, of_a)) {
                          seen_.insert({&of_a, &of_b});
@@ -143,6 +140,7 @@ private:
 
     const AccessTable &table_;
     size_t next_site_ = 0;
+    std::set<const Site *> conditional_;  ///< may make no task
     std::set<std::pair<const DataAccess *, const DataAccess *>> seen_;
     Reasons reasons_;
 };
@@ -159,8 +157,9 @@ const LoopNode *inner_loop(const LoopNode &loop) {
 
 bool always_meet(const Site &a, const DataAccess &of_a, const Site &b, const DataAccess &of_b,
                  const LoopVar &variable, const AccessTable &table) {
+    const auto is_known = [](const LoopVar *each) { return !each->value && each->axis.constant(); };
     if (of_a.storage != of_b.storage || !table.storage(of_a).frame.exact ||
-        variable.axis.size < 2) {
+        variable.axis.constant().value_or(0) < 2 || !std::ranges::all_of(a.path, is_known)) {
         return false;
     }
     if (a.path.size() != b.path.size() || common_loops(a.path, b.path) != a.path.size()) {

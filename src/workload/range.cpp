@@ -7,7 +7,10 @@ namespace pto::wsp::workload {
 Sizes sizes_of(const LoopPath &path) {
     Sizes sizes;
     for (const LoopVar *variable : path) {
-        sizes[variable->id] = variable->axis.size;
+        const auto size = range_of_sum(0, variable->axis.size, sizes);
+        if (!variable->value && size && size->high <= INT64_MAX) {
+            sizes[variable->id] = std::max<int64_t>(static_cast<int64_t>(size->high), 0);
+        }
     }
     return sizes;
 }
@@ -24,9 +27,15 @@ Range operator*(const Range &a, Wide factor) {
 Range range_of(const Affine &expr, const Sizes &sizes) {
     Range result{expr.constant(), expr.constant()};
     for (const auto &[name, coefficient] : expr.terms()) {
-        result = result + Range{0, sizes.at(name) - 1} * coefficient;
+        const auto size = sizes.find(name);
+        const Range values = size == sizes.end() ? any_value : Range{0, size->second - 1};
+        result = result + values * coefficient;
     }
     return result;
+}
+
+Range intersection(const Range &a, const Range &b) {
+    return {std::max(a.low, b.low), std::min(a.high, b.high)};
 }
 
 namespace {

@@ -14,7 +14,8 @@ namespace pto::wsp::workload {
 /// Wide enough for a product of two 64-bit values and sums of a few of them.
 using Wide = __int128;
 
-/// Number of values of each loop variable, by id; it takes 0 ... size - 1.
+/// Number of values of each loop variable, by id, at most; it takes 0 ... size - 1. Variables that
+/// may be any integer are not in it.
 using Sizes = std::map<std::string, int64_t>;
 
 Sizes sizes_of(const LoopPath &path);
@@ -28,8 +29,13 @@ struct Range {
 Range operator+(const Range &a, const Range &b);
 Range operator*(const Range &a, Wide factor);
 
-/// The exact range of `expr` over all loop variables. Every variable must be in `sizes`, with a
-/// size > 0.
+/// What a variable of unknown size may be: as large as no tensor is.
+inline constexpr Range any_value{-(Wide{1} << 48), Wide{1} << 48};
+
+/// What is in both; empty (low > high) when nothing is.
+Range intersection(const Range &a, const Range &b);
+
+/// The range of `expr` over all loop variables, exact where all sizes are; sizes are > 0.
 Range range_of(const Affine &expr, const Sizes &sizes);
 
 /// A range that holds every value of `base + expr`, or nothing when none is known. Exact for affine

@@ -58,15 +58,30 @@ private:
                 [&](const LoopNode &loop) { return collect_loop(node, loop, first_site); },
                 [&](const GroupNode &group) { return collect_group(node, group, first_site); },
                 [&](const CallNode &call) { return collect(call.body, first_site); },
+                [&](const BranchNode &) { return collect_branch(node, first_site); },
+                [&](const SlotNode &) {
+                    return refuse("slots are filled in program order", node->at);
+                },
             },
             node->kind);
     }
 
     bool collect_loop(const NodePtr &node, const LoopNode &loop, size_t first_site) {
-        if (loop.sequential) {
+        if (loop.sequential || loop.depth > 0) {
             if (!is_chain(*node) && iterations() < enough_iterations) {
-                return refuse("the sequential loop over " + loop.variable.id +
-                                  " has parallel work inside",
+                return refuse(std::string("the ") + (loop.sequential ? "sequential" : "pipelined") +
+                                  " loop over " + loop.variable.id + " has parallel work inside",
+                              node->at,
+                              "parallel loops of " + std::to_string(enough_iterations) +
+                                  " iterations or more around loop " + loop.variable.id);
+            }
+            return add_nest(node, first_site);
+        }
+        if (!loop.variable.axis.size.variables().empty()) {
+            // A nest is rectangular; what is not runs serially in its iterations.
+            if (iterations() < enough_iterations) {
+                return refuse("the size of the loop over " + loop.variable.id +
+                                  " depends on loops around it, which have few iterations",
                               node->at,
                               "parallel loops of " + std::to_string(enough_iterations) +
                                   " iterations or more around loop " + loop.variable.id);
@@ -87,6 +102,14 @@ private:
         const LoopOrder order = loop_order(
             {&loop, loops_.size(), first_site, first_site + site_count(*loop.body)}, table_);
         return order == LoopOrder::Chain || order == LoopOrder::Reduction;
+    }
+
+    /// The body of a nest, as a predicate may differ from iteration to iteration.
+    bool collect_branch(const NodePtr &node, size_t first_site) {
+        if (has_parallel_loop(*node) && iterations() < enough_iterations) {
+            return refuse("the branch has parallel work inside", node->at);
+        }
+        return add_nest(node, first_site);
     }
 
     bool collect_group(const NodePtr &node, const GroupNode &group, size_t first_site) {
@@ -145,7 +168,7 @@ private:
         nest.first_site = first_site;
         nest.last_site = first_site + site_count(*body);
         nest.after = after_;
-        nest.nest = {loops_, body, iterations(), task_count(*body), body->at};
+        nest.nest = {loops_, body, constant_iterations(), constant_task_count(*body), body->at};
         if (!loops_.empty()) {
             nest.nest.at = loops_.front()->at;
         }
@@ -191,7 +214,8 @@ private:
             }
             phases.resize(std::max(phases.size(), phase_of[i] + 1));
             phases[phase_of[i]].push_back(nests_[i].nest);
-            iterations = std::min(iterations + nests_[i].nest.iterations, int64_t{1} << 32);
+            iterations = std::min(iterations + nests_[i].nest.iterations.value_or(int64_t{1} << 32),
+                                  int64_t{1} << 32);
         }
         if (phases.size() > few_phases &&
             iterations < short_phase * static_cast<int64_t>(phases.size())) {
@@ -202,12 +226,19 @@ private:
         return phases;
     }
 
+    /// Of the loops around; those of a size that the run decides count as many.
     int64_t iterations() const {
         int64_t product = 1;
         for (const LoopVar *variable : loops_) {
-            product *= variable->axis.size;
+            product *= variable->axis.constant().value_or(enough_iterations);
         }
         return product;
+    }
+
+    std::optional<int64_t> constant_iterations() const {
+        const bool constant = std::ranges::all_of(
+            loops_, [](const LoopVar *variable) { return variable->axis.constant().has_value(); });
+        return constant ? std::optional<int64_t>(iterations()) : std::nullopt;
     }
 
     /// Keeps the first reason.
@@ -240,23 +271,25 @@ public:
         if (is_empty(node)) {
             return;
         }
-        std::visit(Overloaded{
-                       [&](const TaskNode &) { next_site_++; },
-                       [&](const LoopNode &loop) { walk_loop(loop, node); },
-                       [&](const GroupNode &group) {
-                           for (const NodePtr &child : group.children) {
-                               walk(*child);
-                           }
-                       },
-                       [&](const CallNode &call) { walk(*call.body); },
-                   },
-                   node.kind);
+        if (is_site(node)) {
+            next_site_++;
+        } else if (const auto *loop = std::get_if<LoopNode>(&node.kind)) {
+            walk_loop(*loop, node);
+        } else {
+            for_each_child(node, [&](const NodePtr &child) { walk(*child); });
+        }
     }
 
     Reasons take() { return std::move(reasons_); }
 
 private:
     void walk_loop(const LoopNode &loop, const Node &node) {
+        if (loop.variable.value) {
+            depth_++;
+            walk(*loop.body);
+            depth_--;
+            return;
+        }
         const size_t mine = reasons_.size();
         reasons_.push_back({"loop " + loop.variable.id, false, "", node.at});
         const size_t first = next_site_;
@@ -266,6 +299,9 @@ private:
         Reason &reason = reasons_[mine];
         if (loop.sequential) {
             reason.text = "its iterations are ordered by P.seq";
+        } else if (loop.depth > 0) {
+            reason.text =
+                "at most " + std::to_string(loop.depth) + " of its iterations run at a time";
         } else if (table_.sites().size() > max_analysed_sites) {
             reason.text = "not analysed: " + std::to_string(table_.sites().size()) + " task places";
         } else {

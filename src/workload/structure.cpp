@@ -6,64 +6,84 @@
 
 namespace pto::wsp::workload {
 
+namespace {
+
+bool any_child(const Node &node, const std::function<bool(const Node &)> &test) {
+    bool found = false;
+    for_each_child(node, [&](const NodePtr &child) { found = found || test(*child); });
+    return found;
+}
+
+bool all_children(const Node &node, const std::function<bool(const Node &)> &test) {
+    return !any_child(node, [&](const Node &child) { return !test(child); });
+}
+
+bool never_runs(const Node &node) {
+    const auto *loop = std::get_if<LoopNode>(&node.kind);
+    return loop != nullptr && loop->variable.axis.constant() == 0;
+}
+
+}  // namespace
+
+bool is_site(const Node &node) {
+    return std::holds_alternative<TaskNode>(node.kind) ||
+           std::holds_alternative<SlotNode>(node.kind);
+}
+
 bool is_empty(const Node &node) {
-    return site_count(node) == 0;
+    return !is_site(node) && (never_runs(node) || all_children(node, [](const Node &child) {
+                                  return is_empty(child);
+                              }));
 }
 
 size_t site_count(const Node &node) {
-    return std::visit(Overloaded{
-                          [](const TaskNode &) -> size_t { return 1; },
-                          [](const LoopNode &loop) -> size_t {
-                              return loop.variable.axis.size > 0 ? site_count(*loop.body) : 0;
-                          },
-                          [](const GroupNode &group) {
-                              size_t count = 0;
-                              for (const NodePtr &child : group.children) {
-                                  count += site_count(*child);
-                              }
-                              return count;
-                          },
-                          [](const CallNode &call) { return site_count(*call.body); },
-                      },
-                      node.kind);
+    if (is_site(node)) {
+        return 1;
+    }
+    size_t count = 0;
+    if (!never_runs(node)) {
+        for_each_child(node, [&](const NodePtr &child) { count += site_count(*child); });
+    }
+    return count;
 }
 
 bool is_chain(const Node &node) {
-    return std::visit(
-        Overloaded{
-            [](const TaskNode &) { return true; },
-            [](const LoopNode &loop) {
-                return (loop.sequential || loop.variable.axis.size == 1) && is_chain(*loop.body);
-            },
-            [](const GroupNode &group) {
-                const auto tasks = std::ranges::count_if(
-                    group.children, [](const NodePtr &child) { return !is_empty(*child); });
-                return (group.sequential || tasks == 1) &&
-                       std::ranges::all_of(group.children, [](const NodePtr &child) {
-                           return is_empty(*child) || is_chain(*child);
-                       });
-            },
-            [](const CallNode &call) { return is_chain(*call.body); },
-        },
-        node.kind);
+    if (is_empty(node)) {
+        return true;
+    }
+    if (const auto *loop = std::get_if<LoopNode>(&node.kind);
+        loop != nullptr && !loop->sequential && loop->variable.axis.constant() != 1) {
+        return false;
+    }
+    if (const auto *group = std::get_if<GroupNode>(&node.kind); group && !group->sequential) {
+        const auto parts = std::ranges::count_if(
+            group->children, [](const NodePtr &child) { return !is_empty(*child); });
+        if (parts > 1) {
+            return false;
+        }
+    }
+    return all_children(node, [](const Node &child) { return is_chain(child); });
+}
+
+bool surely_makes_task(const Node &node) {
+    if (const auto *loop = std::get_if<LoopNode>(&node.kind)) {
+        return loop->variable.axis.constant().value_or(0) > 0 && surely_makes_task(*loop->body);
+    }
+    if (const auto *branch = std::get_if<BranchNode>(&node.kind)) {
+        return branch->otherwise != nullptr &&
+               all_children(node, [](const Node &child) { return surely_makes_task(child); });
+    }
+    return std::holds_alternative<TaskNode>(node.kind) ||
+           any_child(node, [](const Node &child) { return surely_makes_task(child); });
 }
 
 bool has_parallel_loop(const Node &node) {
-    return std::visit(Overloaded{
-                          [](const TaskNode &) { return false; },
-                          [](const LoopNode &loop) {
-                              const int64_t size = loop.variable.axis.size;
-                              return size > 0 && ((!loop.sequential && size > 1) ||
-                                                  has_parallel_loop(*loop.body));
-                          },
-                          [](const GroupNode &group) {
-                              return std::ranges::any_of(group.children, [](const NodePtr &child) {
-                                  return has_parallel_loop(*child);
-                              });
-                          },
-                          [](const CallNode &call) { return has_parallel_loop(*call.body); },
-                      },
-                      node.kind);
+    if (never_runs(node)) {
+        return false;
+    }
+    const auto *loop = std::get_if<LoopNode>(&node.kind);
+    return (loop != nullptr && !loop->sequential && loop->variable.axis.constant() != 1) ||
+           any_child(node, [](const Node &child) { return has_parallel_loop(child); });
 }
 
 }  // namespace pto::wsp::workload

@@ -4,17 +4,23 @@
 
 namespace pto::wsp::workload {
 
-/// True when the node makes no task.
+/// True for what acts when the program comes to it: tasks and slots.
+bool is_site(const Node &node);
+
+/// True when there is no site below the node, those in empty loops left out.
 bool is_empty(const Node &node);
 
-/// Number of task places below `node`, those in empty loops left out.
+/// Number of sites below `node`, those in empty loops left out.
 size_t site_count(const Node &node);
 
 /// True when the structure alone puts all tasks below `node` in one order: a task, or sequential
 /// loops and groups of such.
 bool is_chain(const Node &node);
 
-/// True when there is a parallel loop of two iterations or more below `node`.
+/// True when every run makes a task below `node`.
+bool surely_makes_task(const Node &node);
+
+/// True when there is a parallel loop below `node` that may have two iterations or more.
 bool has_parallel_loop(const Node &node);
 
 }  // namespace pto::wsp::workload

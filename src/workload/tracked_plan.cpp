@@ -57,7 +57,7 @@ public:
     }
 
     TrackedPlan plan(const Node &root) {
-        walk(root, plan_.program, 0);
+        walk(root, plan_.program);
         return std::move(plan_);
     }
 
@@ -93,29 +93,44 @@ private:
         }
     }
 
-    void walk(const Node &node, std::vector<TrackedStep> &out, const Affine &number) {
+    void walk(const Node &node, std::vector<TrackedStep> &out) {
         if (is_empty(node)) {
             return;
         }
         std::visit(Overloaded{
-                       [&](const TaskNode &) { add_task(out, number); },
-                       [&](const LoopNode &loop) { walk_loop(node, loop, out, number); },
-                       [&](const GroupNode &group) { walk_group(node, group, out, number); },
-                       [&](const CallNode &call) { walk(*call.body, out, number); },
+                       [&](const TaskNode &) { add_task(out); },
+                       [&](const LoopNode &loop) { walk_loop(node, loop, out); },
+                       [&](const GroupNode &group) { walk_group(node, group, out); },
+                       [&](const CallNode &call) { walk(*call.body, out); },
+                       [&](const BranchNode &branch) { walk_branch(branch, out); },
+                       [&](const SlotNode &slot) { add_slot(slot, out); },
                    },
                    node.kind);
     }
 
-    void walk_loop(const Node &node, const LoopNode &loop, std::vector<TrackedStep> &out,
-                   const Affine &number) {
-        const bool opened = loop.sequential && loop.variable.axis.size > 1 && open_scope(node);
+    void walk_branch(const BranchNode &branch, std::vector<TrackedStep> &out) {
+        TrackedStep step;
+        step.branch = &branch;
+        for (const BranchNode::Case &each : branch.cases) {
+            walk(*each.body, step.cases.emplace_back());
+        }
+        step.cases.emplace_back();
+        if (branch.otherwise != nullptr) {
+            walk(*branch.otherwise, step.cases.back());
+        }
+        out.push_back(std::move(step));
+    }
+
+    void walk_loop(const Node &node, const LoopNode &loop, std::vector<TrackedStep> &out) {
+        const bool several = loop.variable.axis.constant() != 1;
+        const bool opened =
+            several && (loop.sequential ? open_scope(node) : loop.depth > 0 && open_pipe(loop));
         const bool join = opened && !scopes_.back().chain;
         TrackedStep step;
         step.loop = &loop.variable;
         loops_.push_back(step.loop);
         parallel_.push_back(!loop.sequential);
-        const int64_t tasks = task_count(*loop.body);
-        walk(*loop.body, step.body, number + Affine::variable(loop.variable.id, tasks));
+        walk(*loop.body, step.body);
         if (join) {
             add_join(step.body, node.at);
         }
@@ -127,8 +142,7 @@ private:
         }
     }
 
-    void walk_group(const Node &node, const GroupNode &group, std::vector<TrackedStep> &out,
-                    Affine number) {
+    void walk_group(const Node &node, const GroupNode &group, std::vector<TrackedStep> &out) {
         std::vector<const Node *> items;
         for (const NodePtr &child : group.children) {
             if (!is_empty(*child)) {
@@ -142,14 +156,17 @@ private:
             if (opened) {
                 scopes_.back().chain = chain;
             }
-            walk(*items[i], out, number);
-            if (opened && !chain && i + 1 < items.size() && !is_chain(*items[i + 1])) {
+            walk(*items[i], out);
+            // A chain orders what is around it when it has a task.
+            const auto links = [](const Node &item) {
+                return is_chain(item) && surely_makes_task(item);
+            };
+            if (opened && i + 1 < items.size() && !links(*items[i]) && !links(*items[i + 1])) {
                 add_join(out, node.at);
             }
             if (opened) {
                 scopes_.back().chain = was_chain;
             }
-            number = number + task_count(*items[i]);
         }
         if (opened) {
             scopes_.pop_back();
@@ -161,21 +178,52 @@ private:
         if (!scopes_.empty() && scopes_.back().chain) {
             return false;
         }
+        const auto [cell, cells] = cell_of_iteration();
+        scopes_.push_back({add_grid("sequence", cells), cell, is_chain(node)});
+        return true;
+    }
+
+    /// As many cells as iterations may run at a time: each waits for the join that left its cell.
+    bool open_pipe(const LoopNode &loop) {
+        if (!scopes_.empty() && scopes_.back().chain) {
+            return false;
+        }
+        auto [cell, cells] = cell_of_iteration();
+        const int64_t depth = std::min(loop.depth, max_cells / cells);
+        cell =
+            ScalarExpr::make(ScalarExpr::Op::Add,
+                             {ScalarExpr::make(ScalarExpr::Op::Mul, {cell, depth}),
+                              ScalarExpr::make(ScalarExpr::Op::Mod,
+                                               {ScalarExpr::variable(loop.variable.id), depth})});
+        scopes_.push_back({add_grid("pipe", cells * depth), cell, false});
+        return true;
+    }
+
+    /// A cell for each iteration of the parallel loops around, and how many there are. Where they
+    /// are not known, or too many, iterations share cells, which only adds order.
+    std::pair<ScalarExpr, int64_t> cell_of_iteration() const {
+        constexpr int64_t shared_cells = 4096;
         Affine cell;
         int64_t cells = 1;
+        bool shared = false;
         for (size_t i = loops_.size(); i-- > 0;) {
-            if (parallel_[i]) {
-                cell = cell + Affine::variable(loops_[i]->id, cells);
-                if (loops_[i]->axis.size > max_cells / cells) {
-                    cell = 0;
-                    cells = 1;
-                    break;
-                }
-                cells *= loops_[i]->axis.size;
+            if (!parallel_[i] || loops_[i]->value) {
+                continue;
+            }
+            cell = cell + Affine::variable(loops_[i]->id, cells);
+            const auto size = loops_[i]->axis.constant();
+            if (!size || *size > max_cells / cells) {
+                shared = true;
+                cells = 1;
+            } else {
+                cells *= std::max<int64_t>(*size, 1);
             }
         }
-        scopes_.push_back({add_grid("sequence", cells), ScalarExpr::from(cell), is_chain(node)});
-        return true;
+        if (!shared) {
+            return {ScalarExpr::from(cell), cells};
+        }
+        return {ScalarExpr::make(ScalarExpr::Op::Mod, {ScalarExpr::from(cell), shared_cells}),
+                shared_cells};
     }
 
     void add_join(std::vector<TrackedStep> &out, const Loc &at) {
@@ -186,11 +234,10 @@ private:
         add_site(out, std::move(site));
     }
 
-    void add_task(std::vector<TrackedStep> &out, const Affine &number) {
+    /// The next site with what it does to data.
+    TrackedSite next_site() {
         const Site &from = table_.sites()[next_site_++];
         TrackedSite site;
-        site.task = from.task;
-        site.name = from.task->kernel->name;
         site.at = from.node->at;
         for (const DataAccess &access : from.accesses) {
             const auto storage = static_cast<size_t>(access.storage);
@@ -200,18 +247,32 @@ private:
                 add_access(site, std::move(cells));
             }
         }
+        site.task = from.task;
+        return site;
+    }
+
+    void add_slot(const SlotNode &slot, std::vector<TrackedStep> &out) {
+        TrackedSite site = next_site();
+        site.slot = &slot;
+        site.name = "slot";
+        add_site(out, std::move(site));
+    }
+
+    void add_task(std::vector<TrackedStep> &out) {
+        TrackedSite site = next_site();
+        site.name = site.task->kernel->name;
         for (const Scope &scope : scopes_) {
             add_access(site, {scope.grid, true, scope.chain, scope.cell, {}});
         }
         for (size_t i = 0; i < lanes_.size(); ++i) {
-            add_lane(site, lanes_[i], lane_grids_[i], number);
+            add_lane(site, lanes_[i], lane_grids_[i]);
         }
         add_site(out, std::move(site));
     }
 
-    void add_lane(TrackedSite &site, const LaneRule &rule, int grid, const Affine &number) const {
-        const ScalarExpr key =
-            rule.key ? resolve_key(*rule.key, loops_, rule.at) : ScalarExpr::from(number);
+    void add_lane(TrackedSite &site, const LaneRule &rule, int grid) const {
+        const ScalarExpr key = rule.key ? resolve_key(*rule.key, loops_, rule.at)
+                                        : ScalarExpr::variable(number_variable);
         check_divisors(key, sizes_of(loops_), rule.at);
         const auto modulo = [](const ScalarExpr &value, const ScalarExpr &by) {
             return ScalarExpr::make(ScalarExpr::Op::Mod, {value, by});

@@ -6,6 +6,7 @@
 
 #include "pto/wsp/workload/names.h"
 #include "workload/node_visit.h"
+#include "workload/structure.h"
 
 namespace pto::wsp::workload {
 
@@ -24,7 +25,8 @@ const Node &without_calls(const Node &node) {
 /// Walks tasks in program order with the indices of the loops around them.
 class Enumerator {
 public:
-    explicit Enumerator(const std::function<bool(const Task &)> &visit) : visit_(visit) {}
+    Enumerator(const RunData &data, const std::function<bool(const Task &)> &visit)
+        : data_(data), visit_(visit) {}
 
     /// False when `visit` asked to stop.
     bool walk(const Node &node) {
@@ -37,65 +39,78 @@ public:
                                       [&](const NodePtr &child) { return walk(*child); });
                               },
                               [&](const CallNode &call) { return walk(*call.body); },
+                              [&](const BranchNode &branch) { return walk_branch(branch); },
+                              [](const SlotNode &) { return true; },
                           },
                           node.kind);
     }
 
 private:
+    int64_t value_of(const ScalarExpr &expr) const { return expr.evaluate(values_, &data_); }
+
     bool walk_task(const TaskNode &task) {
         task_.node = &task;
         task_.params.clear();
         for (const ScalarExpr &axis : task.axes) {
-            task_.params.push_back(axis.evaluate(values_));
+            task_.params.push_back(value_of(axis));
         }
         const bool more = visit_(task_);
         task_.id++;
         return more;
     }
 
+    bool walk_branch(const BranchNode &branch) {
+        for (const BranchNode::Case &each : branch.cases) {
+            if (value_of(each.predicate) != 0) {
+                return walk(*each.body);
+            }
+        }
+        return branch.otherwise == nullptr || walk(*branch.otherwise);
+    }
+
     bool walk_loop(const LoopNode &loop) {
-        if (is_empty(*loop.body)) {
+        if (makes_nothing(*loop.body)) {
             return true;
         }
-        const std::string &id = loop.variable.id;
-        task_.indices.emplace_back(&loop.variable, 0);
+        const LoopVar &variable = loop.variable;
+        const int64_t size = value_of(variable.axis.size);
+        task_.indices.emplace_back(&variable, 0);
         bool more = true;
-        for (int64_t i = 0; more && i < loop.variable.axis.size; ++i) {
-            task_.indices.back().second = i;
-            values_[id] = i;
+        for (int64_t i = 0; more && i < size; ++i) {
+            const int64_t value = variable.value ? value_of(*variable.value) : i;
+            task_.indices.back().second = value;
+            values_[variable.id] = value;
             more = walk(*loop.body);
         }
         task_.indices.pop_back();
         return more;
     }
 
-    bool is_empty(const Node &node) {
-        const auto known = empty_.find(&node);
-        if (known != empty_.end()) {
-            return known->second;
+    bool makes_nothing(const Node &node) {
+        const auto [known, added] = empty_.try_emplace(&node, false);
+        if (added) {
+            known->second = is_empty(node);
         }
-        const bool empty = std::visit(
-            Overloaded{
-                [](const TaskNode &) { return false; },
-                [&](const LoopNode &loop) {
-                    return loop.variable.axis.size <= 0 || is_empty(*loop.body);
-                },
-                [&](const GroupNode &group) {
-                    return std::ranges::all_of(
-                        group.children, [&](const NodePtr &child) { return is_empty(*child); });
-                },
-                [&](const CallNode &call) { return is_empty(*call.body); },
-            },
-            node.kind);
-        empty_.emplace(&node, empty);
-        return empty;
+        return known->second;
     }
 
+    const RunData &data_;
     const std::function<bool(const Task &)> &visit_;
     Task task_;
     std::map<std::string, int64_t> values_;
     std::unordered_map<const Node *, bool> empty_;
 };
+
+/// The last word of the type of a workload that is this loop; empty for a parallel one.
+std::string loop_kind(const LoopNode &loop) {
+    if (loop.depth > 0) {
+        return "Pipeline";
+    }
+    if (loop.variable.hidden) {
+        return "Selected";
+    }
+    return loop.sequential ? "Sequential" : "";
+}
 
 /// Names of the kernels below a node, each once, in program order.
 std::vector<std::string> kernel_names(const Node &node) {
@@ -110,10 +125,6 @@ std::vector<std::string> kernel_names(const Node &node) {
 
 }  // namespace
 
-std::string Axis::str() const {
-    return "Dense[" + std::to_string(size) + "]";
-}
-
 int64_t Task::get(const std::string &axis, const Loc &at) const {
     LoopPath path;
     for (const auto &[variable, index] : indices) {
@@ -126,83 +137,154 @@ int64_t Task::get(const std::string &axis, const Loc &at) const {
     return indices[static_cast<size_t>(std::ranges::find(path, found) - path.begin())].second;
 }
 
-int64_t task_count(const Node &node) {
-    return std::visit(Overloaded{
-                          [](const TaskNode &) -> int64_t { return 1; },
-                          [&](const LoopNode &loop) {
-                              int64_t count = 0;
-                              if (loop.variable.axis.size > 0 &&
-                                  __builtin_mul_overflow(loop.variable.axis.size,
-                                                         task_count(*loop.body), &count)) {
-                                  throw_too_many_tasks(node.at);
-                              }
-                              return count;
-                          },
-                          [&](const GroupNode &group) {
-                              int64_t count = 0;
-                              for (const NodePtr &child : group.children) {
-                                  if (__builtin_add_overflow(count, task_count(*child), &count)) {
-                                      throw_too_many_tasks(node.at);
-                                  }
-                              }
-                              return count;
-                          },
-                          [](const CallNode &call) { return task_count(*call.body); },
-                      },
-                      node.kind);
+std::optional<int64_t> constant_task_count(const Node &node) {
+    if (std::holds_alternative<TaskNode>(node.kind)) {
+        return 1;
+    }
+    if (std::holds_alternative<BranchNode>(node.kind) && !is_empty(node)) {
+        return std::nullopt;
+    }
+    std::optional<int64_t> count = 0;
+    for_each_child(node, [&](const NodePtr &child) {
+        const std::optional<int64_t> inside = count ? constant_task_count(*child) : std::nullopt;
+        if (!inside) {
+            count.reset();
+        } else if (__builtin_add_overflow(*count, *inside, &*count)) {
+            throw_too_many_tasks(node.at);
+        }
+    });
+    if (const auto *loop = std::get_if<LoopNode>(&node.kind); loop != nullptr && count != 0) {
+        const std::optional<int64_t> size = loop->variable.axis.constant();
+        if (size == 0) {
+            return 0;
+        }
+        if (!size || !count) {
+            return std::nullopt;
+        }
+        if (__builtin_mul_overflow(*size, *count, &*count)) {
+            throw_too_many_tasks(node.at);
+        }
+    }
+    return count;
 }
 
 std::string Workload::type_str() const {
     std::vector<std::string> axes;
-    bool sequential = false;
+    std::string loops;
     const Node *node = &without_calls(*root);
     while (const auto *loop = std::get_if<LoopNode>(&node->kind)) {
-        axes.push_back(loop->variable.axis.str());
-        sequential |= loop->sequential;
+        if (!loop->variable.value) {
+            axes.push_back(loop->variable.axis.type_str());
+        }
+        const std::string kind = loop_kind(*loop);
+        loops = kind.empty() ? loops : kind;
         node = &without_calls(*loop->body);
     }
     std::string work = join(kernel_names(*node));
-    std::string order = sequential ? "Sequential" : "Independent";
+    std::string order = loops.empty() ? "Independent" : loops;
     if (const auto *group = std::get_if<GroupNode>(&node->kind)) {
         work = std::string(group->sequential ? "sequential(" : "combine(") + work + ")";
-        order = sequential || group->sequential ? "Sequential" : "Combined";
+        const char *kind = group->sequential ? "Sequential" : "Combined";
+        order = loops.empty() || group->sequential ? kind : loops;
+    } else if (std::holds_alternative<BranchNode>(node->kind)) {
+        work = "when(" + work + ")";
+        order = "Conditional";
     }
     const std::string grid = axes.empty() ? "" : join(axes, " × ") + ", ";
     return "Workload[" + grid + work + ", " + order + "]";
 }
 
 std::string Workload::kind() const {
-    return std::visit(
-        Overloaded{
-            [](const TaskNode &) { return std::string("task"); },
-            [](const LoopNode &loop) { return std::string(loop.sequential ? "seq" : "parallel"); },
-            [](const GroupNode &group) {
-                return std::string(group.sequential ? "sequential" : "combine");
-            },
-            [](const CallNode &) -> std::string {
-                throw InternalError("workload", "a call node is left");
-            },
-        },
-        without_calls(*root).kind);
+    return std::visit(Overloaded{
+                          [](const TaskNode &) { return std::string("task"); },
+                          [](const LoopNode &loop) -> std::string {
+                              if (loop.depth > 0) {
+                                  return "pipe";
+                              }
+                              if (loop.variable.hidden) {
+                                  return "sel";
+                              }
+                              return loop.sequential ? "seq" : "parallel";
+                          },
+                          [](const GroupNode &group) {
+                              return std::string(group.sequential ? "sequential" : "combine");
+                          },
+                          [](const BranchNode &) { return std::string("when"); },
+                          [](const SlotNode &) { return std::string("slot"); },
+                          [](const CallNode &) -> std::string {
+                              throw InternalError("workload", "a call node is left");
+                          },
+                      },
+                      without_calls(*root).kind);
 }
 
 int64_t Workload::task_count() const {
-    return workload::task_count(*root);
+    if (const std::optional<int64_t> count = constant_task_count(*root)) {
+        return *count;
+    }
+    int64_t count = 0;
+    enumerate([&](const Task &) {
+        count++;
+        return true;
+    });
+    return count;
 }
 
 void Workload::enumerate(const std::function<bool(const Task &)> &visit) const {
-    Enumerator(visit).walk(*root);
+    Enumerator(data, visit).walk(*root);
+}
+
+namespace {
+
+void for_each_expression_below(const Node &root, const std::function<void(ScalarExpr &)> &visit) {
+    for_each_node(root, [&](const Node &node, const LoopPath &) {
+        // Of the node's own expressions only: its children are shared.
+        Node copy = node;
+        for_each_expression(copy, visit);
+    });
+}
+
+std::set<std::string> names_below(const Node &root, ScalarExpr::Op op) {
+    std::set<std::string> result;
+    for_each_expression_below(root, [&](const ScalarExpr &expr) { result.merge(expr.names(op)); });
+    return result;
+}
+
+}  // namespace
+
+std::set<std::string> Workload::symbols() const {
+    return names_below(*root, ScalarExpr::Op::Symbol);
+}
+
+std::set<std::string> Workload::tables() const {
+    return names_below(*root, ScalarExpr::Op::Load);
+}
+
+bool Workload::uses_slots() const {
+    bool found = false;
+    for_each_node(*root, [&](const Node &node, const LoopPath &) {
+        found |= std::holds_alternative<SlotNode>(node.kind);
+    });
+    for_each_expression_below(*root, [&](const ScalarExpr &expr) { found |= expr.has_slots(); });
+    return found;
 }
 
 std::vector<TensorPtr> Workload::tensors() const {
     std::vector<TensorPtr> result;
     std::unordered_set<const Tensor *> seen;
-    for_each_task(*root, [&](const TaskNode &task, const LoopPath &, const Node &) {
-        for (const TaskArgument &argument : task.arguments) {
-            const auto *region = std::get_if<Region>(&argument.value);
-            if (region != nullptr && seen.insert(region->tensor.get()).second) {
-                result.push_back(region->tensor);
+    const auto add = [&](const auto &value) {
+        const auto *region = std::get_if<Region>(&value);
+        if (region != nullptr && seen.insert(region->tensor.get()).second) {
+            result.push_back(region->tensor);
+        }
+    };
+    for_each_node(*root, [&](const Node &node, const LoopPath &) {
+        if (const auto *task = std::get_if<TaskNode>(&node.kind)) {
+            for (const TaskArgument &argument : task->arguments) {
+                add(argument.value);
             }
+        } else if (const auto *slot = std::get_if<SlotNode>(&node.kind)) {
+            add(slot->value);
         }
     });
     return result;

@@ -183,7 +183,8 @@ TEST(ScalarExpr, BadTextIsRefused) {
     refused("b / 2", "expected the end of the expression, found '/'");
     refused("1.5", "expected an operand, found '1.5'");
     refused("b\n+ 9223372036854775808", "integer 9223372036854775808 does not fit 64 bits");
-    EXPECT_EQ(refused("abs(b)", "unknown function 'abs'"), "known are min, max, select");
+    EXPECT_EQ(refused("abs(b)", "unknown function 'abs'"),
+              "known are min, max, select, u64, symbol, slot, load");
     EXPECT_EQ(refused("a < b < c", "comparisons cannot be chained"), "write a < b and b < c");
 }
 

@@ -32,7 +32,7 @@ void fill(const Tensor &tensor, unsigned seed = 1);
 /// Runs it to its end, which must come within a minute.
 void run(Program &program);
 
-/// Runs the tasks one by one in the order of `enumerate` with the reference evaluator.
+/// Runs the tasks one by one in program order with the reference evaluator.
 void interpret(const workload::Workload &workload);
 
 /// The program of `workload` gives exactly what `interpret` gives on the data that its tensors

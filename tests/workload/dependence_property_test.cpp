@@ -189,15 +189,15 @@ std::map<Key, Slot> slots_of(const std::vector<StaticPhase> &phases) {
     for (size_t p = 0; p < phases.size(); ++p) {
         for (size_t n = 0; n < phases[p].size(); ++n) {
             const StaticNest &nest = phases[p][n];
-            for (int64_t i = 0; i < nest.iterations; ++i) {
+            for (int64_t i = 0; i < *nest.iterations; ++i) {
                 std::vector<int64_t> outer(nest.loops.size());
                 int64_t rest = i;
                 for (size_t d = nest.loops.size(); d-- > 0;) {
-                    outer[d] = rest % nest.loops[d]->axis.size;
-                    rest /= nest.loops[d]->axis.size;
+                    outer[d] = rest % *nest.loops[d]->axis.constant();
+                    rest /= *nest.loops[d]->axis.constant();
                 }
                 int64_t tasks = 0;
-                Workload{"body", nest.body, {}, {}}.enumerate([&](const Task &task) {
+                Workload{"body", nest.body, {}, {}, {}}.enumerate([&](const Task &task) {
                     std::vector<int64_t> indices = outer;
                     for (const auto &[variable, index] : task.indices) {
                         indices.push_back(index);
@@ -264,7 +264,7 @@ private:
                 continue;
             }
             RC_ASSERT(!step.body.empty());
-            for (int64_t i = 0; i < step.loop->axis.size; ++i) {
+            for (int64_t i = 0; i < *step.loop->axis.constant(); ++i) {
                 values_[step.loop->id] = i;
                 run(step.body);
             }
@@ -272,6 +272,7 @@ private:
     }
 
     void submit(const TrackedSite &site) {
+        values_[number_variable] = static_cast<int64_t>(tasks.size());
         const size_t number = predecessors.size();
         RC_ASSERT(number < Set().size());
         predecessors.emplace_back();

@@ -224,7 +224,7 @@ TEST(Lanes, RoundRobinAndKeys) {
               "site copy over b in Dense[4], h in Dense[8], on worker (b % workers$)\n"
               "  reads and writes dispatch#0 from (b % workers$)\n"
               "  reads and writes stream#1 from ((h + 1) % 4)\n"
-              "  reads and writes lane#2 from (((8 * b) + h) % 3)\n");
+              "  reads and writes lane#2 from (number$ % 3)\n");
     EXPECT_THAT(summary.reasons[0].text,
                 "tracked: tasks have lanes: dispatch by batch, stream by (head + 1), "
                 "lane by number of the task");

@@ -68,7 +68,7 @@ private:
         if (const auto *task = std::get_if<TaskNode>(&node.kind)) {
             add(*task);
         } else if (const auto *loop = std::get_if<LoopNode>(&node.kind)) {
-            for (int64_t i = 0; i < loop->variable.axis.size; ++i) {
+            for (int64_t i = 0; i < *loop->variable.axis.constant(); ++i) {
                 current_.way.push_back({&node, loop->sequential, i});
                 current_.indices.push_back(i);
                 current_.values[loop->variable.id] = i;

@@ -120,8 +120,8 @@ TEST(Workload, TypesOfOtherShapes) {
 }
 
 TEST(Names, InnermostWins) {
-    LoopVar outer{"b", {"b", "batch"}, {}, {}};
-    LoopVar inner{"b.1", {"b", "row"}, {}, {}};
+    LoopVar outer{"b", {"b", "batch"}, {}, {}, {}};
+    LoopVar inner{"b.1", {"b", "row"}, {}, {}, {}};
     const LoopPath path{&outer, &inner};
     EXPECT_EQ(find_variable("b", path), &inner);
     EXPECT_EQ(find_variable("batch", path), &outer);

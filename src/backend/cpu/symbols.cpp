@@ -40,6 +40,12 @@ const HostSymbol symbols[] = {
     PLAIN(halide_free),
     PLAIN(halide_error),
     PLAIN(pto_wsp_submit),
+    PLAIN(pto_wsp_await),
+    PLAIN(pto_wsp_table_element),
+    PLAIN(pto_wsp_tensor_element),
+    PLAIN(pto_wsp_checked_u64),
+    PLAIN(pto_wsp_out_of_range),
+    PLAIN(pto_wsp_count_task),
     PLAIN(pto_wsp_copy_tile),
     PLAIN(pto_wsp_print_tile),
 

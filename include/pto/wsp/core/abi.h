@@ -22,7 +22,8 @@ using Status = int32_t;
 using KernelFn = Status (*)(const int64_t *slots);
 
 /// Iterations [begin, end) of an independent loop. `bindings` holds the address of each tensor
-/// (element [0, ..., 0]) by its index in the program, then the run-time scalars.
+/// (element [0, ..., 0]) by its index in the program, then the run-time scalars: the number of
+/// workers, symbols, tables (address and number of elements), sizes of loops.
 using LoopFn = Status (*)(const int64_t *bindings, int64_t begin, int64_t end);
 
 /// One step of a resumable expander: submits at most `budget` tasks through `pto_wsp_submit(graph,
@@ -43,6 +44,23 @@ extern "C" {
 /// number of workers) or -1.
 PTO_WSP_ABI void pto_wsp_submit(void *graph, int32_t site, const int64_t *slots,
                                 const int64_t *cells, int32_t worker);
+
+/// Of a slot's site: nonzero when all tasks that wrote its cells have ended. Otherwise the next
+/// step of the expander comes after them.
+PTO_WSP_ABI int32_t pto_wsp_await(void *graph, int32_t site, const int64_t *cells);
+/// Element `index` of the table called `name`, which has `count`; ends the run with an error when
+/// it has none there.
+PTO_WSP_ABI int64_t pto_wsp_table_element(const int64_t *elements, int64_t count, int64_t index,
+                                          const char *name);
+/// The integer of `dtype` (a DType) at `element`; ends the run with an error past 2^63.
+PTO_WSP_ABI int64_t pto_wsp_tensor_element(const void *element, int32_t dtype);
+/// `value`; ends the run with an error when it is below 0.
+PTO_WSP_ABI int64_t pto_wsp_checked_u64(int64_t value);
+/// Ends the run with an error at the user's line: `text` is `value`, outside low ... high.
+PTO_WSP_ABI void pto_wsp_out_of_range(const char *file, int32_t line, const char *text,
+                                      int64_t value, int64_t low, int64_t high);
+/// Counts a task of a static loop whose iterations do not all have as many.
+PTO_WSP_ABI void pto_wsp_count_task();
 
 /// Scratch memory of a kernel, 64-byte aligned, from the calling thread's arena. Under Halide's
 /// names, because its generated code calls them; `user_context` is ignored. Never returns null:

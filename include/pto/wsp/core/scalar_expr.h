@@ -14,13 +14,25 @@
 
 namespace pto::wsp {
 
-/// A run-time integer expression: keys of dispatch and streams, `valid` sizes, predicates.
-/// Immutable. Division and remainder round towards minus infinity as Python's do; booleans are 0
+/// The run-time integers that expressions name: what a run gets besides its tensors.
+struct RunData {
+    using Values = std::shared_ptr<const std::vector<int64_t>>;
+    std::map<std::string, int64_t> symbols;
+    std::map<std::string, Values> tables;  ///< never null
+};
+
+/// Slots of a run: integers that its tasks leave for what follows them.
+inline constexpr int slot_words = 256;
+
+/// A run-time integer expression: keys of dispatch and streams, `valid` sizes, predicates, sizes of
+/// axes. Immutable. Its leaves are constants, variables, `symbol(n)` (an integer of the run),
+/// `slot(3)` (one that a task has left) and `load(lengths, b)` (an element of a table).
+/// Division and remainder round towards minus infinity as Python's do; booleans are 0
 /// and 1. Prints as `(b % 4)` and parses back; `ScalarExpr::parse("b % 4")` is what a schedule
 /// file holds. The syntax is Python's: `+ - * // %`, comparisons (not chained), `and or not`, and
-/// the calls `min(a, b)`, `max(a, b)`, `select(condition, a, b)`. What works on expressions
-/// recurses into them, so they have at most `max_depth` levels and, counting shared operands each
-/// time, `max_operations` operations.
+/// the calls `min(a, b)`, `max(a, b)`, `select(condition, a, b)`, `u64(a)` (an error below 0). What
+/// works on expressions recurses into them, so they have at most `max_depth` levels and, counting
+/// shared operands each time, `max_operations` operations.
 class ScalarExpr {
 public:
     enum class Op {
@@ -43,6 +55,10 @@ public:
         Or,
         Not,
         Select,
+        CastU64,
+        Symbol,
+        Slot,
+        Load,
     };
 
     /// Operations within each other; in a text also brackets, calls and signs.
@@ -53,25 +69,44 @@ public:
     ScalarExpr(int64_t value = 0);  // NOLINT: integers are expressions
     /// CompileError when `name` is no identifier or a word of the syntax (`and`, `or`, `not`).
     static ScalarExpr variable(const std::string &name);
-    /// CompileError when `op` takes another number of operands (Not: 1, Select: 3, others: 2) or is
-    /// Const or Var, and when the expression becomes too deep or too large.
+    /// CompileError as of `variable`.
+    static ScalarExpr symbol(const std::string &name);
+    /// CompileError unless 0 <= slot < slot_words.
+    static ScalarExpr slot(int64_t slot);
+    /// Element `index` of a table; CompileError as of `variable`.
+    static ScalarExpr load(const std::string &table, ScalarExpr index);
+    /// CompileError when `op` takes another number of operands (Not: 1, CastU64: 1, Select: 3,
+    /// others: 2) or is one of the leaves or Load, and when the expression becomes too deep or too
+    /// large.
     static ScalarExpr make(Op op, std::vector<ScalarExpr> operands);
     /// The sum of the terms of `affine`, then its constant.
     static ScalarExpr from(const Affine &affine);
 
     Op op() const { return node_->op; }
-    int64_t value() const { return node_->value; }           ///< of a Const
-    const std::string &name() const { return node_->name; }  ///< of a Var
+    int64_t value() const { return node_->value; }           ///< of a Const or Slot
+    const std::string &name() const { return node_->name; }  ///< of a Var, Symbol or Load
     const std::vector<ScalarExpr> &operands() const { return node_->operands; }
 
     /// Names of all variables that occur.
     std::set<std::string> variables() const;
+    /// Names of all symbols, or of all tables, that occur.
+    std::set<std::string> names(Op op) const;
+    /// True when a Symbol, Slot or Load occurs: the value depends on the run.
+    bool is_dynamic() const;
+    /// True when a Slot occurs.
+    bool has_slots() const;
+    /// Symbols and tables called by other names, where there is one.
+    ScalarExpr rename(const std::map<std::string, std::string> &symbols,
+                      const std::map<std::string, std::string> &tables) const;
     /// Each variable replaced by its value, or kept when there is none. CompileError as in `make`.
     ScalarExpr substitute(const std::map<std::string, ScalarExpr> &values) const;
     /// ExecutionError on division by zero and on results outside 64 bits, CompileError on a missing
     /// variable. `and`, `or` and `select` evaluate only the operands that they need, so
     /// `n != 0 and a // n > 1` is safe; `and` and `or` give 0 or 1.
-    int64_t evaluate(const std::map<std::string, int64_t> &values) const;
+    /// Symbols and tables come from `data`, slots from `slots` (slot_words of them): CompileError
+    /// when one is missing, ExecutionError for an element that a table does not have.
+    int64_t evaluate(const std::map<std::string, int64_t> &values, const RunData *data = nullptr,
+                     const int64_t *slots = nullptr) const;
     /// The affine form when it is one: sums, differences, and products with a constant factor.
     /// CompileError when a coefficient leaves 64 bits.
     std::optional<Affine> as_affine() const;
@@ -94,6 +129,9 @@ private:
         int depth = 1;
         int operations = 1;
     };
+
+    static ScalarExpr leaf(Op op, std::string name, int64_t value);
+    static ScalarExpr combine(Op op, std::vector<ScalarExpr> operands);
 
     explicit ScalarExpr(std::shared_ptr<const Node> node) : node_(std::move(node)) {}
 

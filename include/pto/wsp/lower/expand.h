@@ -28,6 +28,9 @@ struct TaskLoops {
     std::map<const workload::TaskNode *, std::string> symbols;  ///< function of each task's kernel
     std::map<const workload::Tensor *, int> bindings;           ///< index in a run's bindings
     int workers_binding = 0;                                    ///< index of the number of workers
+    std::map<std::string, int> run_symbols;                     ///< index of each symbol's value
+    /// Index of the address of each table's 64-bit elements, behind which their number is.
+    std::map<std::string, int> run_tables;
 };
 
 /// Slots of core/abi.h that a task of `node` takes.

@@ -32,7 +32,7 @@ struct CompileOptions {
 struct ProgramStats {
     double compile_time_ms = 0;
     double execute_time_ms = 0;  ///< of the last finished run
-    int64_t task_count = 0;      ///< tasks of one run
+    int64_t task_count = 0;      ///< tasks of one run; of the last one, where they are not fixed
     int64_t parallel_tasks = 0;  ///< of the last run: ran while another was running
     int64_t cache_hits = 0;      ///< objects of this program found compiled
     int64_t cache_misses = 0;
@@ -65,6 +65,11 @@ public:
     /// Other data for captured tensors, by name: same shape, dtype and strides. TypeCheckError
     /// otherwise, then nothing is bound.
     void bind(const std::map<std::string, TensorView> &tensors, const Loc &at = Loc::here());
+    /// Values of symbols and tables for the runs that follow; no code depends on them.
+    /// TypeCheckError for a name that the workload does not use, then nothing is set.
+    void set_symbols(const std::map<std::string, int64_t> &values, const Loc &at = Loc::here());
+    void set_tables(const std::map<std::string, RunData::Values> &values,
+                    const Loc &at = Loc::here());
     /// Supplies a declared kernel. ScheduleError when no kernel of that name is declared or two are
     /// (pass the KernelPtr); TypeCheckError when the parameters do not match.
     void register_kernel(const std::string &name,

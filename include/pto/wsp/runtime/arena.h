@@ -2,6 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+
+#include "pto/wsp/support/error.h"
 
 namespace pto::wsp::runtime {
 
@@ -12,6 +15,12 @@ void *arena_allocate(size_t bytes);
 void arena_free(void *memory);
 /// Largest number of bytes that this process's arenas held at a time, in use or kept for reuse.
 int64_t arena_high_water_bytes();
+
+/// Leaves the innermost guard with `text`, which is about the user's line.
+[[noreturn]] void leave_at(const char *file, int line, const char *text);
+/// The user's line that the calling thread's last error of generated code is about, where it said
+/// one; once.
+std::optional<Loc> take_failure_place();
 
 /// Runs `function(slots)`-like code so that `halide_error` or exhausted memory inside it ends it
 /// with a text instead of the process. Returns the function's status; on an error, -1 and `*text`,

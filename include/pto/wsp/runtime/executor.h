@@ -53,9 +53,10 @@ struct DynamicGraph {
 struct StaticLoop {
     abi::LoopFn function = nullptr;
     int64_t iterations = 0;
-    int64_t tasks_per_iteration = 1;
+    int64_t tasks_per_iteration = 1;  ///< -1: the loop counts them, see pto_wsp_count_task
     std::string name;
     Loc at;
+    int iterations_binding = -1;  ///< index of the number of iterations in a run's bindings
 };
 
 /// Loops that are independent of one another and run together.

@@ -31,13 +31,35 @@ public:
     Builder(Builder &&) noexcept;
     Builder &operator=(Builder &&) noexcept;
 
-    /// Opens `P(axis)` or `P.seq(axis)` and returns the id of its variable, by which Affine and
-    /// ScalarExpr name it. `names` are the user's, best first; the id is made from the first one.
-    /// The kernel whose last subscript it is and the next of the letters b h s d i j k l m n are
-    /// added behind them, unless another loop around has that name. CompileError for a negative
-    /// size.
-    std::string open_loop(bool sequential, Axis axis, std::vector<std::string> names = {},
+    /// In which order the iterations of a loop run.
+    struct Order {
+        bool sequential = false;
+        int64_t depth = 0;  ///< at most that many at a time; 0: any number
+
+        Order(bool sequential = false, int64_t depth = 0)  // NOLINT: in order or not
+            : sequential(sequential), depth(depth) {}
+    };
+
+    /// Opens `P(axis)`, `P.seq(axis)` or `P.pipe(axis, depth)` and returns the id of its variable,
+    /// by which Affine and ScalarExpr name it. `names` are the user's, best first; the id is made
+    /// from the first one. The kernel whose last subscript it is and the next of the letters b h s
+    /// d i j k l m n are added behind them, unless another loop around has that name. CompileError
+    /// for a negative size, a negative depth, and a size that uses a variable of no loop around.
+    std::string open_loop(Order order, Axis axis, std::vector<std::string> names = {},
                           Loc at = Loc::here());
+    /// Opens `P.sel(axis)`: the variable's values are those of `table` from place `first` on, as
+    /// many as the axis has. CompileError as of `open_loop`.
+    std::string open_selected(Axis axis, const std::string &table, ScalarExpr first,
+                              std::vector<std::string> names = {}, Loc at = Loc::here());
+    /// Opens `P.when(predicate)`. CompileError as of `open_loop`.
+    void open_when(ScalarExpr predicate, Loc at = Loc::here());
+    /// Opens `P.otherwise()`, which closes the chain of the `when`s right before it. CompileError
+    /// when there is none.
+    void open_otherwise(Loc at = Loc::here());
+    /// `expr` as an index. What is not affine in it becomes a variable with that value, the same
+    /// one for the same expression, which each task that uses it has around itself:
+    /// `X[lengths[b]]`.
+    Affine index_of(const ScalarExpr &expr, const Loc &at = Loc::here());
     /// Opens `combine(...)` or `sequential(...)`.
     void open_group(bool sequential, Loc at = Loc::here());
     /// Opens the body of a workload that is called inside this one.
@@ -47,14 +69,32 @@ public:
     /// What is open.
     int depth() const;
 
-    /// A workload that is already built, as a call; its loop variables get new ids.
-    void include(const Workload &workload, Loc at = Loc::here());
+    /// The value that a symbol has unless a run is given another.
+    void set_symbol(const std::string &name, int64_t value);
+    /// The same of a table.
+    void set_table(const std::string &name, RunData::Values values);
+
+    /// Names of symbols and tables that are called otherwise here.
+    struct Renamed {
+        std::map<std::string, std::string> symbols;
+        std::map<std::string, std::string> tables;
+    };
+    /// A workload that is already built, as a call; its loop variables get new ids, symbols and
+    /// tables new names where others with other values have theirs.
+    Renamed include(const Workload &workload, Loc at = Loc::here());
 
     /// `kernel[axes](arguments)`. TypeCheckError at the user's line when an argument is missing,
     /// not known, of another shape or dtype than the parameter, partial but not declared so, or
     /// when its region leaves the tensor for some values of the loop variables.
     void task(KernelPtr kernel, std::vector<ScalarExpr> axes, std::vector<Argument> arguments,
               Loc at = Loc::here());
+
+    /// `slot_set_u64(slot, value)`. CompileError for a slot outside 0...255, TypeCheckError for an
+    /// expression with unknown variables.
+    void set_slot(int64_t slot, ScalarExpr value, Loc at = Loc::here());
+    /// `slot_load_u64(slot, element)`: TypeCheckError unless `element` is one element of an integer
+    /// tensor inside its bounds.
+    void load_slot(int64_t slot, const Region &element, Loc at = Loc::here());
 
     /// Ends; the builder is empty afterwards. CompileError when something is still open.
     Workload finish();

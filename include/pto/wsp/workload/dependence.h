@@ -34,6 +34,9 @@ struct LaneRule {
 /// The variable of expressions below that stands for the number of workers.
 inline constexpr const char *workers_variable = "workers$";
 
+/// The variable that stands for the number of tasks submitted before.
+inline constexpr const char *number_variable = "number$";
+
 /// No executor has more workers (see `env::workers`).
 inline constexpr int64_t max_workers = 1024;
 
@@ -43,8 +46,8 @@ inline constexpr int64_t max_workers = 1024;
 struct StaticNest {
     LoopPath loops;  ///< outermost first; none: one iteration
     NodePtr body;
-    int64_t iterations = 1;
-    int64_t tasks_per_iteration = 1;
+    std::optional<int64_t> iterations = 1;           ///< none: the sizes of `loops` decide
+    std::optional<int64_t> tasks_per_iteration = 1;  ///< none: not always the same
     Loc at;
 };
 
@@ -63,8 +66,8 @@ struct CellAccess {
     int grid = 0;
     bool reads = false;
     bool writes = false;
-    /// Linear index of the first cell: over ids of loop variables (and `workers_variable`); affine
-    /// unless cells are coarse or lanes.
+    /// Linear index of the first cell: over ids of loop variables (and `workers_variable`,
+    /// `number_variable`); affine unless cells are coarse or lanes.
     ScalarExpr first = 0;
     /// Along each dimension `count` cells, `stride` apart; none: the one cell.
     struct Extent {
@@ -75,21 +78,25 @@ struct CellAccess {
     std::vector<Extent> box;
 };
 
-/// A place that makes tasks, or joins: tasks without a kernel that only order others.
+/// A place that makes tasks, or joins: tasks without a kernel that only order others, or fills a
+/// slot, which waits for the tasks that write the element first.
 struct TrackedSite {
-    const TaskNode *task = nullptr;  ///< null: a join
+    const TaskNode *task = nullptr;
+    const SlotNode *slot = nullptr;  ///< null, as `task`: a join
     LoopPath loops;                  ///< around it, outermost first
     std::vector<CellAccess> accesses;
     std::optional<ScalarExpr> worker;  ///< that it is pinned to, modulo the number of workers
-    std::string name;                  ///< of the kernel; `join`
+    std::string name;                  ///< of the kernel; `join`, `slot`
     Loc at;
 };
 
-/// A step of the tracked program: a site, or a loop over steps.
+/// A step of the tracked program: a site, a loop over steps, or a branch.
 struct TrackedStep {
-    int site = -1;                  ///< index into `TrackedPlan::sites`, or -1
-    const LoopVar *loop = nullptr;  ///< not null: runs `body` for 0 ... size - 1; size > 0
-    std::vector<TrackedStep> body;  ///< never empty for a loop
+    int site = -1;                       ///< index into `TrackedPlan::sites`, or -1
+    const LoopVar *loop = nullptr;       ///< not null: runs `body` for 0 ... size - 1
+    std::vector<TrackedStep> body;       ///< never empty for a loop
+    const BranchNode *branch = nullptr;  ///< not null: runs one of `cases`, or the last of them
+    std::vector<std::vector<TrackedStep>> cases;  ///< one for each of the branch, and `otherwise`
 };
 
 /// Everything is submitted in the order of `program`; each submission waits for the accesses to its

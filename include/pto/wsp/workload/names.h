@@ -21,6 +21,10 @@ std::vector<std::string> known_names(const LoopPath &path);
 /// for a name that is not known, with those that are.
 ScalarExpr resolve_key(const ScalarExpr &key, const LoopPath &path, const Loc &at);
 
+/// Calls `visit(node, path)` for every node with the loops around it, in program order.
+void for_each_node(const Node &root,
+                   const std::function<void(const Node &node, const LoopPath &path)> &visit);
+
 /// Calls `visit(task, path, node)` for every task node with the loops around it, in program order.
 void for_each_task(
     const Node &root,

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -27,24 +28,36 @@ struct Kernel {
 };
 using KernelPtr = std::shared_ptr<const Kernel>;
 
-/// An iteration space: `Dense[N]`.
+/// An iteration space. What it is made of is in `size`, an expression over loop variables around
+/// it, symbols, tables and slots; a negative size counts as 0. The kind is for types and texts.
 struct Axis {
-    enum class Kind { Dense };  // a later kind is a row here and a case in `enumerate`/`lower`
+    enum class Kind { Dense, DenseDyn, Ragged, Sparse };
     Kind kind = Kind::Dense;
-    int64_t size = 0;
+    ScalarExpr size = 0;
     std::string name;  ///< of the variable that holds it, for types and texts; may be empty
     Loc at;
 
-    std::string str() const;  ///< `Dense[8]`
+    /// The size when it is the same in every run, at least 0.
+    std::optional<int64_t> constant() const;
+    std::string type_str() const;  ///< `Dense[8]`, `DenseDyn`
+    std::string str() const;       ///< `Dense[8]`, `DenseDyn[symbol(n)]`
 };
+/// `Dense`, `DenseDyn`, `Ragged`, `Sparse`.
+const char *name(Axis::Kind kind);
+std::optional<Axis::Kind> parse_axis_kind(std::string_view text);
 
 /// A loop variable. `id` is unique in the workload and is what Affine and ScalarExpr name (`b`,
 /// `b.1`); `names` are all the names a user may say, in API.md 4's precedence.
+///
+/// A variable with a `value` is no counter: its axis has size 1, and it stands for that expression
+/// over variables around it, evaluated where its body begins.
 struct LoopVar {
     std::string id;
     std::vector<std::string> names;
     Axis axis;
     Loc at;
+    std::optional<ScalarExpr> value;
+    bool hidden = false;  ///< counts for a variable with a value; no name of its own
 };
 
 /// A tensor that tasks touch. Its data may be rebound between runs; shape, dtype and strides stay.
@@ -110,17 +123,45 @@ struct Node;
 /// An immutable node, shared by the workloads that contain it.
 using NodePtr = std::shared_ptr<const Node>;
 
+/// low <= value <= high, which could not be proven: looked at where a task is made, which does not
+/// run and ends the run with an error when it does not hold. Made by the checker, not printed.
+struct RunTimeCheck {
+    ScalarExpr value = 0;
+    int64_t low = 0;
+    int64_t high = 0;
+    std::string text;  ///< what has the value: `k: x = X[b, 0:4]: dimension 0 of X: the start`
+    Loc at;
+};
+
 /// One call of a kernel.
 struct TaskNode {
     KernelPtr kernel;
     std::vector<ScalarExpr> axes;  ///< of `kernel[axes](...)`
     std::vector<TaskArgument> arguments;
+    std::vector<RunTimeCheck> checks;
 };
-/// `P(...)` (parallel) or `P.seq(...)`: one loop variable each; `P(a, b)` nests two.
+/// `P(...)` (parallel), `P.seq(...)` or `P.pipe(...)`: one loop variable each; `P(a, b)` nests two.
 struct LoopNode {
     bool sequential = false;
     LoopVar variable;
     NodePtr body;
+    int64_t depth = 0;  ///< of `P.pipe`: at most that many iterations run at a time; 0: any number
+};
+/// `P.when(...)` and `P.otherwise()`: the body of the first predicate that is not 0.
+struct BranchNode {
+    struct Case {
+        ScalarExpr predicate = 0;
+        NodePtr body;
+    };
+    std::vector<Case> cases;
+    NodePtr otherwise;  ///< null: nothing
+};
+/// `slot_set_u64` and `slot_load_u64`: leaves an integer for what follows in program order. An
+/// element is read after the tasks before that write it.
+struct SlotNode {
+    int slot = 0;
+    std::variant<ScalarExpr, Region> value;  ///< a region of one element of an integer tensor
+    std::vector<RunTimeCheck> checks;
 };
 /// `combine(...)` or a body of several statements (unordered but for data), `sequential(...)`.
 struct GroupNode {
@@ -135,15 +176,24 @@ struct CallNode {
 
 /// One node of the tree, with the line that made it.
 struct Node {
-    std::variant<TaskNode, LoopNode, GroupNode, CallNode> kind;
+    std::variant<TaskNode, LoopNode, GroupNode, CallNode, BranchNode, SlotNode> kind;
     Loc at;
 };
+
+/// Calls `visit` for each child in program order, those of all cases of a branch.
+void for_each_child(const Node &node, const std::function<void(const NodePtr &)> &visit);
+/// The same node with `change(child)` in place of each child.
+Node with_children(const Node &node, const std::function<NodePtr(const NodePtr &)> &change);
+/// Calls `visit` for each expression of the node itself: sizes, values, predicates, subscripts,
+/// arguments, `valid` sizes, checks. It may be replaced.
+void for_each_expression(Node &node, const std::function<void(ScalarExpr &)> &visit);
 
 /// A task as `enumerate` gives it.
 struct Task {
     int64_t id = 0;
     const TaskNode *node = nullptr;
-    std::vector<std::pair<const LoopVar *, int64_t>> indices;  ///< enclosing loops, outermost first
+    /// Enclosing loops, outermost first, with the values of their variables.
+    std::vector<std::pair<const LoopVar *, int64_t>> indices;
     std::vector<int64_t> params;  ///< values of the kernel's subscripts
 
     /// The value of the loop variable with that name (see `find_variable` in names.h);
@@ -151,8 +201,8 @@ struct Task {
     int64_t get(const std::string &axis, const Loc &at) const;
 };
 
-/// Number of tasks below `node`; CompileError past 2^63.
-int64_t task_count(const Node &node);
+/// Number of tasks below `node`, where it is the same in every run; CompileError past 2^63.
+std::optional<int64_t> constant_task_count(const Node &node);
 
 /// An immutable task-graph expression.
 struct Workload {
@@ -162,19 +212,27 @@ struct Workload {
     /// Found by a builder that collects errors; the calls they are about are not in the tree, and
     /// the workload cannot be compiled.
     std::vector<TypeCheckError> type_errors;
+    /// Values of symbols and tables as far as they are known; a run may be given others.
+    RunData data;
 
     /// `Workload[Dense[4] × Dense[8], attn, Independent]`
     std::string type_str() const;
-    /// `parallel`, `seq`, `task`, `combine`, `sequential`.
+    /// `parallel`, `seq`, `pipe`, `sel`, `task`, `combine`, `sequential`, `when`, `slot`.
     std::string kind() const;
     /// Text that `parse_workload` reads back to the same text. Stands alone: tensors (shape,
     /// strides, memory that they share) and kernels (parameters) are declared in it.
     std::string str() const;
-    /// Number of tasks; CompileError past 2^63.
+    /// The text without the values of symbols and tables, which no code depends on.
+    std::string code_text() const;
+    /// Number of tasks with the data that it has. CompileError past 2^63, without a symbol's value,
+    /// and when slots decide.
     int64_t task_count() const;
     /// Calls `visit` for each task in program order until it returns false. Never holds more than
     /// one task.
     void enumerate(const std::function<bool(const Task &)> &visit) const;
+    std::set<std::string> symbols() const;  ///< names of those that it uses
+    std::set<std::string> tables() const;   ///< names of those that it uses
+    bool uses_slots() const;
     std::vector<TensorPtr> tensors() const;  ///< in order of first use
     std::vector<KernelPtr> kernels() const;
 };

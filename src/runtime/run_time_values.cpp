@@ -1,0 +1,97 @@
+#include <array>
+#include <cinttypes>
+#include <cstdio>
+
+#include "pto/wsp/core/abi.h"
+#include "pto/wsp/core/dtype.h"
+#include "pto/wsp/runtime/arena.h"
+#include "runtime/task_counter.h"
+
+namespace pto::wsp::runtime {
+
+namespace {
+
+using Text = std::array<char, 512>;
+
+thread_local int64_t counted = 0;
+
+template <class Integer> int64_t value_at(const void *element) {
+    const auto value = *static_cast<const Integer *>(element);
+    if constexpr (sizeof(Integer) == 8 && std::is_unsigned_v<Integer>) {
+        if (value > static_cast<uint64_t>(INT64_MAX)) {
+            Text text{};
+            std::snprintf(text.data(), text.size(), "slot_load_u64: %" PRIu64 " passes 2^63",
+                          static_cast<uint64_t>(value));
+            halide_error(nullptr, text.data());
+        }
+    }
+    return static_cast<int64_t>(value);
+}
+
+}  // namespace
+
+int64_t counted_tasks() {
+    return counted;
+}
+
+}  // namespace pto::wsp::runtime
+
+using pto::wsp::DType;
+using pto::wsp::runtime::Text;
+using pto::wsp::runtime::value_at;
+
+int64_t pto_wsp_table_element(const int64_t *elements, int64_t count, int64_t index,
+                              const char *name) {
+    if (index < 0 || index >= count) {
+        Text text{};
+        std::snprintf(text.data(), text.size(),
+                      "index %" PRId64 " of %s, which has %" PRId64 " values", index, name, count);
+        halide_error(nullptr, text.data());
+    }
+    return elements[index];
+}
+
+int64_t pto_wsp_tensor_element(const void *element, int32_t dtype) {
+    switch (static_cast<DType>(dtype)) {
+    case DType::I8:
+        return value_at<int8_t>(element);
+    case DType::I16:
+        return value_at<int16_t>(element);
+    case DType::I32:
+        return value_at<int32_t>(element);
+    case DType::I64:
+        return value_at<int64_t>(element);
+    case DType::U8:
+        return value_at<uint8_t>(element);
+    case DType::U16:
+        return value_at<uint16_t>(element);
+    case DType::U32:
+        return value_at<uint32_t>(element);
+    case DType::U64:
+        return value_at<uint64_t>(element);
+    default:
+        halide_error(nullptr, "slot_load_u64: the tensor holds no integers");
+        return 0;
+    }
+}
+
+int64_t pto_wsp_checked_u64(int64_t value) {
+    if (value < 0) {
+        Text text{};
+        std::snprintf(text.data(), text.size(), "u64(%" PRId64 ") is below 0", value);
+        halide_error(nullptr, text.data());
+    }
+    return value;
+}
+
+void pto_wsp_out_of_range(const char *file, int32_t line, const char *text, int64_t value,
+                          int64_t low, int64_t high) {
+    std::array<char, 1024> full{};
+    std::snprintf(full.data(), full.size(), "%s is %" PRId64 ", allowed is %" PRId64 "...%" PRId64,
+                  text, value, low, high);
+    pto::wsp::runtime::leave_at(file, line, full.data());
+}
+
+void pto_wsp_count_task() {
+    pto::wsp::runtime::counted++;
+}

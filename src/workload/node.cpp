@@ -1,0 +1,142 @@
+#include <algorithm>
+#include <array>
+
+#include "pto/wsp/workload/workload.h"
+#include "workload/node_visit.h"
+
+namespace pto::wsp::workload {
+
+namespace {
+
+/// The places of a node's children, in program order.
+template <class NodeType, class Visit> void visit_places(NodeType &node, Visit visit) {
+    std::visit(
+        Overloaded{
+            [](auto &) {},
+            [&](std::conditional_t<std::is_const_v<NodeType>, const LoopNode, LoopNode> &loop) {
+                visit(loop.body);
+            },
+            [&](std::conditional_t<std::is_const_v<NodeType>, const GroupNode, GroupNode> &group) {
+                for (auto &child : group.children) {
+                    visit(child);
+                }
+            },
+            [&](std::conditional_t<std::is_const_v<NodeType>, const CallNode, CallNode> &call) {
+                visit(call.body);
+            },
+            [&](std::conditional_t<std::is_const_v<NodeType>, const BranchNode, BranchNode>
+                    &branch) {
+                for (auto &each : branch.cases) {
+                    visit(each.body);
+                }
+                if (branch.otherwise != nullptr) {
+                    visit(branch.otherwise);
+                }
+            },
+        },
+        node.kind);
+}
+
+void visit_region(Region &region, const std::function<void(ScalarExpr &)> &visit) {
+    for (auto *size : {&region.valid_rows, &region.valid_columns}) {
+        if (*size) {
+            visit(**size);
+        }
+    }
+}
+
+void visit_checks(std::vector<RunTimeCheck> &checks,
+                  const std::function<void(ScalarExpr &)> &visit) {
+    for (RunTimeCheck &check : checks) {
+        visit(check.value);
+    }
+}
+
+void visit_task(TaskNode &task, const std::function<void(ScalarExpr &)> &visit) {
+    std::ranges::for_each(task.axes, visit);
+    for (TaskArgument &argument : task.arguments) {
+        if (auto *expr = std::get_if<ScalarExpr>(&argument.value)) {
+            visit(*expr);
+        } else if (auto *region = std::get_if<Region>(&argument.value)) {
+            visit_region(*region, visit);
+        }
+    }
+    visit_checks(task.checks, visit);
+}
+
+}  // namespace
+
+void for_each_child(const Node &node, const std::function<void(const NodePtr &)> &visit) {
+    visit_places(node, visit);
+}
+
+Node with_children(const Node &node, const std::function<NodePtr(const NodePtr &)> &change) {
+    Node result = node;
+    visit_places(result, [&](NodePtr &child) { child = change(child); });
+    return result;
+}
+
+void for_each_expression(Node &node, const std::function<void(ScalarExpr &)> &visit) {
+    std::visit(Overloaded{
+                   [](auto &) {},
+                   [&](TaskNode &task) { visit_task(task, visit); },
+                   [&](LoopNode &loop) {
+                       visit(loop.variable.axis.size);
+                       if (loop.variable.value) {
+                           visit(*loop.variable.value);
+                       }
+                   },
+                   [&](BranchNode &branch) {
+                       for (BranchNode::Case &each : branch.cases) {
+                           visit(each.predicate);
+                       }
+                   },
+                   [&](SlotNode &slot) {
+                       if (auto *expr = std::get_if<ScalarExpr>(&slot.value)) {
+                           visit(*expr);
+                       }
+                       visit_checks(slot.checks, visit);
+                   },
+               },
+               node.kind);
+}
+
+namespace {
+
+constexpr std::array<std::pair<Axis::Kind, const char *>, 4> kinds{
+    {{Axis::Kind::Dense, "Dense"},
+     {Axis::Kind::DenseDyn, "DenseDyn"},
+     {Axis::Kind::Ragged, "Ragged"},
+     {Axis::Kind::Sparse, "Sparse"}}};
+
+}  // namespace
+
+const char *name(Axis::Kind kind) {
+    return std::ranges::find(kinds, kind, &std::pair<Axis::Kind, const char *>::first)->second;
+}
+
+std::optional<Axis::Kind> parse_axis_kind(std::string_view text) {
+    for (const auto &[kind, name] : kinds) {
+        if (text == name) {
+            return kind;
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<int64_t> Axis::constant() const {
+    if (size.op() == ScalarExpr::Op::Const) {
+        return std::max<int64_t>(size.value(), 0);
+    }
+    return std::nullopt;
+}
+
+std::string Axis::type_str() const {
+    return kind == Kind::Dense ? str() : workload::name(kind);
+}
+
+std::string Axis::str() const {
+    return std::string(workload::name(kind)) + "[" + size.str() + "]";
+}
+
+}  // namespace pto::wsp::workload

@@ -1,0 +1,595 @@
+"""Axes whose sizes and places each run may have anew, and branches on them."""
+
+import numpy as np
+import pto_wsp
+import pytest
+from pto_wsp import (
+    Dense,
+    DenseDyn,
+    DType,
+    ExecutionError,
+    In,
+    InOut,
+    Out,
+    P,
+    Ragged,
+    Scalar,
+    Sparse,
+    Symbol,
+    Tensor,
+    Tile,
+    TypeCheckError,
+    kernel,
+    pto,
+    slot_load_u64,
+    slot_set_u64,
+    slot_u64,
+    workload,
+)
+
+Row = Tile[1, 4, DType.F32]
+
+
+@kernel
+def bump(x: In[Row], y: InOut[Row]):
+    pto.store(y, pto.load(y) + pto.load(x) + 1)
+
+
+@kernel
+def scaled(x: In[Row], y: InOut[Row], n: Scalar[DType.I32]):
+    pto.store(y, pto.load(y) + pto.load(x) * n)
+
+
+def rows(count, start=0.0):
+    return Tensor(np.full((count, 4), start, np.float32))
+
+
+def arr(tensor):
+    return np.asarray(tensor)
+
+
+def ran(program):
+    program.execute()
+    assert program.synchronize(60)
+    return program
+
+
+def test_a_dynamic_size_changes_between_runs_and_nothing_is_compiled():
+    X, Y = rows(8, 2), rows(8)
+    batch = DenseDyn(3)
+
+    @workload
+    def w():
+        for b in P(batch):
+            bump[b](X[b], Y[b])
+
+    assert repr(w()) == "Workload[DenseDyn, bump, Independent]"
+    assert len(w().enumerate()) == 3
+    program = ran(w().compile())
+    assert arr(Y)[:, 0].tolist() == [3, 3, 3, 0, 0, 0, 0, 0]
+    misses = program.stats.cache_misses
+    program.set_axis_sizes({"batch": 5})
+    ran(program)
+    assert arr(Y)[:, 0].tolist() == [6, 6, 6, 3, 3, 0, 0, 0]
+    program.set_axis_sizes({"b": 0})
+    ran(program)
+    assert arr(Y)[:, 0].tolist() == [6, 6, 6, 3, 3, 0, 0, 0]
+    assert program.stats.cache_misses == misses
+    assert program.stats.task_count == 0
+    program.set_axis_sizes({"batch": 9})
+    program.execute()
+    with pytest.raises(
+        ExecutionError,
+        match=r"test_run_time_axes.py:\d+: error: bump: x = X\[b, 0:4\]: dimension 0 of X, "
+        r"whose extent is 8: the index is 8, allowed is 0\.\.\.7",
+    ):
+        program.synchronize()
+
+
+def test_wrong_sizes_are_refused():
+    X, Y = rows(4), rows(4)
+    batch = DenseDyn(3)
+
+    @workload
+    def w():
+        for b in P(batch):
+            bump[b](X[b], Y[b])
+
+    program = w().compile()
+    with pytest.raises(
+        TypeCheckError, match=r"no axis of run-time size is called 'heads'\nhint: axes: .*batch"
+    ):
+        program.set_axis_sizes({"heads": 3})
+    for wrong in (-1, 2.5, "3", True):
+        with pytest.raises(
+            TypeCheckError, match=r"the size of 'batch' must be an integer >= 0, got"
+        ):
+            program.set_axis_sizes({"batch": wrong})
+    with pytest.raises(TypeCheckError, match=r"the program has no symbol 'm'"):
+        program.set_symbol_u64("m", 3)
+    with pytest.raises(TypeCheckError, match=r"'batch' must be an integer >= 0, got -3"):
+        program.set_symbol_u64("batch", -3)
+    with pytest.raises(
+        ExecutionError, match=r"set_symbol_f32\('batch', 2.5\): symbols are integers"
+    ):
+        program.set_symbol_f32("batch", 2.5)
+    with pytest.raises(ExecutionError, match=r"set_symbol_ptr"):
+        program.set_symbol_ptr("batch", X)
+
+
+def test_a_symbol_is_an_axis_and_a_number():
+    X, Y = rows(8, 2), rows(8)
+    n = Symbol("n")
+
+    @workload
+    def w():
+        for b in P(n):
+            scaled[b](X[b], Y[b], pto_wsp.scalar_expr.symbol_u64("n"))
+
+    program = w().compile()
+    with pytest.raises(
+        ExecutionError, match=r"symbol 'n' has no value\nhint: set it: program.set_symbol_u64"
+    ):
+        program.execute()
+    program.set_symbol_u64("n", 2)
+    ran(program)
+    assert arr(Y)[:, 0].tolist() == [4, 4, 0, 0, 0, 0, 0, 0]
+    program.set_symbol_u64("n", 2**33)
+    program.execute()
+    with pytest.raises(
+        ExecutionError, match=r"scaled: n = symbol\(n\) \(I32\) is 8589934592, allowed is"
+    ):
+        program.synchronize()
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+def test_triangular_loops(sequential):
+    X, Y = rows(8, 1), rows(8)
+
+    @workload
+    def w():
+        for i in P.seq(6) if sequential else P(6):
+            for j in P(6 - i):
+                bump[i, j](X[i + j], Y[i])
+
+    assert len(w().enumerate()) == 21
+    ran(w().compile())
+    assert arr(Y)[:, 0].tolist() == [12, 10, 8, 6, 4, 2, 0, 0]
+
+
+def test_branches_follow_lists_arrays_tensors_and_ragged_axes():
+    lengths = [33, 64, 128, 15]
+    array = np.array(lengths, np.int32)
+    tensor = Tensor(np.array(lengths, np.uint16))
+    ragged = Ragged(4, lengths)
+    X = rows(4, 2)
+
+    def tiers(seq_lens, Y):
+        @workload
+        def w():
+            for b in P(4):
+                with P.when(seq_lens[b] <= 32):
+                    scaled[b](X[b], Y[b], 1)
+                with P.when(seq_lens[b] <= 64):
+                    scaled[b](X[b], Y[b], 10)
+                with P.otherwise():
+                    scaled[b](X[b], Y[b], 100)
+
+        return w()
+
+    for seq_lens in (lengths, array, tensor, ragged):
+        Y = rows(4)
+        w = tiers(seq_lens, Y)
+        assert len(w.enumerate()) == 4
+        ran(w.compile())
+        assert arr(Y)[:, 0].tolist() == [20, 20, 200, 2], seq_lens
+
+    # Data that is changed in place is seen by the next run.
+    Y = rows(4)
+    program = tiers(array, Y).compile()
+    misses = program.stats.cache_misses
+    array[:] = [1, 1, 65, 65]
+    ran(program)
+    assert arr(Y)[:, 0].tolist() == [2, 2, 200, 200]
+    program.bind(seq_lens=[65, 1, 1, 1])
+    ran(program)
+    assert arr(Y)[:, 0].tolist() == [202, 4, 202, 202]
+    assert program.stats.cache_misses == misses
+
+
+def test_whens_without_otherwise_are_independent():
+    X, Y = rows(4, 1), rows(4)
+
+    @workload
+    def w():
+        for b in P(4):
+            with P.when(b >= 1):
+                scaled[b](X[b - 1], Y[b], 1)
+            with P.when(b >= 2):
+                with P.when((b == 3) & (b != 2)):
+                    scaled[b](X[b], Y[b], 100)
+                with P.otherwise():
+                    scaled[b](X[b], Y[b], 10)
+
+    assert repr(w()).startswith("Workload[Dense[4], combine(scaled), Combined]")
+    ran(w().compile())
+    assert arr(Y)[:, 0].tolist() == [0, 1, 11, 101]
+
+
+def test_wrong_branches_are_refused():
+    X = rows(4)
+
+    with pytest.raises(
+        pto_wsp.CompileError, match=r"P.otherwise: there is no P.when right before it"
+    ):
+
+        @workload
+        def alone():
+            with P.otherwise():
+                bump(X[0], X[1])
+
+        alone()
+
+    with pytest.raises(TypeCheckError, match=r"P.when: 'b' is no run-time expression"):
+
+        @workload
+        def text():
+            with P.when("b"):
+                bump(X[0], X[1])
+
+        text()
+
+    with pytest.raises(pto_wsp.CompileError, match=r"is no loop"):
+
+        @workload
+        def looped():
+            for _ in P.when(slot_u64(0) > 1):
+                bump(X[0], X[1])
+
+        looped()
+
+
+def test_ragged_rows_and_the_flat_axis():
+    lengths = [3, 0, 2]
+    tokens = Ragged(3, lengths)
+    assert (tokens.outer_size, tokens.lengths, tokens.offsets) == (3, [3, 0, 2], [0, 3, 3, 5])
+    assert (tokens.length(0), tokens.total(), tokens[2]) == (3, 5, Dense[2])
+    assert Ragged([0, 3, 3, 5]).lengths == [3, 0, 2]
+    X, Z = Tensor(np.ones((3, 4, 4), np.float32)), rows(9)
+    Y = Tensor(np.zeros((3, 4, 4), np.float32))
+
+    @workload
+    def w():
+        for b in P(3):
+            for t in P(tokens[b]):
+                bump[b, t](X[b][t], Y[b][t])
+        for i in P(tokens):
+            bump[i](X[0][0], Z[i])
+
+    assert "Ragged[load(lengths, b)]" in w().dump()
+    assert len(w().enumerate()) == 10
+    program = ran(w().compile())
+    assert arr(Y)[:, :, 0].tolist() == [[2, 2, 2, 0], [0, 0, 0, 0], [2, 2, 0, 0]]
+    assert arr(Z)[:, 0].tolist() == [2] * 5 + [0] * 4
+    misses = program.stats.cache_misses
+    program.bind(lengths=[1, 4, 1])
+    ran(program)
+    assert arr(Y)[:, :, 0].tolist() == [[4, 2, 2, 0], [2, 2, 2, 2], [4, 2, 0, 0]]
+    assert arr(Z)[:, 0].tolist() == [4] * 5 + [2] + [0] * 3
+    assert program.stats.cache_misses == misses
+    with pytest.raises(TypeCheckError, match=r"Ragged: length 1 is -4; expected Ragged"):
+        program.bind(lengths=[1, -4, 1])
+    with pytest.raises(TypeCheckError, match=r"bind: the program has no tensor or list 'size'"):
+        program.bind(size=[1])
+    program.bind(lengths=[1, 1])
+    program.execute()
+    with pytest.raises(ExecutionError, match=r"index 2 of lengths, which has 2 values"):
+        program.synchronize()
+
+
+FORMS = r"expected Ragged\(outer_size, lengths\).*Ragged\(offsets\)"
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ((2, [1, 2, 3]), "2 rows but 3 lengths"),
+        ((2, [1, -2]), "length 1 is -2"),
+        ((2, [1, 2.5]), "expected integers"),
+        (("2", [1]), "outer_size '2' is no integer"),
+        (([1, 2],), "offsets start at 1"),
+        (([],), "there are no offsets"),
+        (([0, 3, 2],), "offset 2 is below offset 1"),
+        ((5,), "5 is no sequence of integers"),
+        ((1, [1], 2), "takes one or two arguments, got 3"),
+    ],
+)
+def test_wrong_ragged_axes(given, text):
+    with pytest.raises(TypeCheckError, match=f"Ragged: .*{text}.*{FORMS}") as caught:
+        Ragged(*given)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_selected_places():
+    indptr, indices = [0, 2, 2, 5], [1, 3, 0, 2, 3]
+    routing = Sparse(3, indptr, indices)
+    assert (routing.outer_size, routing.indptr, routing.indices) == (3, indptr, indices)
+    assert (routing.nnz(), routing.row_nnz(2), routing[2], routing[1]) == (5, 3, [0, 2, 3], [])
+    X, W, Y = rows(3, 1), rows(4), Tensor(np.zeros((3, 4, 4), np.float32))
+    arr(W)[:, 0] = [10, 20, 30, 40]
+    C = rows(4)
+
+    @kernel
+    def expert(x: In[Row], w: In[Row], y: InOut[Row]):
+        pto.store(y, pto.load(y) + pto.load(x) + pto.load(w))
+
+    @workload
+    def moe(routing):
+        for b in P(3):
+            for e in P.sel(routing[b]):
+                expert[b, e](X[b], W[e], Y[b][e])
+        for e in P.sel(routing):
+            bump[e](X[0], C[e])
+
+    w = moe(routing)
+    tasks = w.enumerate()
+    assert [t.get("expert") for t in tasks[:5]] == [1, 3, 0, 2, 3]
+    assert [t.e for t in tasks[5:]] == indices
+    assert tasks[0].params == [0, 1]
+    program = ran(w.compile())
+    assert arr(Y)[:, :, 0].tolist() == [[0, 21, 0, 41], [0, 0, 0, 0], [11, 0, 31, 41]]
+    assert arr(C)[:, 0].tolist() == [2, 2, 2, 4]
+    misses = program.stats.cache_misses
+    program.bind(indptr=[0, 1, 2, 2], indices=[2, 2])
+    arr(Y)[:] = 0
+    ran(program)
+    assert arr(Y)[:, :, 0].tolist() == [[0, 0, 31, 0], [0, 0, 31, 0], [0, 0, 0, 0]]
+    assert program.stats.cache_misses == misses
+    with pytest.raises(TypeCheckError, match=r"Sparse: indptr ends at 2, there are 1 indices"):
+        program.bind(indices=[2])
+    program.bind(indptr=[0, 1, 1, 1], indices=[4])
+    program.execute()
+    with pytest.raises(
+        ExecutionError, match=r"dimension 0 of W, whose extent is 4: the index is 4"
+    ):
+        program.synchronize()
+
+
+SPARSE = r"expected Sparse\(outer_size, indptr, indices\).*Sparse\(indices\)"
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ((2, [0, 1], [1]), "2 rows but 2 values in indptr"),
+        ((1, [1, 1], [1]), "indptr starts at 1"),
+        ((2, [0, 2, 1], [1]), "indptr 2 is below indptr 1"),
+        ((1, [0, 2], [1]), "indptr ends at 2, there are 1 indices"),
+        ((1, [0, 1], [-1]), "index 0 is -1"),
+        ((1, [0, 1]), "takes one or three arguments, got 2"),
+        ((["a"],), "expected integers"),
+    ],
+)
+def test_wrong_sparse_axes(given, text):
+    with pytest.raises(ValueError, match=f"Sparse: .*{text}.*{SPARSE}"):
+        Sparse(*given)
+
+
+def test_sparse_and_dense_axes_go_to_their_loops():
+    X = rows(4)
+    with pytest.raises(TypeCheckError, match=r"P.sel: Dense\[4\] selects no places"):
+
+        @workload
+        def dense():
+            for i in P.sel(Dense[4]):
+                bump(X[i], X[i])
+
+        dense()
+    with pytest.raises(TypeCheckError, match=r"selects places\nhint: P.sel"):
+
+        @workload
+        def sparse():
+            for i in P(Sparse([1, 2])):
+                bump(X[i], X[i])
+
+        sparse()
+
+
+def test_indirect_regions():
+    where = [2, 0, 2]
+    X, Y = rows(3, 1), rows(4)
+
+    @workload
+    def w():
+        for b in P(3):
+            scaled[b](X[b], Y[where[b]], b + 1)
+            bump[b](Y[where[b] + 1], Y[3 - where[b]])
+
+    made = w()
+    assert len(made.enumerate()) == 6
+    program = made.compile()
+    ran(program)
+    want = np.zeros(4)
+    for b in range(3):
+        want[where[b]] += b + 1
+        want[3 - where[b]] += want[where[b] + 1] + 1
+    assert arr(Y)[:, 0].tolist() == want.tolist()
+    program.bind(where=[0, 1, 4])
+    program.execute()
+    with pytest.raises(
+        ExecutionError, match=r"dimension 0 of Y, whose extent is 4: the index is 4"
+    ):
+        program.synchronize()
+
+
+@kernel
+def decide(x: In[Row], out: Out[Tile[1, 4, DType.I32]]):
+    pto.store(out, pto.cast(pto.load(x), DType.I32))
+
+
+def test_slots_carry_what_tasks_wrote_into_branches():
+    X, Y = rows(6), rows(6)
+    arr(X)[:, 1] = [0, 3, 1, 3, 2, 0]
+    D = Tensor(np.zeros((6, 4), np.int32))
+
+    @workload
+    def w():
+        slot_set_u64(7, 2)
+        for b in P(6):
+            decide[b](X[b], D[b])
+            slot_load_u64(0, D[b], col=1)
+            with P.when(slot_u64(0) > slot_u64(7)):
+                bump[b](X[b], Y[slot_u64(0)])
+            with P.otherwise():
+                scaled[b](X[b], Y[b], slot_u64(0))
+
+    program = ran(w().compile())
+    want = np.zeros((6, 4), np.float32)
+    for b in range(6):
+        s = int(arr(X)[b, 1])
+        if s > 2:
+            want[s] += arr(X)[b] + 1
+        else:
+            want[b] += arr(X)[b] * s
+    np.testing.assert_array_equal(arr(Y), want)
+    misses = program.stats.cache_misses
+    arr(X)[:, 1] = 1
+    arr(Y)[:] = 0
+    ran(program)
+    np.testing.assert_array_equal(arr(Y), arr(X))
+    assert program.stats.cache_misses == misses
+    with pytest.raises(
+        pto_wsp.CompileError, match=r"slot\(0\) has a value only while the program runs"
+    ):
+        w().enumerate()
+
+
+def test_wrong_slots_are_refused():
+    X = rows(4)
+    D = Tensor(np.zeros((2, 4), np.int32))
+
+    def refused(call, error=TypeCheckError):
+        @workload
+        def w():
+            call()
+
+        with pytest.raises(error) as caught:
+            w()
+        return str(caught.value)
+
+    assert "slots are 0...255, got 256" in refused(lambda: slot_set_u64(256, 1))
+    assert "expected an integer >= 0 or an expression, got -1" in refused(
+        lambda: slot_set_u64(0, -1)
+    )
+    assert "is F32, not an integer" in refused(lambda: slot_load_u64(0, X, 0, 0))
+    assert "index 4 is out of range for extent 4" in refused(lambda: slot_load_u64(0, D, 0, 4))
+    assert "expected a tensor, got 3" in refused(lambda: slot_load_u64(0, 3))
+    assert "slots are 0...255" in refused(lambda: bump(X[slot_u64(-1)], X[1]))
+
+
+def test_what_tasks_write_is_no_table():
+    X, D = rows(2), Tensor(np.zeros((2, 4), np.int32))
+
+    @workload
+    def w():
+        for b in P(2):
+            decide[b](X[b], D[b])
+            with P.when(D[b, 0] > 0):
+                bump[b](X[b], X[b])
+
+    with pytest.raises(
+        pto_wsp.CompileError, match=r"D is written by tasks, and an expression reads it"
+    ):
+        w()
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_pipes_give_the_sequential_result(depth):
+    X, Y = rows(8, 1), rows(8)
+    batch = DenseDyn(8)
+
+    @workload
+    def w():
+        for i in P.pipe(batch, depth=depth):
+            bump[i](X[i], Y[i])
+            bump[i](Y[i], X[i])
+
+    assert repr(w()) == "Workload[DenseDyn, combine(bump), Pipeline]"
+    assert f"pipe({depth}) i in batch: DenseDyn" in w().dump()
+    ran(w().compile())
+    assert arr(Y)[:, 0].tolist() == [2] * 8
+    assert arr(X)[:, 0].tolist() == [4] * 8
+
+
+def test_wrong_pipes_are_refused():
+    for wrong in (0, -1, 1.5, True):
+        with pytest.raises(TypeCheckError, match=r"P.pipe: depth must be an integer >= 1, got"):
+            P.pipe(4, depth=wrong)
+    with pytest.raises(TypeCheckError, match=r"depth=2 without stages has no meaning"):
+        P.pipe(depth=2)
+
+
+def test_a_pipe_without_stages_holds_statements():
+    X, Y = rows(4, 1), rows(4)
+
+    @workload
+    def w():
+        with P.pipe():
+            for i in P(4):
+                bump[i](X[i], Y[i])
+
+    ran(w().compile())
+    assert arr(Y)[:, 0].tolist() == [2] * 4
+
+
+def test_texts_parse_back():
+    native = pto_wsp._native
+    lengths, X, Y = [1, 2], rows(4), rows(4)
+    routing, batch = Sparse(2, [0, 1, 2], [1, 0]), DenseDyn(2)
+
+    @workload
+    def w():
+        slot_set_u64(1, 1)
+        for b in P(batch):
+            with P.when(lengths[b] > 1):
+                bump[b](X[b], Y[lengths[b]])
+            with P.otherwise():
+                slot_load_u64(0, Tensor(np.zeros((1, 1), np.int64), name="Q"))
+            for e in P.sel(routing[b]):
+                bump[b, e](X[slot_u64(0)], Y[e])
+            for s in P.pipe(4 - b, depth=2):
+                bump[b, s](X[s], Y[s])
+
+    text = w().dump()
+    assert str(native.parse_workload(text)) == text
+    for part in (
+        "slot 1 = 1",
+        "when (load(lengths, b) > 1)",
+        "} otherwise {",
+        "pipe(2) s in",
+        "let e = load(routing.indices,",
+        "symbol batch = 2",
+        "table lengths = [1, 2]",
+    ):
+        assert part in text, part
+
+
+def test_operators_of_expressions():
+    b = pto_wsp.scalar_expr.axis("b")
+    for expr, want in [
+        (b << 3, 40),
+        (b >> 1, 2),
+        (b**3, 125),
+        (b**0, 1),
+        (abs(-b), 5),
+        (divmod(b, 2)[1], 1),
+        (b ^ 1, 0),
+        (pto_wsp.scalar_expr.cast_bool(b), 1),
+        (pto_wsp.scalar_expr.cast_i64(b), 5),
+        (pto_wsp.scalar_expr.cast_u64(b), 5),
+    ]:
+        assert expr.evaluate(b=5) == want, expr
+    with pytest.raises(ExecutionError, match=r"u64\(-5\) is below 0"):
+        pto_wsp.scalar_expr.cast_u64(b).evaluate(b=-5)
+    with pytest.raises(pto_wsp.CompileError, match=r"the right operand must be in 0...62, got 63"):
+        b << 63
