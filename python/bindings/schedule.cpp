@@ -39,14 +39,15 @@ void bind_schedule(py::module_ &module) {
 
     py::class_<TaskSchedule>(module, "TaskSchedule")
         .def(py::init([](std::optional<Dispatch> dispatch, int64_t streams,
-                         std::optional<ScalarExpr> stream_key) {
-                 return TaskSchedule{std::move(dispatch), streams, std::move(stream_key)};
+                         std::optional<ScalarExpr> stream_key, int64_t window) {
+                 return TaskSchedule{std::move(dispatch), streams, std::move(stream_key), window};
              }),
              py::arg("dispatch") = std::nullopt, py::arg("streams") = 0,
-             py::arg("stream_key") = std::nullopt)
+             py::arg("stream_key") = std::nullopt, py::arg("window") = 0)
         .def_readonly("dispatch", &TaskSchedule::dispatch)
         .def_readonly("streams", &TaskSchedule::streams)
         .def_readonly("stream_key", &TaskSchedule::stream_key)
+        .def_readonly("window", &TaskSchedule::window)
         .def_static(
             "from_json",
             [](const std::string &text, const std::string &origin) {

@@ -151,6 +151,13 @@ void bind_builder(py::module_ &module) {
             py::arg("name"))
         .def("close", [](Builder &builder) { builder.close(user_loc()); })
         .def_property_readonly("depth", &Builder::depth)
+        .def_property_readonly("statements", &Builder::statements)
+        .def(
+            "gather",
+            [](Builder &builder, const std::vector<size_t> &numbers, bool sequential) {
+                builder.gather(numbers, sequential, user_loc());
+            },
+            py::arg("numbers"), py::arg("sequential"))
         .def(
             "include",
             [](Builder &builder, const Workload &other) {

@@ -56,6 +56,7 @@ from pto_wsp.errors import (
     TypeCheckError,
 )
 from pto_wsp.external_kernels import ExternalKernel
+from pto_wsp.functional import cond, for_each, parallel_for, select, task
 from pto_wsp.kernel_refs import KernelIR, KernelRef, jit_kernel, kernel, ptoisa_kernel
 from pto_wsp.layout import TensorLayout, TensorReplicate, TensorShard, tensor_layout_join
 from pto_wsp.loop_variables import AxisVar
@@ -113,20 +114,15 @@ _not_yet = frozenset(
         "PrintPass",
         "Process",
         "TraceLevel",
-        "cond",
         "connect",
         "consume",
-        "for_each",
         "graph",
-        "parallel_for",
         "process",
         "query",
         "record",
         "replicate",
-        "select",
         "send",
         "synchronize",
-        "task",
         "try_send",
     }
 )
@@ -195,22 +191,27 @@ __all__ = [
     "allgather",
     "allreduce",
     "combine",
+    "cond",
     "coverage",
+    "for_each",
     "hardware",
     "jit_kernel",
     "kernel",
     "kernels",
     "layout_join",
+    "parallel_for",
     "pto",
     "ptoisa",
     "ptoisa_kernel",
     "reduce_scatter",
     "relayout",
     "scalar_expr",
+    "select",
     "sequential",
     "slot_load_u64",
     "slot_set_u64",
     "slot_u64",
+    "task",
     "tensor_layout_join",
     "tl",
     "workload",

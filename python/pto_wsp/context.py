@@ -55,6 +55,7 @@ class BuildContext:
         self._source_tables: dict[int, Table] = {}
         self._table_names: dict[int, str] = {}
         self.tables: dict[str, Table] = {}
+        self._included: dict[Source, set[str]] = {}
         self._taken: set[str] = set()
 
     @contextlib.contextmanager
@@ -163,8 +164,10 @@ class BuildContext:
 
         made = self.builder.finish()
         refuse_written(made.written(), self.tables)
-        names: dict[Source, set[str]] = {}
+        names = {source: set(held) for source, held in self._included.items()}
         for name, table in self.tables.items():
+            if id(table) not in self._table_names:
+                continue
             for source in table.sources:
                 own = source is table.sources[0] and not table.suffix
                 held = {self.source_name(source), name if own else None}
@@ -172,6 +175,22 @@ class BuildContext:
         return Workload(
             made, self.kernels, type_errors=self.type_errors, tables=self.tables, names=names
         )
+
+    def include(self, part: Workload, what: str) -> None:
+        """A workload that is already built, as part of this one."""
+        if part.schedule != native.TaskSchedule():
+            raise error(
+                CompileError,
+                f"{what}: '{part.name}' has a schedule of its own: {part.schedule}",
+                hint=f"schedule the whole: {what}(...).dispatch(...)",
+            )
+        if part.type_errors:
+            raise part.type_errors[0]
+        _, renamed = self.builder.include(part._native)
+        self.kernels.update(part._kernels)
+        self.tables.update((renamed.get(key, key), table) for key, table in part._tables.items())
+        for source, names in part._sources.items():
+            self._included.setdefault(source, set()).update(names)
 
     def expression_of(self, at: ScalarExpr) -> native.Affine:
         """`at` as an index; what is not affine becomes a variable with that value."""

@@ -81,14 +81,14 @@ class ExternalKernel(KernelRef):
                 TypeCheckError, f"ExternalKernel '{name}': impl_path is {impl_path!r}, not a path"
             )
         super().__init__(
-            _function_at(name, user_place()),
+            function_at(name, user_place()),
             Signature(name, parameters),
             {"cpp_tu_path": os.fspath(impl_path)},
             CppOptions(cpp_tu_path=os.fspath(impl_path)),
         )
 
 
-def _function_at(name: str, place: tuple[str, int]) -> types.FunctionType:
+def function_at(name: str, place: tuple[str, int]) -> types.FunctionType:
     """An empty function that says it is `name` at `place`."""
 
     def empty() -> None: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -12,8 +13,8 @@ from pto_wsp.scalar_expr import ScalarExpr, as_expr, axis, is_scalar
 Key = str | ScalarExpr | Callable[[Any], Any]
 
 _supported = (
-    "supported are dispatch(DispatchPolicy.round_robin(n) or .affinity(key)), streams(n) "
-    "and stream_by(key)"
+    "supported are dispatch(DispatchPolicy.round_robin(n) or .affinity(key)), streams(n), "
+    "stream_by(key) and task_graph(window=TaskWindow(n))"
 )
 
 
@@ -152,12 +153,55 @@ class TimingPolicy(metaclass=_Refusing):
     """When tasks are issued. Not supported yet: every use is a `ScheduleError`."""
 
 
-class TaskWindow(metaclass=_Refusing):
-    """How many tasks may be in flight. Not supported yet: every use is a `ScheduleError`."""
+class WindowMode(enum.Enum):
+    """What a full window does."""
+
+    STALL = "stall"
+    ABORT = "abort"
+    BENCHMARK = "benchmark"
 
 
-class WindowMode(metaclass=_Refusing):
-    """What a full window does. Not supported yet: every use is a `ScheduleError`."""
+class TaskWindow:
+    """How many tasks may be submitted and unfinished at a time.
+
+    Parameters
+    ----------
+    size : int
+        At least 1.
+    unit : str
+        ``"tasks"``.
+    mode : WindowMode
+        ``STALL``: what comes next waits.
+
+    Raises
+    ------
+    ScheduleError
+        Another size, unit or mode.
+    """
+
+    def __init__(self, size: int, unit: str = "tasks", mode: WindowMode = WindowMode.STALL) -> None:
+        self.size = count_of(size, "TaskWindow")
+        if self.size > 2**24:
+            raise error(ScheduleError, f"TaskWindow: at most {2**24} tasks, got {size}")
+        if unit != "tasks":
+            raise error(
+                ScheduleError, f"TaskWindow: unknown unit {unit!r}", hint='the unit is "tasks"'
+            )
+        if not isinstance(mode, WindowMode):
+            raise error(ScheduleError, f"TaskWindow: expected a WindowMode, got {mode!r}")
+        if mode is not WindowMode.STALL:
+            raise refused(f"TaskWindow(mode={mode})")
+        self.unit = unit
+        self.mode = mode
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TaskWindow) and other.size == self.size
+
+    def __hash__(self) -> int:
+        return hash((TaskWindow, self.size))
+
+    def __repr__(self) -> str:
+        return f'TaskWindow({self.size}, "{self.unit}", {self.mode})'
 
 
 class Deps(metaclass=_Refusing):

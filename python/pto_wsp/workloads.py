@@ -25,7 +25,14 @@ from pto_wsp.loop_variables import AxisVar
 from pto_wsp.loops import left_early
 from pto_wsp.scalar_expr import ScalarExpr, cast_u64, is_scalar, native_expr, slot_number
 from pto_wsp.scalars import number_of
-from pto_wsp.schedules import DispatchPolicy, Key, count_of, key_expr, refused
+from pto_wsp.schedules import (
+    DispatchPolicy,
+    Key,
+    TaskWindow,
+    count_of,
+    key_expr,
+    refused,
+)
 from pto_wsp.signatures import closure_of, place_of
 from pto_wsp.tables import Source, Table, indexable
 from pto_wsp.tensor import Tensor
@@ -171,13 +178,17 @@ class Workload:
         if policy.key is not None:
             self._native.check_key(policy.key.native)
         old = self._schedule
-        return self._scheduled(native.TaskSchedule(policy.native, old.streams, old.stream_key))
+        return self._scheduled(
+            native.TaskSchedule(policy.native, old.streams, old.stream_key, old.window)
+        )
 
     def streams(self, count: int) -> Workload:
         """The same tasks on `count` streams; tasks of a stream complete in program order."""
         old = self._schedule
         return self._scheduled(
-            native.TaskSchedule(old.dispatch, count_of(count, "streams"), old.stream_key)
+            native.TaskSchedule(
+                old.dispatch, count_of(count, "streams"), old.stream_key, old.window
+            )
         )
 
     def stream_by(self, key: Key) -> Workload:
@@ -196,15 +207,31 @@ class Workload:
         expr = key_expr(key, "stream_by")
         self._native.check_key(expr.native)
         old = self._schedule
-        return self._scheduled(native.TaskSchedule(old.dispatch, old.streams, expr.native))
+        return self._scheduled(
+            native.TaskSchedule(old.dispatch, old.streams, expr.native, old.window)
+        )
 
     def timing(self, policy: Any) -> NoReturn:
         """Not supported yet."""
         raise refused("timing")
 
-    def task_graph(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not supported yet."""
-        raise refused("task_graph")
+    def task_graph(self, *, window: TaskWindow | None = None, **others: Any) -> Workload:
+        """The same tasks, of which at most as many as the window holds are submitted and unfinished
+        at a time.
+
+        Raises
+        ------
+        ScheduleError
+            No window, or another policy: none is supported yet.
+        """
+        if others:
+            raise refused(f"task_graph({min(others)}=...)")
+        if not isinstance(window, TaskWindow):
+            raise refused(f"task_graph(window={window!r})")
+        old = self._schedule
+        return self._scheduled(
+            native.TaskSchedule(old.dispatch, old.streams, old.stream_key, window.size)
+        )
 
     def spatial_map(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Not supported yet."""
@@ -464,47 +491,79 @@ def workload(function: Any = None, *, fail_on_type_error: bool = False) -> Any:
     return decorate if function is None else decorate(function)
 
 
-def combine(*parts: Workload) -> Workload:
-    """The tasks of all `parts`, in any order that their data allows."""
+class Part:
+    """A statement of the workload that is being built, for `combine` and `sequential`."""
+
+    __slots__ = ("building", "depth", "number")
+
+    def __init__(self, building: context.BuildContext, number: int | None) -> None:
+        self.building = building
+        self.depth = building.builder.depth
+        self.number = number  # in the body that is open; None: a call that does not fit
+
+    def __repr__(self) -> str:
+        return f"<a statement of workload {self.building.name}>"
+
+
+def combine(*parts: Any) -> Any:
+    """The tasks of all `parts`, in any order that their data allows. In the body of a workload they
+    become part of it."""
     return _group("combine", False, parts)
 
 
-def sequential(*parts: Workload) -> Workload:
-    """The tasks of each part after those of the part before."""
+def sequential(*parts: Any) -> Any:
+    """The tasks of each part after those of the part before. In the body of a workload they become
+    part of it."""
     return _group("sequential", True, parts)
 
 
-def _group(name: str, in_order: bool, parts: Sequence[Any]) -> Workload:
-    if context.current() is not None:
-        raise error(
-            CompileError,
-            f"{name} is used in the body of a workload",
-            hint="call the workloads one after another there, or group them outside",
-        )
-    building = native.WorkloadBuilder(name, user_place())
-    building.open_group(in_order)
-    kernels: dict[native.Kernel, KernelRef] = {}
-    tables: dict[str, Table] = {}
-    sources: dict[Source, set[str]] = {}
+def _group(name: str, in_order: bool, parts: Sequence[Any]) -> Any:
+    outer = context.current()
+    if outer is not None:
+        return _gather(outer, name, in_order, parts)
+    building = context.BuildContext(name, user_place(), False)
+    building.builder.open_group(in_order)
     for number, part in enumerate(parts):
         if isinstance(part, WorkloadFunction):
             part = part._default()
         if not isinstance(part, Workload):
             raise error(TypeCheckError, f"{name}: argument {number} is no workload but {part!r}")
-        if part.schedule != native.TaskSchedule():
+        building.include(part, name)
+    building.builder.close()
+    return building.finished()
+
+
+def _gather(
+    building: context.BuildContext, name: str, in_order: bool, parts: Sequence[Any]
+) -> Part:
+    numbers: list[int] = []
+    for number, part in enumerate(parts):
+        if isinstance(part, (Workload, WorkloadFunction)):
+            numbers.append(building.builder.statements)
+            if isinstance(part, Workload):
+                building.include(part, name)
+            else:
+                part()
+        elif isinstance(part, Part) and part.building is building:
+            numbers += [] if part.number is None else [part.number]
+        else:
             raise error(
-                CompileError,
-                f"{name}: '{part.name}' has a schedule of its own: {part.schedule}",
-                hint=f"schedule the whole: {name}(...).dispatch(...)",
+                TypeCheckError,
+                f"{name}: argument {number} is no part of the workload but {part!r}",
+                hint="parts are task(k, [b], [X[b]]), loops like parallel_for(...), and workloads",
             )
-        if part.type_errors:
-            raise part.type_errors[0]
-        _, renamed = building.include(part._native)
-        kernels.update(part._kernels)
-        tables.update((renamed.get(key, key), table) for key, table in part._tables.items())
-        sources.update(part._sources)
-    building.close()
-    return Workload(building.finish(), kernels, tables=tables, names=sources)
+    count = building.builder.statements
+    same_body = all(
+        part.depth == building.builder.depth for part in parts if isinstance(part, Part)
+    )
+    if not same_body or sorted(numbers) != list(range(count - len(numbers), count)):
+        raise error(
+            CompileError,
+            f"{name}: its parts are not the statements right before it",
+            hint=f"make them in the call: {name}(task(...), task(...))",
+        )
+    building.builder.gather(numbers, in_order)
+    return Part(building, building.builder.statements - 1)
 
 
 def emit_task(

@@ -8,6 +8,7 @@
 #include "program_impl.h"
 #include "pto/wsp/backend/cpu/cache.h"
 #include "pto/wsp/backend/cpu/engine_build.h"
+#include "pto/wsp/support/env.h"
 #include "pto/wsp/support/error.h"
 #include "pto/wsp/support/text.h"
 #include "pto/wsp/workload/builder.h"
@@ -342,6 +343,9 @@ Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols)
     runtime::DynamicGraph graph;
     graph.expand = reinterpret_cast<abi::ExpandFn>(object->address(lower::expand_symbol));
     graph.frame_words = lower::frame_words(tracked);
+    if (options.tasks.window != 0) {
+        graph.window = static_cast<int>(options.tasks.window);
+    }
     for (const workload::CellGrid &grid : tracked.grids) {
         graph.grids.push_back(grid.cells);
     }
@@ -414,6 +418,21 @@ void check_implementation(const workload::Kernel &declaration,
     }
 }
 
+namespace {
+
+/// Why a window needs tracking: in a loop that is not tracked each worker runs a task, and no more
+/// are in flight.
+std::string narrow_window(int64_t window) {
+    const int workers = env::workers();
+    if (window == 0 || window >= workers) {
+        return "";
+    }
+    return fmt::format("a window of {} holds fewer tasks than there are workers ({})", window,
+                       workers);
+}
+
+}  // namespace
+
 Program compile(const workload::Workload &workload, const CompileOptions &options, const Loc &at) {
     auto start = std::chrono::steady_clock::now();
     if (options.target != "cpu" && options.target != "cpu_sim") {
@@ -429,7 +448,8 @@ Program compile(const workload::Workload &workload, const CompileOptions &option
     impl->target = lower::host_target();
     impl->at = at;
     schedule::check_task_schedule(options.tasks, workload, at);
-    impl->summary = workload::analyse_dependence(workload, schedule::lane_rules(options.tasks, at));
+    impl->summary = workload::analyse_dependence(workload, schedule::lane_rules(options.tasks, at),
+                                                 narrow_window(options.tasks.window));
     impl->tensors = workload.tensors();
     impl->kernels = workload.kernels();
     for (const workload::TensorPtr &tensor : impl->tensors) {

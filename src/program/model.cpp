@@ -25,9 +25,9 @@ void Program::Impl::model_cycles() {
         return;
     }
     kernel::Cycles made = schedule::total_cycles(
-        workload, options.tasks, [&](const workload::KernelPtr &k) -> const auto & {
-            return *program_of(k);
-        });
+        workload,
+        options.tasks, [&](const workload::KernelPtr &k) -> const auto & { return *program_of(k); },
+        options.tasks.window);
     if (made.unknown.empty()) {
         stats.total_cycles = made.cycles;
     }

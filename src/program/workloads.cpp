@@ -9,14 +9,19 @@
 
 namespace pto::wsp {
 
+std::string LoopScope::name() const {
+    if (order_.depth != 0) {
+        return "P.pipe";
+    }
+    return order_.sequential ? "P.seq" : "P";
+}
+
 std::vector<AxisVar> LoopScope::open() {
-    Building &building = Building::required(sequential_ ? "P.seq" : "P", at_);
+    Building &building = Building::required(name(), at_);
     std::vector<AxisVar> variables;
-    for (const Dense &dense : axes_) {
-        workload::Axis axis{workload::Axis::Kind::Dense, ScalarExpr(dense.size), dense.name,
-                            dense.at};
-        variables.push_back(Affine::variable(
-            building.builder.open_loop(sequential_, std::move(axis), {dense.name}, at_)));
+    for (const AnyAxis &any : axes_) {
+        variables.push_back(
+            Affine::variable(building.builder.open_loop(order_, any.axis, {any.axis.name}, at_)));
     }
     open_ = true;
     return variables;
@@ -36,14 +41,44 @@ LoopScope::~LoopScope() {
         return;
     }
     std::vector<std::string> axes;
-    for (const Dense &axis : axes_) {
-        axes.push_back(fmt::format("Dense[{}]", axis.size));
+    for (const AnyAxis &any : axes_) {
+        axes.push_back(any.axis.str());
     }
     building->failure.emplace(
-        at_,
-        fmt::format("loop {}({}) is left before its end", sequential_ ? "P.seq" : "P", join(axes)),
+        at_, fmt::format("loop {}({}) is left before its end", name(), join(axes)),
         std::vector<Note>{},
         "the body runs once for all iterations, so break and return have no meaning in it");
+}
+
+Loop<1> Loops::pipe(const AnyAxis &axis, int64_t depth, Loc at) const {
+    if (depth < 1) {
+        throw CompileError(at, fmt::format("P.pipe: depth is {}, must be >= 1", depth));
+    }
+    return {workload::Builder::Order(false, depth), {axis}, std::move(at)};
+}
+
+void Loops::when(const ScalarExpr &predicate, const std::function<void()> &body,
+                 const Loc &at) const {
+    Building &building = Building::required("P.when", at);
+    building.builder.open_when(predicate, at);
+    body();
+    building.builder.close(at);
+}
+
+void Loops::otherwise(const std::function<void()> &body, const Loc &at) const {
+    Building &building = Building::required("P.otherwise", at);
+    building.builder.open_otherwise(at);
+    body();
+    building.builder.close(at);
+}
+
+void slot_set_u64(int64_t slot, const ScalarExpr &value, const Loc &at) {
+    Building::required("slot_set_u64", at)
+        .builder.set_slot(slot, ScalarExpr::make(ScalarExpr::Op::CastU64, {value}), at);
+}
+
+void slot_load_u64(int64_t slot, const Tensor &element, const Loc &at) {
+    Building::required("slot_load_u64", at).builder.load_slot(slot, element.region(), at);
 }
 
 schedule::Dispatch DispatchPolicy::round_robin(int64_t num_aicpus, const Loc &at) {
@@ -110,6 +145,18 @@ Workload Workload::stream_by(const Key &key, const Loc &at) const {
     schedule::TaskSchedule step;
     step.streams = 1;
     step.stream_key = key.expr;
+    schedule::check_task_schedule(step, built_, at);
+    return result;
+}
+
+Workload Workload::task_graph(int64_t window, const Loc &at) const {
+    if (window < 1) {
+        throw ScheduleError(at, fmt::format("task_graph: the window is {}, must be >= 1", window));
+    }
+    Workload result = *this;
+    result.schedule_.window = window;
+    schedule::TaskSchedule step;
+    step.window = window;
     schedule::check_task_schedule(step, built_, at);
     return result;
 }

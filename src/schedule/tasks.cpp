@@ -31,7 +31,7 @@ public:
 
 private:
     void read_step(const std::string &name, const Json &arguments) {
-        known(name, {"dispatch", "streams", "stream_by"}, "step");
+        known(name, {"dispatch", "streams", "stream_by", "task_graph"}, "step");
         if (!seen_.insert(name).second) {
             fail("step " + name + " is given twice");
         }
@@ -41,6 +41,9 @@ private:
         } else if (name == "streams") {
             only(arguments, {"count"});
             schedule_.streams = count(arguments, "count");
+        } else if (name == "task_graph") {
+            only(arguments, {"window"});
+            schedule_.window = count(arguments, "window");
         } else {
             only(arguments, {"key"});
             schedule_.stream_key = key(arguments);
@@ -121,6 +124,8 @@ private:
     TaskSchedule schedule_;
 };
 
+constexpr int64_t largest_window = int64_t{1} << 24;
+
 void check_count(int64_t count, const std::string &what, const Loc &at) {
     if (count < 1) {
         throw ScheduleError(at, what + ": expected at least 1, got " + std::to_string(count));
@@ -146,6 +151,9 @@ Json TaskSchedule::json() const {
     if (stream_key) {
         steps.push_back(Json::array({"stream_by", Json{{"key", stream_key->str()}}}));
     }
+    if (window != 0) {
+        steps.push_back(Json::array({"task_graph", Json{{"window", window}}}));
+    }
     return steps;
 }
 
@@ -166,6 +174,9 @@ std::string TaskSchedule::str() const {
     if (stream_key) {
         steps.push_back("stream_by(" + stream_key->str() + ")");
     }
+    if (window != 0) {
+        steps.push_back("task_graph(window = " + std::to_string(window) + ")");
+    }
     return join(steps);
 }
 
@@ -173,6 +184,11 @@ void check_task_schedule(const TaskSchedule &schedule, const workload::Workload 
                          const Loc &at) {
     if (schedule.dispatch && schedule.dispatch->policy == Dispatch::Policy::RoundRobin) {
         check_count(schedule.dispatch->lanes, "round_robin", at);
+    }
+    if (schedule.window < 0 || schedule.window > largest_window) {
+        throw ScheduleError(at, "task_graph: the window holds 1..." +
+                                    std::to_string(largest_window) + " tasks, got " +
+                                    std::to_string(schedule.window));
     }
     if (schedule.streams != 0) {
         check_count(schedule.streams, "streams", at);

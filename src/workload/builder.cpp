@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <set>
+#include <utility>
 
 #include "pto/wsp/support/text.h"
 #include "pto/wsp/workload/names.h"
@@ -393,6 +394,28 @@ void Builder::close(Loc at) {
     if (with_outer) {
         close(std::move(at));
     }
+}
+
+size_t Builder::statements() const {
+    return impl_->frames.back().statements.size();
+}
+
+void Builder::gather(const std::vector<size_t> &numbers, bool sequential, Loc at) {
+    std::vector<NodePtr> &statements = impl_->frames.back().statements;
+    GroupNode group{sequential, {}};
+    for (const size_t number : numbers) {
+        if (number >= statements.size() || statements[number] == nullptr) {
+            throw CompileError(at, "a part of the group is no statement of this body");
+        }
+        group.children.push_back(std::exchange(statements[number], nullptr));
+    }
+    auto node = std::make_shared<const Node>(Node{std::move(group), std::move(at)});
+    if (numbers.empty()) {
+        statements.push_back(std::move(node));
+        return;
+    }
+    statements[*std::ranges::min_element(numbers)] = std::move(node);
+    std::erase(statements, nullptr);
 }
 
 int Builder::depth() const {

@@ -84,7 +84,8 @@ int64_t distance(const TensorView &a, const TensorView &b) {
 
 }  // namespace
 
-DependenceSummary analyse_dependence(const Workload &workload, const std::vector<LaneRule> &lanes) {
+DependenceSummary analyse_dependence(const Workload &workload, const std::vector<LaneRule> &lanes,
+                                     const std::string &tracked_because) {
     DependenceSummary summary;
     summary.root = workload.root;
     const std::optional<int64_t> tasks = constant_task_count(*workload.root);
@@ -93,6 +94,9 @@ DependenceSummary analyse_dependence(const Workload &workload, const std::vector
     StaticPlan plan;
     if (workload.uses_slots()) {
         plan.why_not = "slots are filled and read in program order";
+        plan.at = workload.at;
+    } else if (!tracked_because.empty()) {
+        plan.why_not = tracked_because;
         plan.at = workload.at;
     } else if (lanes.empty()) {
         plan = plan_static(workload.root, table);

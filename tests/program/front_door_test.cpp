@@ -200,5 +200,64 @@ TEST(FrontDoor, kernels_run_on_tensors) {
     EXPECT_EQ(B.span<float>()[5], A.span<float>()[5] + 1);
 }
 
+TEST(FrontDoor, RunTimeSizesBranchesAndSlots) {
+    const Tensor x("x", {6, 2, 4}), y("y", {6, 2, 4});
+    const Tensor counts("counts", {6, 1}, DType::I32);
+    fill(x);
+    fill(y, 2);
+    counts.span<int32_t>()[2] = 1;
+    const Kernel add = accumulate(), copy = increment();
+    const Workload workload("run_time", [&] {
+        slot_set_u64(1, 3);
+        for (auto i : P(DenseDyn(symbol_u64("n"), "rows"))) {
+            slot_load_u64(0, counts[i][0]);
+            P.when(slot_u64(0), [&] { copy[i]({x[i], y[i]}); });
+            P.otherwise([&] { add[i]({x[i], y[i]}); });
+        }
+        for (auto i : P.pipe(4, 2)) {
+            for (auto j : P.seq(DenseDyn(3 - i))) {
+                add({y[i + j], x[i]});
+            }
+        }
+    });
+    EXPECT_EQ(workload.str(), "Workload[combine(increment, accumulate), Combined]");
+    workload::Workload with_data = workload.built();
+    with_data.data.symbols["n"] = 4;
+    expect_sequential_result(Workload(with_data));
+
+    Program program = workload.compile();
+    EXPECT_EQ(error_of<ExecutionError>([&] { program.execute(); }),
+              "symbol 'n' has no value | set it: program.set_symbol_u64(\"n\", 4)");
+    EXPECT_EQ(error_of<TypeCheckError>([&] {
+                  program.set_symbols({{"m", 1}});
+              }),
+              "the program has no symbol 'm' | symbols: n");
+    EXPECT_EQ(error_of<TypeCheckError>([&] {
+                  program.set_tables({{"m", nullptr}});
+              }),
+              "the program has no table 'm' | it has none");
+    program.set_symbols({{"n", 2}});
+    run(program);
+    EXPECT_EQ(program.stats().task_count, 2 + 3 + 2 + 1);
+    program.set_symbols({{"n", 7}});
+    program.execute();
+    const std::string text = error_of<KernelError>([&] { program.synchronize(); });
+    EXPECT_NE(text.find("whose extent is 6: the index is 6, allowed is 0...5"), text.npos) << text;
+}
+
+TEST(FrontDoor, WrongPipesBranchesAndWindows) {
+    EXPECT_EQ(error_of<CompileError>([] { P.pipe(4, 0); }), "P.pipe: depth is 0, must be >= 1");
+    EXPECT_EQ(error_of<CompileError>([] { Workload("alone", [] { P.otherwise([] {}); }); }),
+              "P.otherwise: there is no P.when right before it | with P.when(condition): ... then "
+              "with P.otherwise(): ...");
+    const Tensor x("x", {2, 2, 4}), y("y", {2, 2, 4});
+    const Kernel copy = increment();
+    const Workload workload("one", [&] { copy({x[0], y[1]}); });
+    EXPECT_EQ(error_of<ScheduleError>([&] { workload.task_graph(0); }),
+              "task_graph: the window is 0, must be >= 1");
+    expect_sequential_result(workload.task_graph(1));
+    EXPECT_EQ(workload.task_graph(8).schedule().str(), "task_graph(window = 8)");
+}
+
 }  // namespace
 }  // namespace pto::wsp::test

@@ -128,14 +128,11 @@ def test_counts(built: w.Workload, count: object) -> None:
 
 REFUSED = {
     "timing": lambda built: built.timing(None),
-    "task_graph": lambda built: built.task_graph(window=None),
     "spatial_map": lambda built: built.spatial_map(grid=(4, 4)),
     "DispatchPolicy.work_steal": lambda built: DispatchPolicy.work_steal(),
     "DispatchPolicy.hash": lambda built: DispatchPolicy.hash("b"),
     "DispatchPolicy.dispatch_by": lambda built: DispatchPolicy.dispatch_by(len),
     "TimingPolicy.immediate": lambda built: w.TimingPolicy.immediate,
-    "TaskWindow": lambda built: w.TaskWindow(8192, "tasks", None),
-    "WindowMode.STALL": lambda built: w.WindowMode.STALL,
     "Deps": lambda built: w.Deps(),
     "DepsMode.tensor_map_exact": lambda built: w.DepsMode.tensor_map_exact,
     "Pools.by_exec_unit": lambda built: w.Pools.by_exec_unit(),

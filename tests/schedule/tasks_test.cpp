@@ -32,6 +32,19 @@ std::string refused(const std::string &text) {
 const char *const full = "[[\"dispatch\",{\"key\":\"b\",\"policy\":\"affinity\"}],"
                          "[\"streams\",{\"count\":4}],[\"stream_by\",{\"key\":\"(h % 4)\"}]]";
 
+TEST(TaskSchedule, Windows) {
+    const std::string text = R"([["task_graph",{"window":8}]])";
+    EXPECT_EQ(canonical_json(read(text).json()), text);
+    EXPECT_EQ(read(text).str(), "task_graph(window = 8)");
+    EXPECT_THAT(refused(R"([["task_graph",{"window":0}]])"),
+                HasSubstr("task_graph: window must be an integer >= 1, is 0"));
+    const workload::Workload empty = workload::parse_workload("workload w {}");
+    TaskSchedule large;
+    large.window = int64_t{1} << 25;
+    EXPECT_THAT(error_of([&] { check_task_schedule(large, empty); }),
+                HasSubstr("task_graph: the window holds 1...16777216 tasks, got 33554432"));
+}
+
 TEST(TaskSchedule, JsonBothWays) {
     const TaskSchedule schedule = read(full);
     EXPECT_EQ(canonical_json(schedule.json()), full);

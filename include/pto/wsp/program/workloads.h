@@ -10,7 +10,9 @@
 
 #include "pto/wsp/program/expressions.h"
 #include "pto/wsp/program/program.h"
+#include "pto/wsp/program/tensors.h"
 #include "pto/wsp/schedule/tasks.h"
+#include "pto/wsp/workload/builder.h"
 #include "pto/wsp/workload/workload.h"
 
 namespace pto::wsp {
@@ -26,11 +28,36 @@ struct Dense {
     Loc at;
 };
 
+/// An axis whose size a run decides: an expression over symbols, loop variables around it and
+/// slots, `DenseDyn(symbol_u64("n"))`, `DenseDyn(4 - i)`. A negative one counts as 0.
+struct DenseDyn {
+    template <class T>
+    requires(ExpressionLike<T>) DenseDyn(const T &size, std::string name = "", Loc at = Loc::here())
+        : size(as_expr(size)), name(std::move(name)), at(std::move(at)) {}
+
+    ScalarExpr size;
+    std::string name;
+    Loc at;
+};
+
+/// Any of these, where a loop takes one.
+struct AnyAxis {
+    AnyAxis(const Dense &axis)  // NOLINT: axes of each kind are axes
+        : axis{workload::Axis::Kind::Dense, axis.size, axis.name, axis.at} {}
+    AnyAxis(const DenseDyn &axis)  // NOLINT
+        : axis{workload::Axis::Kind::DenseDyn, axis.size, axis.name, axis.at} {}
+    template <IntegerLike T>
+    AnyAxis(T size, Loc at = Loc::here())  // NOLINT
+        : axis{workload::Axis::Kind::Dense, static_cast<int64_t>(size), "", std::move(at)} {}
+
+    workload::Axis axis;
+};
+
 /// Loops that the body of a range-for is in; what `P(...)` gives.
 class LoopScope {
 public:
-    LoopScope(bool sequential, std::vector<Dense> axes, Loc at)
-        : sequential_(sequential), axes_(std::move(axes)), at_(std::move(at)) {}
+    LoopScope(workload::Builder::Order order, std::vector<AnyAxis> axes, Loc at)
+        : order_(order), axes_(std::move(axes)), at_(std::move(at)) {}
     LoopScope(const LoopScope &) = delete;
     LoopScope &operator=(const LoopScope &) = delete;
     /// A loop that was left by `break` or `return` makes its workload fail.
@@ -42,8 +69,10 @@ protected:
     void close();
 
 private:
-    bool sequential_;
-    std::vector<Dense> axes_;
+    std::string name() const;
+
+    workload::Builder::Order order_;
+    std::vector<AnyAxis> axes_;
     Loc at_;
     bool open_ = false;
 };
@@ -88,18 +117,19 @@ class LoopConstructor {
 public:
     explicit constexpr LoopConstructor(bool sequential) : sequential_(sequential) {}
 
-    Loop<1> operator()(const Dense &a, Loc at = Loc::here()) const {
-        return {sequential_, {a}, std::move(at)};
+    Loop<1> operator()(const AnyAxis &a, Loc at = Loc::here()) const {
+        return {workload::Builder::Order(sequential_), {a}, std::move(at)};
     }
-    Loop<2> operator()(const Dense &a, const Dense &b, Loc at = Loc::here()) const {
-        return {sequential_, {a, b}, std::move(at)};
+    Loop<2> operator()(const AnyAxis &a, const AnyAxis &b, Loc at = Loc::here()) const {
+        return {workload::Builder::Order(sequential_), {a, b}, std::move(at)};
     }
-    Loop<3> operator()(const Dense &a, const Dense &b, const Dense &c, Loc at = Loc::here()) const {
-        return {sequential_, {a, b, c}, std::move(at)};
-    }
-    Loop<4> operator()(const Dense &a, const Dense &b, const Dense &c, const Dense &d,
+    Loop<3> operator()(const AnyAxis &a, const AnyAxis &b, const AnyAxis &c,
                        Loc at = Loc::here()) const {
-        return {sequential_, {a, b, c, d}, std::move(at)};
+        return {workload::Builder::Order(sequential_), {a, b, c}, std::move(at)};
+    }
+    Loop<4> operator()(const AnyAxis &a, const AnyAxis &b, const AnyAxis &c, const AnyAxis &d,
+                       Loc at = Loc::here()) const {
+        return {workload::Builder::Order(sequential_), {a, b, c, d}, std::move(at)};
     }
 
 private:
@@ -113,12 +143,37 @@ private:
 ///     attn[{b, h}]({Q[b][h], K[b][h], V[b][h], O[b][h]});
 /// }
 /// ```
+///
+/// `P.pipe(axis, depth)` runs at most `depth` iterations at a time.
 struct Loops : LoopConstructor {
     constexpr Loops() : LoopConstructor(false) {}
     LoopConstructor grid{false};
     LoopConstructor seq{true};
+
+    /// CompileError unless depth >= 1.
+    Loop<1> pipe(const AnyAxis &axis, int64_t depth = 1, Loc at = Loc::here()) const;
+    /// `body` runs where the predicate is not 0; several in a row that `otherwise` closes are a
+    /// chain, of which one runs. CompileError outside the body of a workload.
+    void when(const ScalarExpr &predicate, const std::function<void()> &body,
+              const Loc &at = Loc::here()) const;
+    /// CompileError when there is no `when` right before it.
+    void otherwise(const std::function<void()> &body, const Loc &at = Loc::here()) const;
 };
 inline constexpr Loops P;  // NOLINT: the name that it has in Python
+
+/// The value of a symbol, see `Program::set_symbols`.
+inline ScalarExpr symbol_u64(const std::string &name) {
+    return ScalarExpr::symbol(name);
+}
+/// What `slot_set_u64` or `slot_load_u64` left in slot 0...255; 0 at the start of a run.
+inline ScalarExpr slot_u64(int64_t slot) {
+    return ScalarExpr::slot(slot);
+}
+/// Leaves `value` in a slot for what follows. CompileError outside the body of a workload.
+void slot_set_u64(int64_t slot, const ScalarExpr &value, const Loc &at = Loc::here());
+/// Leaves one element of an integer tensor in a slot, after the tasks before that write it.
+/// TypeCheckError unless it is one inside its tensor; CompileError outside the body of a workload.
+void slot_load_u64(int64_t slot, const Tensor &element, const Loc &at = Loc::here());
 
 /// A key of `affinity` and `stream_by`: an expression of loop variables, or its text "b % 4".
 struct Key {
@@ -183,6 +238,10 @@ public:
     Workload streams(int64_t count, const Loc &at = Loc::here()) const;
     /// A task's stream is `key` modulo the number of streams. ScheduleError as of `dispatch`.
     Workload stream_by(const Key &key, const Loc &at = Loc::here()) const;
+
+    /// The same tasks, of which at most `window` are submitted and unfinished at a time.
+    /// ScheduleError for a window below 1.
+    Workload task_graph(int64_t window, const Loc &at = Loc::here()) const;
 
     /// See `pto::wsp::compile`; `options.tasks` is its own schedule. ScheduleError when there is
     /// one in both.

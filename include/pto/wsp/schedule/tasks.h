@@ -28,9 +28,13 @@ struct TaskSchedule {
     std::optional<Dispatch> dispatch;
     int64_t streams = 0;                   ///< 0: none
     std::optional<ScalarExpr> stream_key;  ///< stream = key mod streams; FIFO within a stream
+    /// Most tasks that are submitted and unfinished at a time; what comes next waits ("stall"). 0:
+    /// the runtime's own window.
+    int64_t window = 0;
 
     /// `[["dispatch", {"policy": "round_robin", "lanes": 4}], ["streams", {"count": 2}],
-    /// ["stream_by", {"key": "(h % 2)"}]]`; affinity is `{"policy": "affinity", "key": "b"}`.
+    /// ["stream_by", {"key": "(h % 2)"}], ["task_graph", {"window": 8192}]]`; affinity is
+    /// `{"policy": "affinity", "key": "b"}`.
     Json json() const;
     /// ScheduleError naming `origin` for anything that `json()` does not make: an unknown step or
     /// key (with a suggestion), a step given twice, a count below 1, a key that is no expression.

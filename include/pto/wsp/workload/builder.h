@@ -64,6 +64,11 @@ public:
     void open_group(bool sequential, Loc at = Loc::here());
     /// Opens the body of a workload that is called inside this one.
     void open_call(std::string name, Loc at = Loc::here());
+    /// How many statements the body that is open has.
+    size_t statements() const;
+    /// Takes these statements of the open body, by number, into a group in this order, where the
+    /// first of them was. CompileError for one that is not there or is named twice.
+    void gather(const std::vector<size_t> &numbers, bool sequential, Loc at = Loc::here());
     /// Closes what was opened last; CompileError when nothing is open.
     void close(Loc at = Loc::here());
     /// What is open.

@@ -132,10 +132,12 @@ struct DependenceSummary {
     std::string str() const;
 };
 
-/// Analyses `workload` under lane rules. ScheduleError for a key with an unknown name or a divisor
+/// Analyses `workload` under lane rules. `tracked_because`, where not empty, says why its tasks are
+/// tracked whatever is proven. ScheduleError for a key with an unknown name or a divisor
 /// that may be zero; CompileError past 2^63 tasks.
 DependenceSummary analyse_dependence(const Workload &workload,
-                                     const std::vector<LaneRule> &lanes = {});
+                                     const std::vector<LaneRule> &lanes = {},
+                                     const std::string &tracked_because = "");
 
 /// Places where iterations of a parallel loop certainly write one element that nothing in the loop
 /// reads: they run in program order, so that the last one stays, but hardly that was meant. One
