@@ -43,33 +43,28 @@ workload::TaskGraph graph_of(const Program::Impl &impl, int64_t max_tasks) {
 
 }  // namespace
 
-workload::TaskGraph Program::graph(int64_t max_tasks) const {
-    std::scoped_lock lock(impl_->mutex);
-    return graph_of(*impl_, max_tasks);
-}
-
-GraphCycles Program::graph_cycles() const {
-    std::scoped_lock lock(impl_->mutex);
+GraphCycles Program::Impl::model_graph() const {
     GraphCycles result;
-    result.note = impl_->why_no_model();
-    if (result.note.empty() && impl_->stats.task_count > workload::max_graph_tasks) {
-        result.note = fmt::format("the program has {} tasks, more than the {} of a graph",
-                                  impl_->stats.task_count, workload::max_graph_tasks);
-    }
+    result.note = why_no_model();
     if (!result.note.empty()) {
+        return result;
+    }
+    workload::TaskGraph made;
+    try {
+        made = graph_of(*this, workload::max_graph_tasks);
+    } catch (const CompileError &error) {
+        result.note = error.text();
         return result;
     }
     std::vector<int64_t> tasks;
     result.note =
         schedule::task_cycles(
-            impl_->workload,
-            [&](const workload::KernelPtr &k) -> const auto & { return *impl_->program_of(k); },
+            workload, [&](const workload::KernelPtr &k) -> const auto & { return *program_of(k); },
             tasks)
             .unknown;
     if (!result.note.empty()) {
         return result;
     }
-    const workload::TaskGraph made = graph_of(*impl_, workload::max_graph_tasks);
     std::vector<int64_t> durations;
     for (const workload::TaskGraph::Vertex &vertex : made.vertices) {
         durations.push_back(vertex.task < 0 ? 0 : tasks[static_cast<size_t>(vertex.task)]);
@@ -77,6 +72,19 @@ GraphCycles Program::graph_cycles() const {
     result.critical_path = workload::critical_path(made, durations);
     result.makespan = workload::makespan(made, durations, env::workers());
     return result;
+}
+
+workload::TaskGraph Program::graph(int64_t max_tasks) const {
+    std::scoped_lock lock(impl_->mutex);
+    return graph_of(*impl_, max_tasks);
+}
+
+GraphCycles Program::graph_cycles() const {
+    std::scoped_lock lock(impl_->mutex);
+    if (!impl_->graph_cycles) {
+        impl_->graph_cycles = impl_->model_graph();
+    }
+    return *impl_->graph_cycles;
 }
 
 }  // namespace pto::wsp

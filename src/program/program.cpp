@@ -152,7 +152,7 @@ void Program::set_symbols(const std::map<std::string, int64_t> &values, const Lo
     for (const auto &[name, value] : values) {
         impl_->workload.data.symbols.insert_or_assign(name, value);
     }
-    impl_->is_modelled = false;
+    impl_->forget_model();
 }
 
 void Program::set_tables(const std::map<std::string, RunData::Values> &values, const Loc &at) {
@@ -168,7 +168,7 @@ void Program::set_tables(const std::map<std::string, RunData::Values> &values, c
     for (const auto &[name, value] : values) {
         impl_->workload.data.tables.insert_or_assign(name, value);
     }
-    impl_->is_modelled = false;
+    impl_->forget_model();
 }
 
 void Program::register_kernel(const std::string &name,
@@ -212,7 +212,7 @@ void Program::register_kernel(const KernelPtr &declaration,
     check_implementation(*declaration, *implementation, at);
     wait_for_run(*impl_, lock);
     impl_->implementations[declaration] = std::move(implementation);
-    impl_->is_modelled = false;
+    impl_->forget_model();
     impl_->plan = nullptr;
     if (impl_->missing_kernel() == nullptr) {
         impl_->build();

@@ -46,6 +46,7 @@ struct Program::Impl {
     bool is_reported = false;  ///< what the run failed with, if it did, was thrown
     ProgramStats stats;
     bool is_modelled = false;  ///< `stats` has the virtual cycles, or why there are none
+    std::optional<GraphCycles> graph_cycles;
     Reasons cache_reasons;
 
     /// Waits for the run in flight: it works in memory and code that this keeps.
@@ -60,6 +61,13 @@ struct Program::Impl {
     program_of(const workload::KernelPtr &kernel) const;
     /// Empty when virtual cycles can be counted.
     std::string why_no_model() const;
+    /// Makes the graph: done when somebody asks.
+    GraphCycles model_graph() const;
+    /// What was modelled is no longer so.
+    void forget_model() {
+        is_modelled = false;
+        graph_cycles.reset();
+    }
     /// Walks all tasks: done when somebody asks.
     void model_cycles();
     /// Finds or generates the code and makes the plan.

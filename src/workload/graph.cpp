@@ -1,44 +1,19 @@
 #include "pto/wsp/workload/graph.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <queue>
 #include <unordered_map>
+#include <utility>
 
 #include "pto/wsp/support/text.h"
-#include "workload/access.h"
+#include "workload/live_accesses.h"
 #include "workload/structure.h"
 
 namespace pto::wsp::workload {
 
 namespace {
-
-/// An access of a task that later ones may conflict with.
-struct Live {
-    int vertex = 0;
-    bool reads = false;
-    bool writes = false;
-    std::vector<int64_t> first;  ///< of a box in the frame of the storage
-    std::vector<int64_t> extents;
-};
-
-bool meets(const Live &a, const Live &b) {
-    for (size_t d = 0; d < a.first.size(); ++d) {
-        if (a.first[d] >= b.first[d] + b.extents[d] || b.first[d] >= a.first[d] + a.extents[d]) {
-            return false;
-        }
-    }
-    return true;
-}
-
-bool covers(const Live &a, const Live &b) {
-    for (size_t d = 0; d < a.first.size(); ++d) {
-        if (a.first[d] > b.first[d] || a.first[d] + a.extents[d] < b.first[d] + b.extents[d]) {
-            return false;
-        }
-    }
-    return true;
-}
 
 int64_t floor_mod(int64_t value, int64_t by) {
     const int64_t rest = value % by;
@@ -52,6 +27,9 @@ public:
           live_(table_.storages().size()), last_of_lane_(lanes.size()) {
         for (const Site &site : table_.sites()) {
             sites_.emplace(site.task, &site);
+            for (const DataAccess &access : site.accesses) {
+                live_[static_cast<size_t>(access.storage)].expect(access);
+            }
         }
     }
 
@@ -94,38 +72,36 @@ private:
         if (is_empty(*loop.body)) {
             return;
         }
-        const std::string on = "loop " + loop.variable.id;
-        Items items;
+        const std::string on = (loop.depth > 0 ? "pipe " : "loop ") + loop.variable.id;
+        // An iteration of a pipe comes after the one `depth` before it.
+        const int64_t apart = loop.sequential ? 1 : loop.depth;
+        std::map<int64_t, std::vector<int>> ends;
         loops_.push_back(&loop.variable);
         const int64_t size = value_of(loop.variable.axis.size);
         for (int64_t i = 0; i < size; ++i) {
             values_[loop.variable.id] = loop.variable.value ? value_of(*loop.variable.value) : i;
-            walk_item(loop.sequential ? &items : nullptr, *loop.body, on);
+            walk_item(apart > 0 ? &ends[i % apart] : nullptr, *loop.body, on);
         }
         loops_.pop_back();
     }
 
     void walk_group(const GroupNode &group) {
-        Items items;
+        std::vector<int> ends;
         for (const NodePtr &child : group.children) {
             if (!is_empty(*child)) {
-                walk_item(group.sequential ? &items : nullptr, *child, "sequential");
+                walk_item(group.sequential ? &ends : nullptr, *child, "sequential");
             }
         }
     }
 
-    /// What the next item of a sequence comes after: vertices without a successor.
-    struct Items {
-        std::vector<int> ends;
-    };
-
-    /// One item of a sequence (null: of none), after the one before.
-    void walk_item(Items *items, const Node &node, const std::string &on) {
-        if (items == nullptr) {
+    /// One item of a sequence (null: of none), after the one before. `ends` are the vertices of an
+    /// item that have no successor.
+    void walk_item(std::vector<int> *ends, const Node &node, const std::string &on) {
+        if (ends == nullptr) {
             walk(node);
             return;
         }
-        std::vector<int> before = std::move(items->ends);
+        std::vector<int> before = std::exchange(*ends, {});
         if (before.size() > 1) {
             const int join = add_vertex({-1, "join", {}, node.at});
             for (const int end : before) {
@@ -142,7 +118,7 @@ private:
                 connect(before.front(), v, TaskGraph::Cause::Sequence, on);
             }
             if (!has_next_[static_cast<size_t>(v)]) {
-                items->ends.push_back(v);
+                ends->push_back(v);
             }
         }
     }
@@ -169,22 +145,21 @@ private:
             for (const Affine &offset : access.offsets) {
                 box.first.push_back(offset.evaluate(values_));
             }
-            for (const Live &other : live_[static_cast<size_t>(access.storage)]) {
-                if ((other.writes || box.writes) && meets(other, box)) {
-                    connect(other.vertex, vertex, cause_of(other, box), region_text(site, access));
+            for (const Live *other : live_[static_cast<size_t>(access.storage)].meeting(box)) {
+                if (other->writes || box.writes) {
+                    connect(other->vertex, vertex, cause_of(*other, box),
+                            region_text(site, access));
                 }
             }
             own.push_back(std::move(box));
         }
         // What conflicts with an access that this task overwrites whole conflicts with this task.
         for (size_t i = 0; i < own.size(); ++i) {
-            std::vector<Live> &live = live_[static_cast<size_t>(site.accesses[i].storage)];
+            LiveAccesses &live = live_[static_cast<size_t>(site.accesses[i].storage)];
             if (own[i].writes) {
-                std::erase_if(live, [&](const Live &other) {
-                    return other.vertex != vertex && covers(own[i], other);
-                });
+                live.remove_covered(own[i]);
             }
-            live.push_back(std::move(own[i]));
+            live.add(std::move(own[i]));
         }
     }
 
@@ -209,8 +184,7 @@ private:
     void add_lane(size_t rule_number, int vertex, const Loc &at) {
         const LaneRule &rule = lanes_[rule_number];
         const int64_t count = rule.lanes > 0 ? rule.lanes : workers_;
-        const int64_t key =
-            rule.key ? value_of(resolve_key(*rule.key, loops_, at)) : tasks_;
+        const int64_t key = rule.key ? value_of(resolve_key(*rule.key, loops_, at)) : tasks_;
         const int64_t lane = floor_mod(key, count);
         const auto [last, first_of_lane] = last_of_lane_[rule_number].try_emplace(lane, vertex);
         if (!first_of_lane) {
@@ -247,7 +221,7 @@ private:
     int64_t workers_;
     TaskGraph graph_;
     std::unordered_map<const TaskNode *, const Site *> sites_;
-    std::vector<std::vector<Live>> live_;  ///< by storage
+    std::vector<LiveAccesses> live_;  ///< by storage
     std::vector<std::map<int64_t, int>> last_of_lane_;
     std::vector<bool> has_next_;
     std::vector<int> latest_before_;  ///< of each vertex: its last predecessor

@@ -172,6 +172,23 @@ TEST(Program, knows_its_targets) {
     EXPECT_EQ(plain.stats().total_cycles_note, "target 'cpu' has no model: compile for cpu_sim");
 }
 
+TEST(Program, shows_its_graph) {
+    const Copying c;
+    CompileOptions options;
+    options.target = "cpu_sim";
+    const Program program = c.workload().compile(options);
+    const workload::TaskGraph graph = program.graph();
+    EXPECT_EQ(static_cast<int64_t>(graph.vertices.size()), program.stats().task_count);
+    const GraphCycles cycles = program.graph_cycles();
+    EXPECT_EQ(cycles.note, "");
+    EXPECT_GT(cycles.critical_path.value_or(0), 0);
+    EXPECT_LE(*cycles.critical_path, *cycles.makespan);
+    EXPECT_LE(*cycles.makespan, *program.stats().total_cycles);
+    EXPECT_EQ(error_of<CompileError>([&] { program.graph(0); }),
+              "graph: the workload has " + std::to_string(graph.vertices.size()) +
+                  " tasks, more than 0 | make the graph of a smaller one, or raise max_tasks");
+}
+
 /// Y[i] = the two rows of X from R on.
 struct Windows {
     Tensor X{"X", {8, 4}};

@@ -7,6 +7,7 @@ import pytest
 from pto_wsp import (
     CompileError,
     Dense,
+    DenseDyn,
     DispatchPolicy,
     DType,
     ExecutionError,
@@ -95,6 +96,42 @@ def test_drawings() -> None:
     assert graph._repr_svg_() == graph.to_svg()
 
 
+def test_a_pipe_holds_iterations_back() -> None:
+    @workload
+    def tasks():
+        for i in P.pipe(Dense[SIZE], depth=2):
+            relax[i](GRID[0, 0], GRID[0, 1], GRID[1, 1 + i])
+
+    program = tasks().compile(target="cpu_sim")
+    found = [
+        (edge.source.id, edge.target.id, edge.reason)
+        for edge in program.graph().edges
+        if edge.cause == "sequence"
+    ]
+    assert found == [(0, 2, "sequence: pipe i"), (1, 3, "sequence: pipe i")]
+    assert program.stats.critical_path_cycles == 2 * COST
+
+
+def test_figures_follow_the_sizes_of_the_run() -> None:
+    rows = DenseDyn(2)
+
+    @workload
+    def tasks():
+        for i in P(rows):
+            for j in P(Dense[SIZE]):
+                with P.when(j <= i):
+                    relax[i, j](GRID[i, j + 1], GRID[i + 1, j], GRID[i + 1, j + 1])
+
+    program = tasks().compile(target="cpu_sim")
+    assert program.stats.total_cycles == (1 + 2) * COST
+    assert len(program.graph()) == 1 + 2
+    assert program.stats.critical_path_cycles == 3 * COST
+    program.set_axis_sizes({"rows": 4})
+    assert program.stats.total_cycles == (1 + 2 + 3 + 4) * COST
+    assert len(program.graph()) == 1 + 2 + 3 + 4
+    assert program.stats.critical_path_cycles == (2 * 4 - 1) * COST
+
+
 @pytest.mark.error
 def test_a_graph_of_too_many_tasks(fails) -> None:
     program = wavefront.compile(target="cpu_sim")
@@ -115,7 +152,7 @@ def test_a_graph_of_too_many_tasks(fails) -> None:
     assert large.stats.total_cycles == 10001 * COST
     with pytest.raises(
         ExecutionError,
-        match="makespan_cycles: the program has 10001 tasks, more than the 10000 of a graph",
+        match="makespan_cycles: graph: the workload has 10001 tasks, more than 10000",
     ):
         large.stats.makespan_cycles  # noqa: B018
 

@@ -83,8 +83,8 @@ public:
     ProgramStats stats() const;
     /// Its tasks and what orders them. CompileError when there are more than `max_tasks`.
     workload::TaskGraph graph(int64_t max_tasks = workload::max_graph_tasks) const;
-    /// On the target `cpu_sim`, of programs of at most `workload::max_graph_tasks` tasks. Computed
-    /// by each call.
+    /// On the target `cpu_sim`, of programs of at most `workload::max_graph_tasks` tasks. The first
+    /// call makes the graph.
     GraphCycles graph_cycles() const;
     /// Rules fired or not, which loops are tracked and why, cache misses.
     Reasons explain() const;
