@@ -82,6 +82,11 @@ void bind_builder(py::module_ &module) {
              py::arg("name"), py::arg("params"), py::arg("program"), py::arg("at"))
         .def_readonly("name", &Kernel::name)
         .def_readonly("params", &Kernel::params)
+        .def_property_readonly("program",
+                               [](const Kernel &kernel) {
+                                   return std::const_pointer_cast<kernel::TileProgram>(
+                                       kernel.program);
+                               })
         .def_property_readonly("is_declaration",
                                [](const Kernel &kernel) { return kernel.program == nullptr; });
 

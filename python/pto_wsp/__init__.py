@@ -62,6 +62,19 @@ from pto_wsp.layout import TensorLayout, TensorReplicate, TensorShard, tensor_la
 from pto_wsp.loop_variables import AxisVar
 from pto_wsp.loops import P
 from pto_wsp.memory_layouts import LinearLayout, MemLayout
+from pto_wsp.passes import (
+    DeadTaskPass,
+    FlattenCombinePass,
+    FusePass,
+    HoistPass,
+    InterchangePass,
+    MergePass,
+    Pass,
+    PassManager,
+    PatternRewriter,
+    PrintPass,
+    RulePass,
+)
 from pto_wsp.programs import Program, ProgramStats
 from pto_wsp.scalar_expr import ScalarExpr, slot_u64
 from pto_wsp.schedules import (
@@ -107,11 +120,6 @@ _not_yet = frozenset(
     {
         "Channel",
         "Event",
-        "FlattenCombinePass",
-        "Pass",
-        "PassManager",
-        "PatternRewriter",
-        "PrintPass",
         "Process",
         "TraceLevel",
         "connect",
@@ -136,6 +144,7 @@ __all__ = [
     "CompiledKernel",
     "Constexpr",
     "DType",
+    "DeadTaskPass",
     "Dense",
     "DenseDyn",
     "Deps",
@@ -143,9 +152,13 @@ __all__ = [
     "DispatchPolicy",
     "ExecutionError",
     "ExternalKernel",
+    "FlattenCombinePass",
+    "FusePass",
+    "HoistPass",
     "IRConversionError",
     "In",
     "InOut",
+    "InterchangePass",
     "InternalError",
     "KernelError",
     "KernelIR",
@@ -157,9 +170,14 @@ __all__ = [
     "LinearLayout",
     "Location",
     "MemLayout",
+    "MergePass",
     "Out",
     "P",
+    "Pass",
+    "PassManager",
+    "PatternRewriter",
     "Pools",
+    "PrintPass",
     "Program",
     "ProgramStats",
     "PtoError",
@@ -167,6 +185,7 @@ __all__ = [
     "Ragged",
     "ReadyPolicy",
     "Replicate",
+    "RulePass",
     "Scalar",
     "ScalarExpr",
     "ScheduleError",

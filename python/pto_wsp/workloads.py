@@ -23,6 +23,7 @@ from pto_wsp.errors import (
 from pto_wsp.kernel_refs import KernelRef, tile_of_shape
 from pto_wsp.loop_variables import AxisVar
 from pto_wsp.loops import left_early
+from pto_wsp.program_kernels import ProgramKernel
 from pto_wsp.scalar_expr import ScalarExpr, cast_u64, is_scalar, native_expr, slot_number
 from pto_wsp.scalars import number_of
 from pto_wsp.schedules import (
@@ -280,6 +281,16 @@ class Workload:
     def _scheduled(self, schedule: native.TaskSchedule) -> Workload:
         return Workload(
             self._native, self._kernels, schedule, self._type_errors, self._tables, self._sources
+        )
+
+    def _rewritten(self, made: native.WorkloadIR) -> Workload:
+        """The same with other tasks; kernels that rules made come with them."""
+        kernels = dict(self._kernels)
+        for handle in made.kernels():
+            if handle not in kernels and handle.program is not None:
+                kernels[handle] = ProgramKernel(handle.program)
+        return Workload(
+            made, kernels, self._schedule, self._type_errors, self._tables, self._sources
         )
 
 

@@ -19,26 +19,6 @@ struct Application {
     double saving = 0.0;
 };
 
-/// `text` with `{x}` and `{x.uses}` filled in.
-std::string filled(const std::string &text, const Graph &graph, const Match &match) {
-    std::string result;
-    size_t at = 0;
-    while (at < text.size()) {
-        size_t open = text.find('{', at);
-        size_t close = open == std::string::npos ? open : text.find('}', open);
-        if (close == std::string::npos) {
-            break;
-        }
-        result += text.substr(at, open - at);
-        std::string name = text.substr(open + 1, close - open - 1);
-        size_t dot = name.find(".uses");
-        NodeId node = match[name.substr(0, dot)];
-        result += dot == std::string::npos ? graph.text(node) : std::to_string(graph.uses(node));
-        at = close + 1;
-    }
-    return result + text.substr(at);
-}
-
 /// One reading of a graph: which rules fire where, and which nearly do.
 class Search {
 public:
@@ -76,23 +56,24 @@ private:
         Application found;
         std::string why_not;
         rule.pattern.match(graph_, node, [&](const Match &match) {
-            auto failed = std::find_if(
-                rule.conditions.begin(), rule.conditions.end(),
-                [&](const Rule::Condition &condition) { return !condition.holds(graph_, match); });
-            double saving = 0.0;
-            if (failed == rule.conditions.end() && rule.saving.amount) {
-                saving = rule.saving.amount(graph_, match);
+            std::optional<std::string> failed;
+            for (size_t c = 0; !failed && c < rule.conditions.size(); ++c) {
+                failed = rule.conditions[c].why_not(graph_, match);
             }
-            bool pays = !rule.saving.amount || saving > 0.0;
-            if (failed == rule.conditions.end() && pays) {
+            double saving = 0.0;
+            if (!failed && rule.saving.amount) {
+                saving = rule.saving.amount(graph_, match);
+                if (saving <= 0.0) {
+                    failed = fmt::format("it would not pay: {} {} more", number_text(-saving),
+                                         rule.saving.unit);
+                }
+            }
+            if (!failed) {
                 found = {&rule, match, saving};
                 return true;
             }
             if (explains_ && why_not.empty()) {
-                why_not = failed != rule.conditions.end()
-                              ? filled(failed->reason, graph_, match)
-                              : fmt::format("it would not pay: {} {} more", number_text(-saving),
-                                            rule.saving.unit);
+                why_not = *failed;
             }
             return false;
         });

@@ -4,6 +4,25 @@
 
 namespace pto::wsp::rewrite {
 
+std::string filled(const std::string &text, const Graph &graph, const Match &match) {
+    std::string result;
+    size_t at = 0;
+    while (at < text.size()) {
+        size_t open = text.find('{', at);
+        size_t close = open == std::string::npos ? open : text.find('}', open);
+        if (close == std::string::npos) {
+            break;
+        }
+        result += text.substr(at, open - at);
+        std::string name = text.substr(open + 1, close - open - 1);
+        size_t dot = name.find(".uses");
+        NodeId node = match[name.substr(0, dot)];
+        result += dot == std::string::npos ? graph.text(node) : std::to_string(graph.uses(node));
+        at = close + 1;
+    }
+    return result + text.substr(at);
+}
+
 std::string Rule::place() const {
     Loc short_at = at;
     short_at.file.erase(0, short_at.file.find_last_of('/') + 1);

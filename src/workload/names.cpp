@@ -89,4 +89,50 @@ void for_each_task(
     });
 }
 
+std::set<std::string> variables_of(const Node &node) {
+    std::set<std::string> names;
+    Node copy = node;
+    for_each_expression(copy, [&](ScalarExpr &expr) { names.merge(expr.variables()); });
+    auto add_region = [&](const Region &region) {
+        for (const Affine &offset : region.offsets) {
+            for (const auto &[name, coefficient] : offset.terms()) {
+                names.insert(name);
+            }
+        }
+    };
+    if (const auto *task = std::get_if<TaskNode>(&node.kind)) {
+        for (const TaskArgument &argument : task->arguments) {
+            if (const auto *region = std::get_if<Region>(&argument.value)) {
+                add_region(*region);
+            }
+        }
+    }
+    if (const auto *slot = std::get_if<SlotNode>(&node.kind)) {
+        if (const auto *region = std::get_if<Region>(&slot->value)) {
+            add_region(*region);
+        }
+    }
+    return names;
+}
+
+bool uses_slots(const Node &node) {
+    bool found = false;
+    Node copy = node;
+    for_each_expression(copy, [&](ScalarExpr &expr) { found = found || expr.has_slots(); });
+    return found;
+}
+
+void check_scopes(const Node &root, const Loc &at) {
+    for_each_node(root, [&](const Node &node, const LoopPath &path) {
+        for (const std::string &name : variables_of(node)) {
+            if (std::ranges::find(path, name, &LoopVar::id) == path.end()) {
+                const auto *task = std::get_if<TaskNode>(&node.kind);
+                throw TypeCheckError(at, (task ? "task " + task->kernel->name : "a statement") +
+                                             " uses " + quoted(name) +
+                                             ", and no loop around it has that variable");
+            }
+        }
+    });
+}
+
 }  // namespace pto::wsp::workload

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,13 +11,14 @@
 
 namespace pto::wsp::rewrite {
 
+/// `text` with `{x}` and `{x.uses}` filled in.
+std::string filled(const std::string &text, const Graph &graph, const Match &match);
+
 /// One rule of a table, over any graph; made by a `RuleFor`.
 struct Rule {
-    /// Must hold for the rule to fire. In `reason`, said when it does not, `{x}` stands for the
-    /// text of capture x and `{x.uses}` for how often it is used.
+    /// Why the rule does not fire; nothing when it may. A reason that is empty is not told.
     struct Condition {
-        std::string reason;
-        std::function<bool(const Graph &, const Match &)> holds;
+        std::function<std::optional<std::string>(const Graph &, const Match &)> why_not;
     };
     /// What the replacement saves, for a choice by cost.
     struct Saving {
@@ -62,18 +64,33 @@ private:
 template <class G> class RuleFor {
 public:
     using Predicate = std::function<bool(const G &, const Match &)>;
+    using WhyNot = std::function<std::optional<std::string>(const G &, const Match &)>;
     using Amount = std::function<double(const G &, const Match &)>;
     using Replacement = std::function<NodeId(typename G::Rebuild &, const Match &)>;
 
     RuleFor(std::string name, const Pattern &pattern, Loc at = Loc::here())
         : rule_{std::move(name), Matcher(pattern), {}, {}, {}, std::move(at)} {}
 
-    /// A condition and the reason to give when it does not hold. Conditions are tried in order.
+    /// A condition and the reason to give when it does not hold, none to give none: `{x}` stands
+    /// for the text of capture x and `{x.uses}` for how often it is used. Conditions are tried in
+    /// order.
     RuleFor when(std::string reason, Predicate holds) && {
+        return std::move(*this).unless(
+            [reason = std::move(reason), holds = std::move(holds)](
+                const G &graph, const Match &m) -> std::optional<std::string> {
+                if (holds(graph, m)) {
+                    return std::nullopt;
+                }
+                return filled(reason, graph, m);
+            });
+    }
+
+    /// A condition that finds the reason itself; nothing when it holds.
+    RuleFor unless(WhyNot why_not) && {
         rule_.conditions.push_back(
-            {std::move(reason), [holds = std::move(holds)](const Graph &graph, const Match &m) {
-                 return holds(static_cast<const G &>(graph), m);
-             }});
+            {[why_not = std::move(why_not)](const Graph &graph, const Match &m) {
+                return why_not(static_cast<const G &>(graph), m);
+            }});
         return std::move(*this);
     }
 

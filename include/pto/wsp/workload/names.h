@@ -1,5 +1,6 @@
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,15 @@ ScalarExpr resolve_key(const ScalarExpr &key, const LoopPath &path, const Loc &a
 /// Calls `visit(node, path)` for every node with the loops around it, in program order.
 void for_each_node(const Node &root,
                    const std::function<void(const Node &node, const LoopPath &path)> &visit);
+
+/// Ids of the loop variables that `node` itself, not what is in it, depends on.
+std::set<std::string> variables_of(const Node &node);
+/// Whether `node` itself depends on slots, which are set in program order.
+bool uses_slots(const Node &node);
+
+/// TypeCheckError at `at` when something below `root` uses a loop variable that no loop around it
+/// has.
+void check_scopes(const Node &root, const Loc &at);
 
 /// Calls `visit(task, path, node)` for every task node with the loops around it, in program order.
 void for_each_task(
