@@ -14,8 +14,10 @@ from pto_wsp import (
     Out,
     P,
     Scalar,
+    TaskWindow,
     Tensor,
     Tile,
+    WindowMode,
     kernel,
     pto,
     sequential,
@@ -75,6 +77,32 @@ def test_workers() -> None:
     assert cycles(products.dispatch(DispatchPolicy.round_robin(4))) == 2 * PRODUCT
     pinned = products.streams(3).dispatch(DispatchPolicy.affinity(lambda t: t.get("i")))
     assert cycles(pinned) == 2 * PRODUCT
+
+
+def test_a_window_holds_tasks_back() -> None:
+    @workload
+    def mixed():
+        for i in P(Dense[3]):
+            scale[i](C[i], D[i])
+            product[i](A[i], B[i], C[i + 3])
+
+    def of(window: int) -> int:
+        return cycles(
+            mixed()
+            .dispatch(DispatchPolicy.round_robin(6))
+            .task_graph(window=TaskWindow(window, "tasks", WindowMode.STALL))
+        )
+
+    # A scale is shorter than a product: with two in flight the next scale starts when one has
+    # ended, and each product as soon as a scale has.
+    assert SCALE < PRODUCT < 2 * PRODUCT
+    assert of(8192) == PRODUCT
+    assert of(1) == 3 * (SCALE + PRODUCT)
+    busy = [0, 0]  # when each of the two in flight ends
+    for cost in (SCALE, PRODUCT) * 3:
+        start = min(busy)
+        busy[busy.index(start)] = start + cost
+    assert of(2) == max(busy)
 
 
 def test_side_by_side_and_one_after_another() -> None:
