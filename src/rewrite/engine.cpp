@@ -64,7 +64,7 @@ private:
             if (!failed && rule.saving.amount) {
                 saving = rule.saving.amount(graph_, match);
                 if (saving <= 0.0) {
-                    failed = fmt::format("it would not pay: {} {} more", number_text(-saving),
+                    failed = fmt::format("it would not pay: {} {} more", number_text(0.0 - saving),
                                          rule.saving.unit);
                 }
             }

@@ -181,6 +181,10 @@ TEST(Engine, ChoosesTheRuleThatSavesMost) {
     EXPECT_EQ(rewritten(Table("costs", {rule("loss", -2, 10)}), graph, &reasons), "neg(x)");
     EXPECT_EQ(explain(reasons),
               "toy.py:7: loss: not applied: it would not pay: 2 negations more\n");
+    reasons = {};
+    EXPECT_EQ(rewritten(Table("costs", {rule("even", 0, 10)}), graph, &reasons), "neg(x)");
+    EXPECT_EQ(explain(reasons),
+              "toy.py:7: even: not applied: it would not pay: 0 negations more\n");
 }
 
 TEST(Engine, FiresOverlappingMatchesOneAfterTheOther) {
