@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "pto/wsp/backend/cpu/cache.h"
 #include "pto/wsp/program/program.h"
 #include "pto/wsp/runtime/executor.h"
 
@@ -211,6 +212,10 @@ void bind_program(py::module_ &module) {
         },
         py::arg("timeout_s"),
         "Cancels all runs in flight and waits until they have ended; False on timeout.");
+    module.def(
+        "generated_objects",
+        [] { return backend::cpu::ObjectCache::shared().stats().misses; },
+        "Objects that this process has generated, not found in the cache.");
     module.def(
         "compile",
         [](const workload::Workload &workload, const CompileOptions &options) {

@@ -18,7 +18,8 @@ namespace {
 std::string loops_text(const LoopPath &loops) {
     std::vector<std::string> parts;
     for (const LoopVar *variable : loops) {
-        parts.push_back(variable->id + " in " + variable->axis.str());
+        parts.push_back(variable->id + (variable->value ? " = " + variable->value->str()
+                                                        : " in " + variable->axis.str()));
     }
     return parts.empty() ? "no loop" : join(parts);
 }

@@ -188,13 +188,15 @@ private:
         if (!scopes_.empty() && scopes_.back().chain) {
             return false;
         }
-        auto [cell, cells] = cell_of_iteration();
+        const auto [outer, cells] = cell_of_iteration();
         const int64_t depth = std::min(loop.depth, max_cells / cells);
-        cell =
-            ScalarExpr::make(ScalarExpr::Op::Add,
-                             {ScalarExpr::make(ScalarExpr::Op::Mul, {cell, depth}),
-                              ScalarExpr::make(ScalarExpr::Op::Mod,
-                                               {ScalarExpr::variable(loop.variable.id), depth})});
+        ScalarExpr cell =
+            ScalarExpr::make(ScalarExpr::Op::Mod, {ScalarExpr::variable(loop.variable.id), depth});
+        if (cells > 1) {
+            cell = ScalarExpr::make(
+                ScalarExpr::Op::Add,
+                {ScalarExpr::make(ScalarExpr::Op::Mul, {outer, depth}), std::move(cell)});
+        }
         scopes_.push_back({add_grid("pipe", cells * depth), cell, false});
         return true;
     }

@@ -114,6 +114,28 @@ TEST(Order, one_stream_runs_one_task_at_a_time) {
     }
 }
 
+TEST(Order, windows_and_pipes_of_one_run_one_task_at_a_time) {
+    const Tensor A("A", {64, 2, 4}), B("B", {64, 2, 4});
+    const Kernel copy = increment();
+    const Workload plain("plain", [&] {
+        for (auto i : P(64)) {
+            copy[i]({A[i], B[i]});
+        }
+    });
+    const Workload pipe("pipe", [&] {
+        for (auto i : P.pipe(64, 1)) {
+            copy[i]({A[i], B[i]});
+        }
+    });
+    for (const Workload &workload : {plain.task_graph(1), pipe}) {
+        Program program = workload.compile();
+        run(program);
+        EXPECT_EQ(program.stats().task_count, 64);
+        EXPECT_EQ(program.stats().parallel_tasks, 0) << workload.str();
+        expect_sequential_result(workload);
+    }
+}
+
 TEST(Order, schedules_are_data) {
     const Tensor A("A", {8, 4, 2, 4}), B("B", {8, 4, 2, 4});
     const Workload plain = independent(A, B);

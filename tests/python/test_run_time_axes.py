@@ -67,14 +67,14 @@ def test_a_dynamic_size_changes_between_runs_and_nothing_is_compiled():
     assert len(w().enumerate()) == 3
     program = ran(w().compile())
     assert arr(Y)[:, 0].tolist() == [3, 3, 3, 0, 0, 0, 0, 0]
-    misses = program.stats.cache_misses
+    misses = pto_wsp._native.generated_objects()
     program.set_axis_sizes({"batch": 5})
     ran(program)
     assert arr(Y)[:, 0].tolist() == [6, 6, 6, 3, 3, 0, 0, 0]
     program.set_axis_sizes({"b": 0})
     ran(program)
     assert arr(Y)[:, 0].tolist() == [6, 6, 6, 3, 3, 0, 0, 0]
-    assert program.stats.cache_misses == misses
+    assert pto_wsp._native.generated_objects() == misses
     assert program.stats.task_count == 0
     program.set_axis_sizes({"batch": 9})
     program.execute()
@@ -187,14 +187,14 @@ def test_branches_follow_lists_arrays_tensors_and_ragged_axes():
     # Data that is changed in place is seen by the next run.
     Y = rows(4)
     program = tiers(array, Y).compile()
-    misses = program.stats.cache_misses
+    misses = pto_wsp._native.generated_objects()
     array[:] = [1, 1, 65, 65]
     ran(program)
     assert arr(Y)[:, 0].tolist() == [2, 2, 200, 200]
     program.bind(seq_lens=[65, 1, 1, 1])
     ran(program)
     assert arr(Y)[:, 0].tolist() == [202, 4, 202, 202]
-    assert program.stats.cache_misses == misses
+    assert pto_wsp._native.generated_objects() == misses
 
 
 def test_whens_without_otherwise_are_independent():
@@ -271,12 +271,12 @@ def test_ragged_rows_and_the_flat_axis():
     program = ran(w().compile())
     assert arr(Y)[:, :, 0].tolist() == [[2, 2, 2, 0], [0, 0, 0, 0], [2, 2, 0, 0]]
     assert arr(Z)[:, 0].tolist() == [2] * 5 + [0] * 4
-    misses = program.stats.cache_misses
+    misses = pto_wsp._native.generated_objects()
     program.bind(lengths=[1, 4, 1])
     ran(program)
     assert arr(Y)[:, :, 0].tolist() == [[4, 2, 2, 0], [2, 2, 2, 2], [4, 2, 0, 0]]
     assert arr(Z)[:, 0].tolist() == [4] * 5 + [2] + [0] * 3
-    assert program.stats.cache_misses == misses
+    assert pto_wsp._native.generated_objects() == misses
     with pytest.raises(TypeCheckError, match=r"Ragged: length 1 is -4; expected Ragged"):
         program.bind(lengths=[1, -4, 1])
     with pytest.raises(TypeCheckError, match=r"bind: the program has no tensor or list 'size'"):
@@ -339,12 +339,12 @@ def test_selected_places():
     program = ran(w.compile())
     assert arr(Y)[:, :, 0].tolist() == [[0, 21, 0, 41], [0, 0, 0, 0], [11, 0, 31, 41]]
     assert arr(C)[:, 0].tolist() == [2, 2, 2, 4]
-    misses = program.stats.cache_misses
+    misses = pto_wsp._native.generated_objects()
     program.bind(indptr=[0, 1, 2, 2], indices=[2, 2])
     arr(Y)[:] = 0
     ran(program)
     assert arr(Y)[:, :, 0].tolist() == [[0, 0, 31, 0], [0, 0, 31, 0], [0, 0, 0, 0]]
-    assert program.stats.cache_misses == misses
+    assert pto_wsp._native.generated_objects() == misses
     with pytest.raises(TypeCheckError, match=r"Sparse: indptr ends at 2, there are 1 indices"):
         program.bind(indices=[2])
     program.bind(indptr=[0, 1, 1, 1], indices=[4])
@@ -452,12 +452,12 @@ def test_slots_carry_what_tasks_wrote_into_branches():
         else:
             want[b] += arr(X)[b] * s
     np.testing.assert_array_equal(arr(Y), want)
-    misses = program.stats.cache_misses
+    misses = pto_wsp._native.generated_objects()
     arr(X)[:, 1] = 1
     arr(Y)[:] = 0
     ran(program)
     np.testing.assert_array_equal(arr(Y), arr(X))
-    assert program.stats.cache_misses == misses
+    assert pto_wsp._native.generated_objects() == misses
     with pytest.raises(
         pto_wsp.CompileError, match=r"slot\(0\) has a value only while the program runs"
     ):

@@ -209,6 +209,42 @@ TEST(Dependence, GridsOfManyDimensionsAreBounded) {
     EXPECT_LE(std::get<TrackedPlan>(summary.plan).grids[0].cells, int64_t{1} << 22);
 }
 
+TEST(Pipes, AnIterationWaitsForTheOneThatLeftItsCell) {
+    const auto summary = analyse(square, "pipe(2) i in DenseDyn[symbol(n)] as i {\n"
+                                         "parallel h in Dense[8] as h {\n"
+                                         "task fill(out A[i, 8*h:8*h + 8]) } }");
+    EXPECT_EQ(summary.str(), "grid #0 pipe: 2 cells\n"
+                             "site fill over i in DenseDyn[symbol(n)], h in Dense[8]\n"
+                             "  reads pipe#0 from (i % 2)\n"
+                             "site join over i in DenseDyn[symbol(n)]\n"
+                             "  reads and writes pipe#0 from (i % 2)\n");
+}
+
+TEST(RunTimeSizes, AreProvenIndependentAndRunUntracked) {
+    const auto summary = analyse(square, "parallel i in DenseDyn[symbol(n)] as i {\n"
+                                         "task copy(in A[i, 0:8], out B[i, 0:8]) }");
+    EXPECT_EQ(summary.str(), "phase 0\n"
+                             "  nest over i in DenseDyn[symbol(n)]: any number of iterations of 1 "
+                             "tasks (copy)\n");
+    EXPECT_EQ(summary.reasons[0].text, "all tasks run untracked in 1 phases");
+}
+
+TEST(RunTimeSizes, PlacesFromTablesAreTracked) {
+    const auto summary =
+        analyse(square, "parallel i in Dense[8] as i { let e = load(places, i) as e {\n"
+                        "task fill(out A[e, 0:8]) } }");
+    ASSERT_FALSE(summary.is_static());
+    EXPECT_THAT(summary.str(), HasSubstr("site fill over i in Dense[8], e = load(places, i)\n"
+                                         "  writes A#0 from e\n"));
+}
+
+TEST(Slots, AreFilledInProgramOrder) {
+    const auto summary = analyse(square, "slot 0 = 3 parallel i in Dense[8] as i {\n"
+                                         "when slot(0) > i { task fill(out A[i, 0:8]) } }");
+    ASSERT_FALSE(summary.is_static());
+    EXPECT_EQ(summary.reasons[0].text, "tracked: slots are filled and read in program order");
+}
+
 TEST(Lanes, RoundRobinAndKeys) {
     const auto summary =
         analyse(square,
