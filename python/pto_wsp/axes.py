@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-import pto_wsp._pto_wsp as native
 from pto_wsp import naming
 from pto_wsp.errors import TypeCheckError, error
 from pto_wsp.scalar_expr import ScalarExpr, is_scalar
-from pto_wsp.symbols import Dim, Symbol
+from pto_wsp.symbols import Symbol
 from pto_wsp.tables import IndexableList, Source, Table, integers
 
 _RAGGED_FORMS = (
@@ -136,15 +135,17 @@ class Ragged:
         else:
             raise _refused("Ragged", f"takes one or two arguments, got {len(given)}", _RAGGED_FORMS)
         self._lengths(self._ints())
-        found = len(self.lengths)
-        if found != self.outer_size:
-            raise _refused("Ragged", f"{self.outer_size} rows but {found} lengths", _RAGGED_FORMS)
         sources = (self._source,)
         self._lengths_table = Table("" if self._by_length else ".lengths", sources, self._lengths)
         self._offsets_table = Table(".offsets" if self._by_length else "", sources, self._offsets)
         self._total_table = Table(
             ".total", sources, lambda ints: self._lengths(ints).sum(keepdims=True)
         )
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What it was made of."""
+        return (self._source,)
 
     @staticmethod
     def _checked(what: str, data: Any) -> np.ndarray[Any, Any]:
@@ -170,6 +171,10 @@ class Ragged:
         elif (ints < 0).any():
             at = int(np.argmax(ints < 0))
             raise _refused("Ragged", f"length {at} is {ints[at]}", _RAGGED_FORMS)
+        elif len(ints) != self.outer_size:
+            raise _refused(
+                "Ragged", f"{self.outer_size} rows but {len(ints)} lengths", _RAGGED_FORMS
+            )
         return ints
 
     def _offsets(self, ints: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -279,6 +284,11 @@ class Sparse:
             ".nnz", sources, lambda *ints: np.array([len(self._parts(*ints)[1])], np.int64)
         )
 
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What it was made of."""
+        return self._sources
+
     @staticmethod
     def _checked(source: Source) -> np.ndarray[Any, Any]:
         data = source.data
@@ -357,16 +367,3 @@ def _refused(what: str, text: str, forms: str) -> TypeCheckError:
     made = error(TypeCheckError, f"{full}; expected {forms}")
     assert isinstance(made, TypeCheckError)
     return made
-
-
-def symbol_expr(dim: Dim) -> native.ScalarExpr:
-    """The value that an affine expression of Symbols has in a run."""
-    op = native.ScalarExpr.Op
-    total = native.ScalarExpr(dim.affine.constant)
-    for name, factor in dim.affine.terms.items():
-        term = native.ScalarExpr.symbol(name)
-        if factor != 1:
-            term = native.ScalarExpr.make(op.Mul, [native.ScalarExpr(factor), term])
-        is_zero = dim.affine.constant == 0 and str(total) == "0"
-        total = term if is_zero else native.ScalarExpr.make(op.Add, [total, term])
-    return total

@@ -172,6 +172,11 @@ class BuildContext:
                 own = source is table.sources[0] and not table.suffix
                 held = {self.source_name(source), name if own else None}
                 names.setdefault(source, set()).update(n for n in held if n)
+        for axis, name in self._axis_names:
+            # An axis of one list is that list; of several it is none of them.
+            of_axis = axis.sources if isinstance(axis, (Ragged, Sparse)) else ()
+            if len(of_axis) == 1 and of_axis[0] in names:
+                names[of_axis[0]].add(name)
         return Workload(
             made, self.kernels, type_errors=self.type_errors, tables=self.tables, names=names
         )

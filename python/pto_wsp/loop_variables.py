@@ -128,7 +128,11 @@ class AxisVar:
         self._unknown("the truth", "a condition on a loop variable cannot choose what is built")
 
     def __int__(self) -> int:
-        self._unknown("the value", "loop over it with P(...), index tensors with it")
+        self._unknown(
+            "the value",
+            "loop over it with P(...), index tensors with it; for range(a, b) loop over P(b - a) "
+            "and use a + i",
+        )
 
     __index__ = __int__
 

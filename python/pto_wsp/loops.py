@@ -9,11 +9,11 @@ from typing import Any, NoReturn
 
 import pto_wsp._pto_wsp as native
 from pto_wsp import context, naming
-from pto_wsp.axes import Dense, DenseDyn, Ragged, RowAxis, RowSelection, Sparse, symbol_expr
+from pto_wsp.axes import Dense, DenseDyn, Ragged, RowAxis, RowSelection, Sparse
 from pto_wsp.errors import CompileError, TypeCheckError, error, user_place
 from pto_wsp.loop_variables import AxisVar, is_integer
 from pto_wsp.scalar_expr import ScalarExpr, common_owner, is_scalar, native_expr
-from pto_wsp.symbols import Dim
+from pto_wsp.symbols import Dim, symbol_expr
 
 
 class Space:

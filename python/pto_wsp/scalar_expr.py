@@ -259,10 +259,14 @@ def native_expr(what: Any) -> native.ScalarExpr:
     TypeCheckError
         When it is none.
     """
+    from pto_wsp.symbols import Dim, symbol_expr
+
     if isinstance(what, ScalarExpr):
         return what.native
     if getattr(what, "is_element", False):
         return native_expr(what.element())
+    if isinstance(what, Dim):
+        return symbol_expr(what)
     if hasattr(what, "affine"):
         return native.ScalarExpr.from_affine(what.affine)
     if isinstance(what, (int, np.integer, np.bool_)):

@@ -52,6 +52,24 @@ class Dim:
     def __neg__(self) -> Dim:
         return Dim(self.affine * -1)
 
+    def _compare(self, other: Any, operation: str) -> Any:
+        """In the body of a workload, where a Symbol has the value that a run gives it."""
+        from pto_wsp.scalar_expr import ScalarExpr
+
+        return getattr(ScalarExpr(self), operation)(other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._compare(other, "__lt__")
+
+    def __le__(self, other: Any) -> Any:
+        return self._compare(other, "__le__")
+
+    def __gt__(self, other: Any) -> Any:
+        return self._compare(other, "__gt__")
+
+    def __ge__(self, other: Any) -> Any:
+        return self._compare(other, "__ge__")
+
     def __eq__(self, other: object) -> bool:
         if isinstance(other, (int, Dim)) and not isinstance(other, bool):
             return bool(self.affine == affine_of(other))
@@ -100,3 +118,16 @@ def affine_of(dim: Any) -> native.Affine:
         TypeCheckError,
         f"dim must be an integer, a Symbol or an affine expression of these, got {dim!r}",
     )
+
+
+def symbol_expr(dim: Dim) -> native.ScalarExpr:
+    """The value that an affine expression of Symbols has in a run."""
+    op = native.ScalarExpr.Op
+    total = native.ScalarExpr(dim.affine.constant)
+    for name, factor in dim.affine.terms.items():
+        term = native.ScalarExpr.symbol(name)
+        if factor != 1:
+            term = native.ScalarExpr.make(op.Mul, [native.ScalarExpr(factor), term])
+        is_zero = dim.affine.constant == 0 and str(total) == "0"
+        total = term if is_zero else native.ScalarExpr.make(op.Add, [total, term])
+    return total

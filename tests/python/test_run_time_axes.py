@@ -142,6 +142,25 @@ def test_a_symbol_is_an_axis_and_a_number():
         program.synchronize()
 
 
+def test_symbols_are_compared():
+    n = Symbol("n")
+    X, Y = rows(6), rows(6)
+
+    @workload
+    def w():
+        for b in P(6):
+            with P.when(b < 2 * n):
+                bump[b](X[b], Y[b])
+            with P.when(n >= 3):
+                bump[b](X[b], Y[b])
+
+    program = w().compile()
+    program.set_symbol_u64("n", 2)
+    assert arr(ran(program) and Y)[:, 0].tolist() == [1, 1, 1, 1, 0, 0]
+    program.set_symbol_u64("n", 3)
+    assert arr(ran(program) and Y)[:, 0].tolist() == [3, 3, 3, 3, 2, 2]
+
+
 @pytest.mark.parametrize("sequential", [False, True])
 def test_triangular_loops(sequential):
     X, Y = rows(8, 1), rows(8)
@@ -281,10 +300,11 @@ def test_ragged_rows_and_the_flat_axis():
         program.bind(lengths=[1, -4, 1])
     with pytest.raises(TypeCheckError, match=r"bind: the program has no tensor or list 'size'"):
         program.bind(size=[1])
-    program.bind(lengths=[1, 1])
-    program.execute()
-    with pytest.raises(ExecutionError, match=r"index 2 of lengths, which has 2 values"):
-        program.synchronize()
+    with pytest.raises(TypeCheckError, match=r"Ragged: 3 rows but 2 lengths; expected Ragged"):
+        program.bind(lengths=[1, 1])
+    program.bind(tokens=[0, 0, 1])
+    ran(program)
+    assert arr(Y)[:, :, 0].tolist() == [[4, 2, 2, 0], [2, 2, 2, 2], [6, 2, 0, 0]]
 
 
 FORMS = r"expected Ragged\(outer_size, lengths\).*Ragged\(offsets\)"
