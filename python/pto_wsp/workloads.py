@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 import pto_wsp._pto_wsp as native
 from pto_wsp import context
 from pto_wsp.annotations import ConstexprSpec, DirectedSpec, ScalarSpec
+from pto_wsp.early_exits import refuse_jumps
 from pto_wsp.errors import (
     CompileError,
     RaceWarning,
@@ -374,6 +375,7 @@ class WorkloadFunction:
         return {**bound, **{name: value for name, value in outside.items() if name not in bound}}
 
     def _build(self, bound: dict[str, Any]) -> Workload:
+        refuse_jumps(self._function)
         building = context.BuildContext(
             self.__name__, place_of(self._function), not self._fail_on_type_error
         )

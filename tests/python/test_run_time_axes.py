@@ -4,6 +4,7 @@ import numpy as np
 import pto_wsp
 import pytest
 from pto_wsp import (
+    CompileError,
     Dense,
     DenseDyn,
     DType,
@@ -266,6 +267,47 @@ def test_wrong_branches_are_refused():
                 bump(X[0], X[1])
 
         looped()
+
+
+def test_jumps_do_not_leave_branches(fails):
+    X, Y = rows(4), rows(4)
+
+    @workload
+    def returns():
+        for b in P(4):
+            with P.when(b > 1):
+                bump[b](X[b], Y[b])
+                return
+            bump[b](X[b], Y[b])
+
+    @workload
+    def continues():
+        for b in P(4):
+            with P.when(b > 1):
+                bump[b](X[b], Y[b])
+            with P.otherwise():
+                if len(X.shape) == 2:
+                    continue
+            bump[b](X[b], Y[b])
+
+    text = "leaves the body of a branch, which is built for all cases at once"
+    fails(CompileError, lambda: returns(), f"'return' {text}", line=None)
+    fails(CompileError, lambda: continues(), f"'continue' {text}", line=None)
+    with pytest.raises(CompileError) as caught:
+        returns()
+    assert caught.value.at[1] == returns.__wrapped__.__code__.co_firstlineno + 5
+
+    @workload
+    def loops():
+        with P.when(Symbol("n") > 1):
+            for index in (0, 1, 2):
+                if index == 1:
+                    continue
+                if index == 2:
+                    break
+                bump[index](X[index], Y[index])
+
+    assert loops().dump().count("task") == 1
 
 
 def test_ragged_rows_and_the_flat_axis():
