@@ -1,4 +1,5 @@
-/// Times of the task runtime, per task: `bench_runtime [workers]`. Prints medians.
+/// Times of the task runtime, per task: `bench_runtime [workers]`. Prints medians; beside oneTBB,
+/// where that is installed, in rounds that take turns.
 
 #include <sched.h>
 
@@ -10,6 +11,13 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#ifdef PTO_WSP_ONETBB
+#include <tbb/flow_graph.h>
+#include <tbb/global_control.h>
+#include <tbb/task_arena.h>
+#include <tbb/task_group.h>
+#endif
 
 #include "pto/wsp/runtime/executor.h"
 
@@ -128,6 +136,117 @@ void bind_workers(Executor &executor) {
     executor.start(std::make_shared<const Plan>(graph), {executor.workers()})->wait({});
 }
 
+/// The nanoseconds that `call` takes.
+template <class Call> double nanoseconds(Call call) {
+    auto begin = std::chrono::steady_clock::now();
+    call();
+    return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin)
+        .count();
+}
+
+double median(std::vector<double> times) {
+    std::sort(times.begin(), times.end());
+    return times[times.size() / 2];
+}
+
+void run_once(Executor &executor, const std::shared_ptr<const Plan> &plan,
+              const std::vector<int64_t> &bindings) {
+    std::shared_ptr<Execution> execution = executor.start(plan, bindings);
+    execution->wait(std::nullopt);
+    execution->rethrow();
+}
+
+#ifdef PTO_WSP_ONETBB
+template <class Ours, class Theirs>
+void compare(const char *name, int64_t tasks, Ours ours, Theirs theirs) {
+    std::vector<double> own, other;
+    for (int i = 0; i < rounds; i++) {
+        own.push_back(nanoseconds(ours) / static_cast<double>(tasks));
+        other.push_back(nanoseconds(theirs) / static_cast<double>(tasks));
+    }
+    std::printf("%-34s %9.1f ns/task, oneTBB %9.1f ns/task: %.2f x\n", name, median(own),
+                median(other), median(other) / median(own));
+}
+
+/// The wavefront as a flow graph, which is built before the clock runs.
+class FlowWavefront {
+public:
+    FlowWavefront(int64_t side, int64_t *values) : side_(side) {
+        nodes_.reserve(static_cast<size_t>(side * side));
+        for (int64_t at = 0; at < side * side; at++) {
+            int64_t here = (at / side + 1) * (side + 1) + at % side + 1;
+            nodes_.emplace_back(graph_, [=](const tbb::flow::continue_msg &) {
+                int64_t slots[3] = {reinterpret_cast<int64_t>(values + here),
+                                    reinterpret_cast<int64_t>(values + here - side - 1),
+                                    reinterpret_cast<int64_t>(values + here - 1)};
+                add_neighbours(slots);
+            });
+        }
+        for (int64_t at = 0; at < side * side; at++) {
+            if (at % side + 1 < side) {
+                tbb::flow::make_edge(node(at), node(at + 1));
+            }
+            if (at / side + 1 < side) {
+                tbb::flow::make_edge(node(at), node(at + side));
+            }
+        }
+    }
+
+    void run() {
+        node(0).try_put(tbb::flow::continue_msg());
+        graph_.wait_for_all();
+    }
+
+private:
+    using Node = tbb::flow::continue_node<tbb::flow::continue_msg>;
+    Node &node(int64_t at) { return nodes_[static_cast<size_t>(at)]; }
+
+    int64_t side_;
+    tbb::flow::graph graph_;
+    std::vector<Node> nodes_;
+};
+
+/// False when the two did not compute the same.
+bool compare_with_tbb(Executor &executor, int workers, const Plan &wavefront, int64_t side,
+                      std::vector<int64_t> &values) {
+    tbb::global_control limit(tbb::global_control::max_allowed_parallelism,
+                              static_cast<size_t>(workers));
+    tbb::task_arena arena(workers);
+    std::vector<int64_t> theirs(values.size());
+    bool same = false;
+    arena.execute([&] {
+        FlowWavefront flow(side, theirs.data());
+        auto plan = std::make_shared<const Plan>(wavefront);
+        compare(
+            "wavefront", side * side,
+            [&] {
+                run_once(executor, plan, {side, reinterpret_cast<int64_t>(values.data())});
+            },
+            [&] { flow.run(); });
+        same = theirs == values;
+
+        constexpr int64_t tasks = 100000;
+        DynamicGraph graph;
+        graph.expand = &expand_chains;
+        graph.sites.push_back({"task", &nothing, 1, {}, {}});
+        auto independent = std::make_shared<const Plan>(graph);
+        compare(
+            "independent tasks", tasks,
+            [&] {
+                run_once(executor, independent, {tasks, 1});
+            },
+            [&] {
+                tbb::task_group group;
+                for (int64_t at = 0; at < tasks; at++) {
+                    group.run([at] { nothing(&at); });
+                }
+                group.wait();
+            });
+    });
+    return same;
+}
+#endif
+
 void bench(int workers) {
     Executor executor(workers);
     if (workers <= static_cast<int>(std::thread::hardware_concurrency())) {
@@ -145,6 +264,12 @@ void bench(int workers) {
     wavefront.grids = {(side + 1) * (side + 1)};
     report("wavefront 316 x 316", executor, wavefront,
            {side, reinterpret_cast<int64_t>(values.data())}, side * side, "task");
+#ifdef PTO_WSP_ONETBB
+    if (!compare_with_tbb(executor, workers, wavefront, side, values)) {
+        std::printf("the wavefronts differ\n");
+        std::exit(1);
+    }
+#endif
 
     constexpr int64_t tasks = 100000;
     for (int64_t chains : {int64_t(1), int64_t(2), int64_t(64), tasks}) {
