@@ -49,14 +49,11 @@ public:
             return std::make_shared<const Node>(std::move(result));
         }
         const std::string old = loop->variable.id;
-        const auto affine = affine_;
-        const auto scalar = scalar_;
         loop->variable.id = fresh_(old);
+        // No loop has the id of one around it: what is outside of this one does not ask for it.
         affine_.insert_or_assign(old, Affine::variable(loop->variable.id));
         scalar_.insert_or_assign(old, ScalarExpr::variable(loop->variable.id));
         loop->body = rename(loop->body);
-        affine_ = affine;
-        scalar_ = scalar;
         return std::make_shared<const Node>(std::move(result));
     }
 
@@ -108,15 +105,18 @@ struct Builder::Impl {
     OnError on_error = OnError::Throw;
     std::vector<Frame> frames;  ///< the first is the body of the workload
     std::set<std::string> ids;
+    std::map<std::string, int64_t> numbers;  ///< last one given to a name
     size_t loops = 0;
     std::vector<TypeCheckError> errors;
     std::vector<std::unique_ptr<LoopVar>> defined;  ///< variables that tasks may use anywhere
     RunData data;
 
-    std::string fresh_id(const std::string &base) {
-        std::string id = base;
-        for (int n = 1; !ids.insert(id).second; ++n) {
-            id = base + "." + std::to_string(n);
+    /// `wanted`, or its name with the next number that is free.
+    std::string fresh_id(const std::string &wanted) {
+        std::string id = wanted;
+        const std::string name = wanted.substr(0, wanted.find('.'));
+        while (!ids.insert(id).second) {
+            id = name + "." + std::to_string(++numbers[name]);
         }
         return id;
     }

@@ -235,3 +235,13 @@ def test_windows_are_part_of_schedule_files():
     assert (schedule.window, schedule.json()) == (8, '[["task_graph",{"window":8}]]')
     with pytest.raises(ScheduleError, match=r"window must be an integer >= 1, is 0"):
         native.TaskSchedule.from_json('[["task_graph",{"window":0}]]')
+
+
+def test_a_thousand_loops_within_each_other():
+    X, Y = rows(1, 1), rows(1)
+    nest = task(bump, [], [X[0], Y[0]])
+    for _ in range(1000):
+        nest = parallel_for(Dense[1], lambda i, inner=nest: inner)
+    assert nest.task_count == 1
+    assert nest.dump().count("parallel ") == 1000
+    assert len(nest.enumerate()) == 1
