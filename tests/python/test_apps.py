@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pto_wsp import ExecutionError, Program
+from pto_wsp import Program, TypeCheckError
 
 APPS = pathlib.Path(__file__).parents[2] / "apps"
 
@@ -45,7 +45,7 @@ def test_ragged_batches() -> None:
     assert len(errors) == 3 and all(worst < 1e-5 for worst in errors)
     assert program.stats.task_count == 4 * 4 + 4
     assert compilations(program) == 1
-    with pytest.raises(ExecutionError, match=r"index 3 of lengths, which has 3 values"):
+    with pytest.raises(TypeCheckError, match=r"Ragged: 4 rows but 3 lengths; expected Ragged"):
         app.run(others=[[1, 1, 1]])
 
 
