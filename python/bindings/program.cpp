@@ -213,8 +213,7 @@ void bind_program(py::module_ &module) {
         py::arg("timeout_s"),
         "Cancels all runs in flight and waits until they have ended; False on timeout.");
     module.def(
-        "generated_objects",
-        [] { return backend::cpu::ObjectCache::shared().stats().misses; },
+        "generated_objects", [] { return backend::cpu::ObjectCache::shared().stats().misses; },
         "Objects that this process has generated, not found in the cache.");
     module.def(
         "compile",
