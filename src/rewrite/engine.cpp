@@ -56,24 +56,23 @@ private:
         Application found;
         std::string why_not;
         rule.pattern.match(graph_, node, [&](const Match &match) {
-            std::optional<std::string> failed;
-            for (size_t c = 0; !failed && c < rule.conditions.size(); ++c) {
-                failed = rule.conditions[c].why_not(graph_, match);
-            }
+            auto failed = std::find_if(
+                rule.conditions.begin(), rule.conditions.end(),
+                [&](const Rule::Condition &condition) { return !condition.holds(graph_, match); });
             double saving = 0.0;
-            if (!failed && rule.saving.amount) {
+            if (failed == rule.conditions.end() && rule.saving.amount) {
                 saving = rule.saving.amount(graph_, match);
-                if (saving <= 0.0) {
-                    failed = fmt::format("it would not pay: {} {} more", number_text(0.0 - saving),
-                                         rule.saving.unit);
-                }
             }
-            if (!failed) {
+            bool pays = !rule.saving.amount || saving > 0.0;
+            if (failed == rule.conditions.end() && pays) {
                 found = {&rule, match, saving};
                 return true;
             }
             if (explains_ && why_not.empty()) {
-                why_not = *failed;
+                why_not = failed != rule.conditions.end()
+                              ? failed->reason(graph_, match)
+                              : fmt::format("it would not pay: {} {} more",
+                                            number_text(0.0 - saving), rule.saving.unit);
             }
             return false;
         });

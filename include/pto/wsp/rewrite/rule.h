@@ -16,9 +16,11 @@ std::string filled(const std::string &text, const Graph &graph, const Match &mat
 
 /// One rule of a table, over any graph; made by a `RuleFor`.
 struct Rule {
-    /// Why the rule does not fire; nothing when it may. A reason that is empty is not told.
+    /// Must hold for the rule to fire.
     struct Condition {
-        std::function<std::optional<std::string>(const Graph &, const Match &)> why_not;
+        std::function<bool(const Graph &, const Match &)> holds;
+        /// Said when it does not hold, and asked only by who explains; empty: nothing is said.
+        std::function<std::string(const Graph &, const Match &)> reason;
     };
     /// What the replacement saves, for a choice by cost.
     struct Saving {
@@ -75,22 +77,25 @@ public:
     /// for the text of capture x and `{x.uses}` for how often it is used. Conditions are tried in
     /// order.
     RuleFor when(std::string reason, Predicate holds) && {
-        return std::move(*this).unless(
-            [reason = std::move(reason), holds = std::move(holds)](
-                const G &graph, const Match &m) -> std::optional<std::string> {
-                if (holds(graph, m)) {
-                    return std::nullopt;
-                }
-                return filled(reason, graph, m);
-            });
+        rule_.conditions.push_back(
+            {[holds = std::move(holds)](const Graph &graph, const Match &m) {
+                 return holds(static_cast<const G &>(graph), m);
+             },
+             [reason = std::move(reason)](const Graph &graph, const Match &m) {
+                 return filled(reason, graph, m);
+             }});
+        return std::move(*this);
     }
 
     /// A condition that finds the reason itself; nothing when it holds.
     RuleFor unless(WhyNot why_not) && {
         rule_.conditions.push_back(
-            {[why_not = std::move(why_not)](const Graph &graph, const Match &m) {
-                return why_not(static_cast<const G &>(graph), m);
-            }});
+            {[why_not](const Graph &graph, const Match &m) {
+                 return !why_not(static_cast<const G &>(graph), m);
+             },
+             [why_not](const Graph &graph, const Match &m) {
+                 return why_not(static_cast<const G &>(graph), m).value_or("");
+             }});
         return std::move(*this);
     }
 
