@@ -78,8 +78,8 @@ public:
     /// `durations` takes those of all tasks; may be null.
     Model(const workload::Workload &workload, const TaskSchedule &schedule,
           const ProgramOf &program_of, int64_t window, std::vector<int64_t> *durations)
-        : data_(workload.data), schedule_(schedule), program_of_(program_of), workers_(worker_count(schedule)),
-          clock_(workers_, window), durations_(durations) {}
+        : data_(workload.data), schedule_(schedule), program_of_(program_of),
+          workers_(worker_count(schedule)), clock_(workers_, window), durations_(durations) {}
 
     /// When all tasks below `node`, which may start at `ready`, are done.
     int64_t done(const Node &node, int64_t ready) {
@@ -117,14 +117,10 @@ private:
         }
     }
 
-    /// The branch that is taken.
     int64_t done_branch(const workload::BranchNode &branch, int64_t ready) {
-        for (const workload::BranchNode::Case &each : branch.cases) {
-            if (value_of(each.predicate) != 0) {
-                return done(*each.body, ready);
-            }
-        }
-        return branch.otherwise != nullptr ? done(*branch.otherwise, ready) : ready;
+        const Node *body =
+            workload::taken_body(branch, [this](const ScalarExpr &expr) { return value_of(expr); });
+        return body != nullptr ? done(*body, ready) : ready;
     }
 
     int64_t done_loop(const LoopNode &loop, int64_t ready) {
@@ -177,8 +173,7 @@ private:
         std::vector<std::optional<int64_t>> scalars;
         for (const workload::TaskArgument &argument : task.arguments) {
             const auto *expr = std::get_if<ScalarExpr>(&argument.value);
-            scalars.push_back(expr == nullptr ? std::nullopt
-                                              : std::optional(value_of(*expr)));
+            scalars.push_back(expr == nullptr ? std::nullopt : std::optional(value_of(*expr)));
         }
         if (!place.cycles || scalars != place.scalars) {
             const kernel::Cycles made = kernel::cycles(*place.program, place.symbols, scalars);

@@ -280,6 +280,7 @@ void AccessTable::add_site(Site site) {
         }
     });
     if (may_run(site.path)) {
+        by_node_.try_emplace(site.node, sites_.size());
         sites_.push_back(std::move(site));
     }
 }
@@ -341,6 +342,11 @@ void AccessTable::add_access(Site &site, const Region &region, int argument,
         }
     }
     site.accesses.push_back(std::move(access));
+}
+
+const Site *AccessTable::find(const Node &node) const {
+    const auto found = by_node_.find(&node);
+    return found == by_node_.end() ? nullptr : &sites_[found->second];
 }
 
 std::vector<TensorMemory> AccessTable::memory() const {

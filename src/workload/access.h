@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "pto/wsp/workload/dependence.h"
@@ -48,6 +49,8 @@ public:
     AccessTable(const TaskNode &task, const LoopPath &path);
 
     const std::vector<Site> &sites() const { return sites_; }
+    /// The site that `node` is; null when it is none, or in a loop without iterations.
+    const Site *find(const Node &node) const;
     const std::vector<Storage> &storages() const { return storages_; }
     const Storage &storage(const DataAccess &access) const {
         return storages_[static_cast<size_t>(access.storage)];
@@ -61,6 +64,7 @@ private:
     void add_accesses(Site &site);
 
     std::vector<Site> sites_;
+    std::unordered_map<const Node *, size_t> by_node_;
     std::vector<Storage> storages_;
     std::vector<TensorPtr> tensors_;
     std::map<const Tensor *, std::pair<int, size_t>> places_;  ///< storage, index in it

@@ -4,7 +4,6 @@
 #include <functional>
 #include <map>
 #include <queue>
-#include <unordered_map>
 #include <utility>
 
 #include "pto/wsp/support/text.h"
@@ -26,7 +25,6 @@ public:
         : table_(*workload.root), data_(workload.data), lanes_(lanes), workers_(workers),
           live_(table_.storages().size()), last_of_lane_(lanes.size()) {
         for (const Site &site : table_.sites()) {
-            sites_.emplace(site.task, &site);
             for (const DataAccess &access : site.accesses) {
                 live_[static_cast<size_t>(access.storage)].expect(access);
             }
@@ -56,13 +54,10 @@ private:
     }
 
     void walk_branch(const BranchNode &branch) {
-        for (const BranchNode::Case &each : branch.cases) {
-            if (value_of(each.predicate) != 0) {
-                return walk(*each.body);
-            }
-        }
-        if (branch.otherwise != nullptr) {
-            walk(*branch.otherwise);
+        const Node *body =
+            taken_body(branch, [this](const ScalarExpr &expr) { return value_of(expr); });
+        if (body != nullptr) {
+            walk(*body);
         }
     }
 
@@ -131,7 +126,7 @@ private:
             }
         }
         const int number = add_vertex(std::move(vertex));
-        add_data(*sites_.at(&task), number);
+        add_data(*table_.find(node), number);
         for (size_t i = 0; i < lanes_.size(); ++i) {
             add_lane(i, number, node.at);
         }
@@ -171,8 +166,7 @@ private:
     }
 
     std::string region_text(const Site &site, const DataAccess &access) const {
-        Region region =
-            std::get<Region>(site.task->arguments[static_cast<size_t>(access.argument)].value);
+        Region region = region_of(site, access);
         for (Affine &offset : region.offsets) {
             offset = offset.evaluate(values_);
         }
@@ -220,7 +214,6 @@ private:
     const std::vector<LaneRule> &lanes_;
     int64_t workers_;
     TaskGraph graph_;
-    std::unordered_map<const TaskNode *, const Site *> sites_;
     std::vector<LiveAccesses> live_;  ///< by storage
     std::vector<std::map<int64_t, int>> last_of_lane_;
     std::vector<bool> has_next_;

@@ -70,6 +70,16 @@ void for_each_child(const Node &node, const std::function<void(const NodePtr &)>
     visit_places(node, visit);
 }
 
+const Node *taken_body(const BranchNode &branch,
+                       const std::function<int64_t(const ScalarExpr &)> &value) {
+    for (const BranchNode::Case &each : branch.cases) {
+        if (value(each.predicate) != 0) {
+            return each.body.get();
+        }
+    }
+    return branch.otherwise.get();
+}
+
 Node with_children(const Node &node, const std::function<NodePtr(const NodePtr &)> &change) {
     Node result = node;
     visit_places(result, [&](NodePtr &child) { child = change(child); });

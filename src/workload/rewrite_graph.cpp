@@ -77,9 +77,7 @@ const AccessTable &WorkloadGraph::accesses() const {
 }
 
 const Site *WorkloadGraph::site(NodeId task) const {
-    const std::vector<Site> &sites = accesses().sites();
-    const auto found = std::ranges::find(sites, tree(task).get(), &Site::node);
-    return found == sites.end() ? nullptr : &*found;
+    return accesses().find(*tree(task));
 }
 
 std::vector<NodeId> WorkloadGraph::loops_around(NodeId node) const {

@@ -56,25 +56,31 @@ bool overwrites_all(const TaskNode &later, const TaskNode &task) {
 std::vector<const Site *> sites_below(const WorkloadGraph &graph, NodeId node) {
     std::vector<const Site *> found;
     for_each_node(*graph.tree(node), [&](const Node &each, const LoopPath &) {
-        const std::vector<Site> &sites = graph.accesses().sites();
-        const auto site = std::ranges::find(sites, &each, &Site::node);
-        if (site != sites.end()) {
-            found.push_back(&*site);
+        if (const Site *site = graph.accesses().find(each)) {
+            found.push_back(site);
         }
     });
     return found;
 }
 
+bool any_meeting(const Site &a, const Site &b, const Relation &relation,
+                 const std::function<bool(const DataAccess &, const DataAccess &)> &counts) {
+    return std::ranges::any_of(a.accesses, [&](const DataAccess &of_a) {
+        return std::ranges::any_of(b.accesses, [&](const DataAccess &of_b) {
+            return counts(of_a, of_b) && may_meet(a, of_a, b, of_b, relation);
+        });
+    });
+}
+
+bool reads_from(const Site &reader, const Site &writer, const Relation &relation) {
+    return any_meeting(reader, writer, relation,
+                       [](const DataAccess &read, const DataAccess &written) {
+                           return read.reads && written.writes;
+                       });
+}
+
 bool reads_from(const Site &reader, const Site &writer) {
-    const Relation relation{common_loops(reader.path, writer.path), 0};
-    for (const DataAccess &read : reader.accesses) {
-        for (const DataAccess &written : writer.accesses) {
-            if (read.reads && written.writes && may_meet(reader, read, writer, written, relation)) {
-                return true;
-            }
-        }
-    }
-    return false;
+    return reads_from(reader, writer, {common_loops(reader.path, writer.path), 0});
 }
 
 }  // namespace pto::wsp::workload

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -23,8 +24,14 @@ bool overwrites_all(const TaskNode &later, const TaskNode &task);
 /// The sites below `node`.
 std::vector<const Site *> sites_below(const WorkloadGraph &graph, rewrite::NodeId node);
 
-/// Whether `reader` may read an element that `writer` writes, both in the same iteration of the
-/// loops around both and in any of the others.
+/// Whether accesses of tasks of `a` and `b` in that relation, of those pairs that count, may have
+/// an element in common.
+bool any_meeting(const Site &a, const Site &b, const Relation &relation,
+                 const std::function<bool(const DataAccess &, const DataAccess &)> &counts);
+
+/// Whether `reader` may read an element that `writer` writes, in tasks of that relation.
+bool reads_from(const Site &reader, const Site &writer, const Relation &relation);
+/// The same of tasks in the same iteration of the loops around both.
 bool reads_from(const Site &reader, const Site &writer);
 
 }  // namespace pto::wsp::workload

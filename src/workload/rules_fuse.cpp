@@ -49,29 +49,20 @@ bool reads_result(const WorkloadGraph &graph, const Match &m) {
 /// Whether the two share elements that one of them writes, other than by the tiles in `shared`.
 bool shares_otherwise(const Site &first, const Site &second, const kernel::SharedParams &shared) {
     const Relation same_iteration{common_loops(first.path, second.path), 0};
-    return std::ranges::any_of(second.accesses, [&](const DataAccess &later) {
-        return std::ranges::any_of(first.accesses, [&](const DataAccess &earlier) {
-            return (earlier.writes || later.writes) &&
-                   shared[static_cast<size_t>(later.argument)] != earlier.argument &&
-                   may_meet(first, earlier, second, later, same_iteration);
-        });
-    });
+    return any_meeting(first, second, same_iteration,
+                       [&](const DataAccess &earlier, const DataAccess &later) {
+                           return (earlier.writes || later.writes) &&
+                                  shared[static_cast<size_t>(later.argument)] != earlier.argument;
+                       });
 }
 
 /// Why another task may need what `a` writes; nothing when only `b` does.
 Reason other_reader(const WorkloadGraph &graph, const Match &m) {
     for (const Site &site : graph.accesses().sites()) {
-        if (&site != graph.site(m["b"]) && &site != graph.site(m["a"])) {
-            for (const DataAccess &read : site.accesses) {
-                for (const DataAccess &written : graph.site(m["a"])->accesses) {
-                    if (read.reads && written.writes &&
-                        may_meet(site, read, *graph.site(m["a"]), written, {0, 0})) {
-                        return fmt::format(
-                            "what {} writes is read by {} ({}), too", graph.text(m["a"]),
-                            site.task ? site.task->kernel->name : "a slot", site.node->at.str());
-                    }
-                }
-            }
+        const bool other = &site != graph.site(m["b"]) && &site != graph.site(m["a"]);
+        if (other && reads_from(site, *graph.site(m["a"]), {0, 0})) {
+            return fmt::format("what {} writes is read by {} ({}), too", graph.text(m["a"]),
+                               site.task ? site.task->kernel->name : "a slot", site.node->at.str());
         }
     }
     return std::nullopt;

@@ -34,18 +34,14 @@ bool reads_what_is_written(const WorkloadGraph &graph, NodeId task, NodeId loop)
 /// Whether another task in `loop` writes what `task` writes.
 bool is_written_by_others(const WorkloadGraph &graph, NodeId task, NodeId loop) {
     const Site &hoisted = *graph.site(task);
-    for (const Site *site : sites_below(graph, loop)) {
+    const std::vector<const Site *> sites = sites_below(graph, loop);
+    return std::ranges::any_of(sites, [&](const Site *site) {
         const Relation relation{common_loops(site->path, hoisted.path) - 1, 0};
-        for (const DataAccess &other : site->accesses) {
-            for (const DataAccess &own : hoisted.accesses) {
-                if (site != &hoisted && other.writes && own.writes &&
-                    may_meet(*site, other, hoisted, own, relation)) {
-                    return true;
-                }
-            }
-        }
-    }
-    return false;
+        return site != &hoisted && any_meeting(*site, hoisted, relation,
+                                               [](const DataAccess &other, const DataAccess &own) {
+                                                   return other.writes && own.writes;
+                                               });
+    });
 }
 
 /// `a` comes first in `loop` and does the same in each iteration.

@@ -60,12 +60,9 @@ private:
     }
 
     bool walk_branch(const BranchNode &branch) {
-        for (const BranchNode::Case &each : branch.cases) {
-            if (value_of(each.predicate) != 0) {
-                return walk(*each.body);
-            }
-        }
-        return branch.otherwise == nullptr || walk(*branch.otherwise);
+        const Node *body =
+            taken_body(branch, [this](const ScalarExpr &expr) { return value_of(expr); });
+        return body == nullptr || walk(*body);
     }
 
     bool walk_loop(const LoopNode &loop) {

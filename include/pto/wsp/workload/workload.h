@@ -182,6 +182,9 @@ struct Node {
 
 /// Calls `visit` for each child in program order, those of all cases of a branch.
 void for_each_child(const Node &node, const std::function<void(const NodePtr &)> &visit);
+/// The body that runs where `value` gives the values of predicates; null: none does.
+const Node *taken_body(const BranchNode &branch,
+                       const std::function<int64_t(const ScalarExpr &)> &value);
 /// The same node with `change(child)` in place of each child.
 Node with_children(const Node &node, const std::function<NodePtr(const NodePtr &)> &change);
 /// Calls `visit` for each expression of the node itself: sizes, values, predicates, subscripts,
