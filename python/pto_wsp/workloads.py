@@ -313,6 +313,7 @@ class WorkloadFunction:
             if name in visible
         }
         self._fail_on_type_error = fail_on_type_error
+        self._was_read = False
         self.__name__ = function.__name__
         self.__qualname__ = function.__qualname__
         self.__doc__ = function.__doc__
@@ -375,7 +376,6 @@ class WorkloadFunction:
         return {**bound, **{name: value for name, value in outside.items() if name not in bound}}
 
     def _build(self, bound: dict[str, Any]) -> Workload:
-        refuse_jumps(self._function)
         building = context.BuildContext(
             self.__name__, place_of(self._function), not self._fail_on_type_error
         )
@@ -392,6 +392,9 @@ class WorkloadFunction:
         return made
 
     def _run(self, building: context.BuildContext, bound: dict[str, Any]) -> None:
+        if not self._was_read:
+            refuse_jumps(self._function)
+            self._was_read = True
         depth = len(building.loops)
         signature = inspect.signature(self._function)
         arguments = inspect.BoundArguments(signature, bound)

@@ -293,6 +293,7 @@ def test_jumps_do_not_leave_branches(fails):
     text = "leaves the body of a branch, which is built for all cases at once"
     fails(CompileError, lambda: returns(), f"'return' {text}", line=None)
     fails(CompileError, lambda: continues(), f"'continue' {text}", line=None)
+    fails(CompileError, lambda: workload(lambda: returns())(), f"'return' {text}", line=None)
     with pytest.raises(CompileError) as caught:
         returns()
     assert caught.value.at[1] == returns.__wrapped__.__code__.co_firstlineno + 5
