@@ -39,6 +39,7 @@ from pto_wsp.axes import Dense, DenseDyn, Ragged, Sparse
 from pto_wsp.collectives import allgather, allreduce, reduce_scatter, relayout
 from pto_wsp.compiled import CompiledKernel
 from pto_wsp.coverages import coverage
+from pto_wsp.decorators import jit_kernel, kernel, ptoisa_kernel
 from pto_wsp.dtypes import DType, Location
 from pto_wsp.errors import (
     ChannelClosed,
@@ -57,7 +58,8 @@ from pto_wsp.errors import (
 )
 from pto_wsp.external_kernels import ExternalKernel
 from pto_wsp.functional import cond, for_each, parallel_for, select, task
-from pto_wsp.kernel_refs import KernelIR, KernelRef, jit_kernel, kernel, ptoisa_kernel
+from pto_wsp.kernel_ir import KernelIR
+from pto_wsp.kernel_refs import KernelRef
 from pto_wsp.layout import TensorLayout, TensorReplicate, TensorShard, tensor_layout_join
 from pto_wsp.loop_variables import AxisVar
 from pto_wsp.loops import P

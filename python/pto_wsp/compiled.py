@@ -7,9 +7,10 @@ from typing import Any
 
 import pto_wsp._pto_wsp as native
 from pto_wsp.annotations import DirectedSpec, ScalarSpec, TileSpec
+from pto_wsp.compile_options import kernel_schedule, target_name, tile_of_shape
 from pto_wsp.dtypes import DType
 from pto_wsp.errors import CompileError, TypeCheckError, error
-from pto_wsp.kernel_refs import KernelRef, kernel_schedule, target_name, tile_of_shape
+from pto_wsp.kernel_refs import KernelRef
 from pto_wsp.scalars import number_of
 from pto_wsp.tensor import Tensor
 

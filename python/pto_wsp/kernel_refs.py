@@ -1,93 +1,27 @@
-"""`@kernel`: functions on tiles, traced into tile programs."""
+"""Kernels: functions on tiles, traced into tile programs."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import pto_wsp._pto_wsp as native
 from pto_wsp.annotations import ConstexprSpec, DirectedSpec, ScalarSpec, TileSpec
-from pto_wsp.custom_bodies import CppOptions, cpp_options
-from pto_wsp.dtypes import DType
-from pto_wsp.errors import CompileError, ScheduleError, TypeCheckError, at_user_line, error
-from pto_wsp.signatures import Signature, is_declaration, parse_signature, place_of
+from pto_wsp.compile_options import BLOCK_OPTIONS, block_size, constant_key
+from pto_wsp.custom_bodies import CppOptions
+from pto_wsp.errors import CompileError, TypeCheckError, error
+from pto_wsp.kernel_ir import KernelIR
+from pto_wsp.signatures import Signature, is_declaration, place_of
 from pto_wsp.tracing import TileParam, Trace, record
 
 if TYPE_CHECKING:
     from pto_wsp.compiled import CompiledKernel
-
-BLOCK_OPTIONS = ("BLOCK_M", "BLOCK_N", "BLOCK_K")
-
-
-class KernelIR:
-    """A traced kernel: its operations on whole tiles.
-
-    Attributes
-    ----------
-    ops : list of Op
-        In program order, those in loop bodies too; ``str(op)`` is the line of the text.
-    params : list of native parameters
-        With ``name``, ``direction`` and ``type``.
-    """
-
-    def __init__(self, program: native.TileProgram) -> None:
-        self._program = program
-
-    @property
-    def name(self) -> str:
-        """The kernel's name."""
-        return self._program.name
-
-    @property
-    def params(self) -> list[native.Param]:
-        """The parameters, in order."""
-        return self._program.params
-
-    @property
-    def ops(self) -> list[Op]:
-        """The operations, in program order."""
-        lines = [line.strip() for line in str(self._program).splitlines()]
-        return [Op(name, line) for line in lines[1:-1] if (name := _op_name(line)) is not None]
-
-    def dump(self) -> str:
-        """The text of the tile program, which parses back."""
-        return str(self._program)
-
-    def hash(self) -> str:
-        """Content hash of the text without the kernel's name."""
-        return self._program.hash()
-
-    def __str__(self) -> str:
-        return self.dump()
-
-    def __repr__(self) -> str:
-        return f"<KernelIR {self.name}: {len(self.ops)} operations>"
-
-
-@dataclasses.dataclass(frozen=True)
-class Op:
-    """One operation of a traced kernel."""
-
-    name: str
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-
-_op_names = {row.name for row in native.ops()}
-
-
-def _op_name(line: str) -> str | None:
-    words = line.partition(" = ")[2].split() if line.startswith("%") else line.split()
-    return words[0] if words and words[0] in _op_names else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,7 +171,7 @@ class KernelRef:
         """The kernel for these constants and tile types; traced at most once for each."""
         constants = self._with_defaults(constants)
         key = (
-            tuple((name, _constant_key(value)) for name, value in constants.items()),
+            tuple((name, constant_key(value)) for name, value in constants.items()),
             tuple(sorted(tiles.items(), key=lambda item: item[0])),
         )
         try:
@@ -478,153 +412,3 @@ class BoundKernel:
 
     def __repr__(self) -> str:
         return f"<kernel {self.kernel.name}{list(self.axes)}>"
-
-
-def _constant_key(value: Any) -> Any:
-    """What tells constants apart: 1, 1.0 and True are equal, as are 0.0 and -0.0, but make other
-    code."""
-    if isinstance(value, (tuple, frozenset)):
-        parts = [_constant_key(part) for part in value]
-        return type(value), tuple(parts) if isinstance(value, tuple) else frozenset(parts)
-    if isinstance(value, (float, np.floating)):
-        return type(value), float(value).hex()
-    return type(value), value
-
-
-def kernel_schedule(steps: Any) -> native.KernelSchedule:
-    """Steps given as JSON text, as the lists that JSON would hold, or already as a schedule."""
-    if isinstance(steps, native.KernelSchedule):
-        return steps
-    if isinstance(steps, str):
-        text = steps
-    else:
-        try:
-            text = json.dumps(steps)
-        except (TypeError, ValueError) as cause:
-            raise error(ScheduleError, f"schedule: {cause}") from cause
-    with at_user_line():
-        return native.KernelSchedule.from_json(text)
-
-
-def target_name(target: Any) -> str:
-    """The name of a target that can be compiled for.
-
-    Raises
-    ------
-    TypeCheckError
-        It is no text.
-    CompileError
-        A target of which there is no backend yet. (Names that are not known at all are found by the
-        native side.)
-    """
-    if not isinstance(target, str):
-        raise error(
-            TypeCheckError,
-            f"compile: target is {target!r}, not a name",
-            hint="targets: cpu, cpu_sim",
-        )
-    if target in ("ascend_npu", "ascend_sim"):
-        raise error(
-            CompileError,
-            f"compile: target '{target}' is not available yet",
-            hint="targets: cpu, cpu_sim",
-        )
-    return target
-
-
-def block_size(name: str, value: Any) -> int:
-    """A tile size of the schedule."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise error(TypeCheckError, f"{name} must be an integer >= 1, got {value!r}")
-    return value
-
-
-def tile_of_shape(shape: Iterable[int], dtype: DType) -> TileSpec:
-    """The tile that the trailing two dimensions of a view are."""
-    rows, cols = [1, 1, *shape][-2:]
-    return TileSpec(native.Affine(rows), native.Affine(cols), dtype)
-
-
-@overload
-def kernel(function: Callable[..., Any]) -> KernelRef: ...
-@overload
-def kernel(**options: Any) -> Callable[[Callable[..., Any]], KernelRef]: ...
-
-
-def kernel(function: Any = None, **options: Any) -> Any:
-    """Makes a kernel of a function on tiles.
-
-    The body is traced with the primitives of `pto` when it is first needed. An empty body
-    (``...``, ``pass`` or a docstring) declares a kernel that ``program.register_kernel`` supplies.
-
-    With one of the first three options the body is C++, compiled with the system's compiler
-    (``CXX``, else c++, g++ or clang++), and that of the function must be empty. C++ sees the
-    parameters by name: tiles as ``x(r, c)``, ``x.rows()``, ``x.cols()`` (the valid ones),
-    ``x.data()``, ``x.stride()``, ``x.column_stride()``; scalars and Constexpr values as numbers;
-    elements of F16 and BF16 turn into float and back. What it throws is the task's error. It must
-    not keep state that tasks of several threads would share.
-
-    Parameters
-    ----------
-    cpp_src : str
-        The inside of the function.
-    cpp_body_path : str or path
-        A file that holds the inside of the function.
-    cpp_tu_path : str or path
-        A file that defines a function of the kernel's name, which returns nothing and takes the
-        tiles and scalars in order, as `TileRef` and numbers, then the Constexpr values.
-    cpp_includes : list of str
-        ``"<cmath>"``, ``'"mine.h"'`` or ``"mine.h"``, which is looked for beside the source.
-    cpp_include_dirs : list of str
-        Directories of headers.
-
-    Raises
-    ------
-    TypeCheckError
-        An annotation is missing or wrong.
-    CompileError
-        An option that is not known, or two bodies. What a C++ compiler finds is raised when the
-        kernel is compiled, at the line of its text.
-    """
-    frame = sys._getframe(1)
-    decorate = _decorator("kernel", frame, options, cpp_options(options, frame))
-    return decorate if function is None else decorate(function)
-
-
-jit_kernel = kernel
-
-
-@overload
-def ptoisa_kernel(function: Callable[..., Any]) -> KernelRef: ...
-@overload
-def ptoisa_kernel() -> Callable[[Callable[..., Any]], KernelRef]: ...
-
-
-def ptoisa_kernel(function: Any = None, **options: Any) -> Any:
-    """Makes a kernel of a function that is written with the instructions of `ptoisa`.
-
-    Raises
-    ------
-    TypeCheckError
-        An annotation is missing or wrong.
-    CompileError
-        There is an option.
-    """
-    if options:
-        name = next(iter(options))
-        raise error(CompileError, f"@ptoisa_kernel: unknown option '{name}'", hint="it has none")
-    decorate = _decorator("ptoisa_kernel", sys._getframe(1), {}, None)
-    return decorate if function is None else decorate(function)
-
-
-def _decorator(
-    name: str, frame: types.FrameType, options: Mapping[str, Any], cpp: CppOptions | None
-) -> Callable[[Callable[..., Any]], KernelRef]:
-    visible = frame.f_locals
-
-    def decorate(body: Callable[..., Any]) -> KernelRef:
-        if not isinstance(body, types.FunctionType):
-            raise error(TypeCheckError, f"@{name}: expected a function, got {body!r}")
-        return KernelRef(body, parse_signature(body, visible), options, cpp)
-
-    return decorate

@@ -14,6 +14,7 @@ import numpy as np
 
 import pto_wsp._pto_wsp as native
 from pto_wsp.annotations import DirectedSpec, ScalarSpec, TileSpec
+from pto_wsp.compile_options import BLOCK_OPTIONS, block_size, kernel_schedule, target_name
 from pto_wsp.dtypes import DType
 from pto_wsp.errors import (
     NotAvailableError,
@@ -23,7 +24,7 @@ from pto_wsp.errors import (
     error,
 )
 from pto_wsp.graphs import TaskGraph
-from pto_wsp.kernel_refs import BLOCK_OPTIONS, KernelRef, block_size, kernel_schedule, target_name
+from pto_wsp.kernel_refs import KernelRef
 from pto_wsp.scalar_expr import fitting
 from pto_wsp.schedules import count_of
 from pto_wsp.signatures import Parameter, Signature, like_declaration, parse_signature

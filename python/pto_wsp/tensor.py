@@ -12,70 +12,18 @@ import numpy as np
 import pto_wsp._pto_wsp as native
 from pto_wsp import context
 from pto_wsp.dtypes import DType, Location, dtype_of
-from pto_wsp.errors import TypeCheckError, at_user_line, error, user_place
+from pto_wsp.errors import TypeCheckError, error, user_place
 from pto_wsp.layout import TensorLayout
 from pto_wsp.loop_variables import index_affine, is_integer
-from pto_wsp.memory_layouts import MemLayout
 from pto_wsp.scalar_expr import Owner, ScalarExpr, common_owner, native_expr
-
-
-class _Storage:
-    """Memory that tensors are views of: an array, or zeros made when they are first needed."""
-
-    def __init__(
-        self,
-        array: np.ndarray[Any, Any] | None,
-        shape: tuple[int, ...],
-        dtype: DType,
-        name: str,
-        strides: tuple[int, ...] | None = None,
-    ) -> None:
-        self.array = array
-        self.shape = shape
-        self.strides = strides  # in elements, of memory that is still to be made
-        self.dtype = dtype
-        self.name = name
-        self.at = user_place()
-        self.location_reported = False
-        self._view: native.TensorView | None = None
-        self._handle: native.TensorHandle | None = None
-
-    @property
-    def view(self) -> native.TensorView:
-        if self._view is None:
-            if self.array is None:
-                made = (self.at, "the tensor is made here")
-                with at_user_line("Tensor: ", notes=(made,)):
-                    self._view = self._zeros()
-            else:
-                self._view = native.TensorView.from_array(self.array, self.dtype)
-        return self._view
-
-    def _zeros(self) -> native.TensorView:
-        if self.strides is None:
-            return native.TensorView.allocate(list(self.shape), self.dtype)
-        last = sum((extent - 1) * stride for extent, stride in zip(self.shape, self.strides))
-        flat = native.TensorView.allocate([0 if 0 in self.shape else last + 1], self.dtype).array()
-        in_bytes = [stride * self.dtype.itemsize for stride in self.strides]
-        placed = np.lib.stride_tricks.as_strided(flat, self.shape, in_bytes)
-        return native.TensorView.from_array(placed, self.dtype)
-
-    def shared_array(self) -> np.ndarray[Any, Any]:
-        if self.array is None:
-            self.array = self.view.array()
-        return self.array
-
-    @property
-    def handle(self) -> native.TensorHandle:
-        """What workloads hold."""
-        if self._handle is None:
-            self._handle = native.TensorHandle(self.name, self.view, self.at)
-        return self._handle
-
-    def set_name(self, name: str) -> None:
-        self.name = name
-        if self._handle is not None:
-            self._handle.name = name
+from pto_wsp.tensor_memory import (
+    Storage,
+    check_memory,
+    checked_shape,
+    shape_text,
+    shared_array,
+    strides_of,
+)
 
 
 class Tensor:
@@ -141,7 +89,7 @@ class Tensor:
             if shape is None:
                 raise error(TypeCheckError, "Tensor: needs data or a shape", hint="Tensor(array)")
             array = None
-            extents = _checked_shape(shape)
+            extents = checked_shape(shape)
             element = wanted or DType.F32
         else:
             array, element = _array_of(data, wanted)
@@ -149,8 +97,8 @@ class Tensor:
             if shape is not None and tuple(shape) != extents:
                 raise error(
                     TypeCheckError,
-                    f"Tensor: shape {_text(tuple(shape))} does not fit data of shape "
-                    f"{_text(extents)}",
+                    f"Tensor: shape {shape_text(tuple(shape))} does not fit data of shape "
+                    f"{shape_text(extents)}",
                 )
         if layout is not None:
             _require_layout(layout)
@@ -164,10 +112,10 @@ class Tensor:
             )
         mem = None if layout is None else layout.mem
         if mem is not None:
-            found = None if array is None else _strides_of(array)
-            _check_memory(mem, extents, found)
+            found = None if array is None else strides_of(array)
+            check_memory(mem, extents, found)
         strides = None if mem is None else mem.strides
-        self._storage = _Storage(array, extents, element, name or "", strides)
+        self._storage = Storage(array, extents, element, name or "", strides)
         self._location = _location_of(location)
         self._layout = layout or TensorLayout.default(len(extents))
         self._distribution = self._layout  # of all dimensions, also those that are indexed away
@@ -399,7 +347,7 @@ class Tensor:
                 f"Tensor: layout {layout!r} has {layout.rank} dimensions, the tensor {self.ndim}",
             )
         if layout.mem is not None:
-            _check_memory(layout.mem, self.shape, tuple(self.view.strides))
+            check_memory(layout.mem, self.shape, tuple(self.view.strides))
         region = None if self.base is self else self._region
         made = self._derived(region, self._view, layout)
         made._distribution = layout
@@ -424,7 +372,7 @@ class Tensor:
             if is_integer(limit) and not 0 <= limit <= extent:
                 raise error(
                     TypeCheckError,
-                    f"valid: {limit} of a view of {_text(self.shape)} is out of range",
+                    f"valid: {limit} of a view of {shape_text(self.shape)} is out of range",
                 )
         limits = [None if limit is None else native_expr(limit) for limit in (rows, cols)]
         made = self._derived(self.region().valid(*limits), None, self._layout.without_memory())
@@ -439,7 +387,7 @@ class Tensor:
         if len(keys) > self.ndim:
             raise error(
                 TypeCheckError,
-                f"tensor of shape {_text(self.shape)} takes at most {self.ndim} indices, "
+                f"tensor of shape {shape_text(self.shape)} takes at most {self.ndim} indices, "
                 f"got {len(keys)}",
             )
         if any(isinstance(part, builtins.slice) for part in keys[:-1]):
@@ -473,7 +421,7 @@ class Tensor:
 
     def __repr__(self) -> str:
         named = f"{self.name}: " if self.name else ""
-        return f"<Tensor {named}{self.dtype.value}{_text(self.shape)}>"
+        return f"<Tensor {named}{self.dtype.value}{shape_text(self.shape)}>"
 
     def _array(self) -> np.ndarray[Any, Any]:
         if self.base is self:
@@ -557,32 +505,6 @@ def _require_layout(layout: Any) -> None:
         )
 
 
-def _strides_of(array: np.ndarray[Any, Any]) -> tuple[int, ...]:
-    """In elements."""
-    return tuple(stride // array.itemsize for stride in array.strides)
-
-
-def _check_memory(mem: MemLayout, shape: tuple[int, ...], strides: tuple[int, ...] | None) -> None:
-    """Refuses a memory layout that elements of such a tensor do not have, or cannot have."""
-    if mem.swizzle is not None or mem.pack != 1:
-        raise error(
-            TypeCheckError,
-            f"Tensor: {mem!r} swizzles or packs, and kernels address memory by strides",
-            hint="move the elements first, to the places that mem.place(coordinates) gives",
-        )
-    if mem.shape is not None and mem.shape != shape:
-        raise error(TypeCheckError, f"Tensor: {mem!r} is not of the tensor's shape {_text(shape)}")
-    if strides is None or 0 in shape:
-        return
-    for extent, stride, wanted in zip(shape, strides, mem.strides):
-        if extent > 1 and stride != wanted:
-            raise error(
-                TypeCheckError,
-                f"Tensor: the data has strides {strides}, {mem!r} has {mem.strides}",
-                hint="copy it there: relayout(tensor, to=TensorLayout(dist, mem=...))",
-            )
-
-
 def _location_of(what: Any) -> Location:
     try:
         return Location(what)
@@ -593,21 +515,9 @@ def _location_of(what: Any) -> Location:
         ) from None
 
 
-def _text(shape: tuple[int, ...]) -> str:
-    return native.shape_text(list(shape))
-
-
 def _from_start(index: int, shape: tuple[int, ...]) -> int:
     """`index` counted from the start, where it counts from the end and is in range."""
     return index + shape[0] if shape and -shape[0] <= index < 0 else index
-
-
-def _checked_shape(shape: Any) -> tuple[int, ...]:
-    extents = (shape,) if isinstance(shape, int) else tuple(shape)
-    for extent in extents:
-        if isinstance(extent, bool) or not hasattr(extent, "__index__") or extent < 0:
-            raise error(TypeCheckError, f"Tensor: a shape holds integers >= 0, got {extent!r}")
-    return tuple(int(extent) for extent in extents)
 
 
 def _array_of(data: Any, wanted: DType | None) -> tuple[np.ndarray[Any, Any], DType]:
@@ -615,7 +525,7 @@ def _array_of(data: Any, wanted: DType | None) -> tuple[np.ndarray[Any, Any], DT
     if isinstance(data, Tensor):
         array, found = np.asarray(data), data.dtype
     else:
-        array = _shared_array(data)
+        array = shared_array(data)
         found = dtype_of(array.dtype)
         if found is DType.BF16:
             array = array.view(np.uint16)
@@ -628,31 +538,3 @@ def _array_of(data: Any, wanted: DType | None) -> tuple[np.ndarray[Any, Any], DT
             hint="convert the array first: array.astype(...)",
         )
     return array, found
-
-
-def _shared_array(data: Any) -> np.ndarray[Any, Any]:
-    if isinstance(data, np.ma.MaskedArray):
-        raise error(
-            TypeCheckError,
-            "Tensor: the mask of a masked array would be ignored",
-            hint="pass array.filled(value), or array.data for what is below the mask",
-        )
-    if isinstance(data, np.ndarray):
-        return data
-    if hasattr(data, "__dlpack__"):
-        try:
-            return np.from_dlpack(data)
-        except (RuntimeError, BufferError, TypeError) as cause:
-            raise error(
-                TypeCheckError,
-                f"Tensor: NumPy cannot share the memory of this {type(data).__name__}: {cause}",
-                hint="bf16 tensors: pass tensor.view(torch.uint16) and dtype=DType.BF16",
-            ) from cause
-    try:
-        return np.asarray(memoryview(data))
-    except (TypeError, ValueError) as cause:
-        raise error(
-            TypeCheckError,
-            f"Tensor: {type(data).__name__} has neither the buffer protocol nor __dlpack__",
-            hint="pass a NumPy array: np.asarray(data)",
-        ) from cause

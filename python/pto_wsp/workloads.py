@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 import pto_wsp._pto_wsp as native
 from pto_wsp import context
 from pto_wsp.annotations import ConstexprSpec, DirectedSpec, ScalarSpec
+from pto_wsp.compile_options import tile_of_shape
 from pto_wsp.early_exits import refuse_jumps
 from pto_wsp.errors import (
     CompileError,
@@ -21,7 +22,7 @@ from pto_wsp.errors import (
     error,
     user_place,
 )
-from pto_wsp.kernel_refs import KernelRef, tile_of_shape
+from pto_wsp.kernel_refs import KernelRef
 from pto_wsp.loop_variables import AxisVar
 from pto_wsp.loops import left_early
 from pto_wsp.program_kernels import ProgramKernel
