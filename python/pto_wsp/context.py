@@ -175,8 +175,9 @@ class BuildContext:
         for axis, name in self._axis_names:
             # An axis of one list is that list; of several it is none of them.
             of_axis = axis.sources if isinstance(axis, (Ragged, Sparse)) else ()
-            if len(of_axis) == 1 and of_axis[0] in names:
-                names[of_axis[0]].add(name)
+            for source in of_axis:
+                if source in names:
+                    names[source].add(name if len(of_axis) == 1 else f"{name}.{source.part}")
         return Workload(
             made, self.kernels, type_errors=self.type_errors, tables=self.tables, names=names
         )

@@ -14,6 +14,7 @@ import numpy as np
 
 import pto_wsp._pto_wsp as native
 from pto_wsp.annotations import DirectedSpec, ScalarSpec, TileSpec
+from pto_wsp.axes import Ragged, Sparse
 from pto_wsp.compile_options import BLOCK_OPTIONS, block_size, kernel_schedule, target_name
 from pto_wsp.dtypes import DType
 from pto_wsp.errors import (
@@ -283,7 +284,8 @@ class Program:
 
     def bind(self, **tensors: Any) -> None:
         """Gives captured tensors, and the lists and arrays of axes, other data for the runs that
-        follow, by name. Lists and arrays of axes may have another length.
+        follow, by name. Lists and arrays of axes may have another length. The name of an axis takes
+        a `Ragged` or `Sparse` like the one that it had.
 
         Raises
         ------
@@ -291,6 +293,7 @@ class Program:
             An unknown name, another shape, element type or strides, or data that no such axis has;
             then nothing is bound.
         """
+        tensors = self._with_parts(tensors)
         sources = {
             source: tensors[name]
             for source, names in self._workload._sources.items()
@@ -317,6 +320,29 @@ class Program:
             }
         )
         self._replaced = replaced
+
+    def _with_parts(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """With the lists of an axis that is given in place of the axis itself."""
+        found: dict[str, Any] = {}
+        for name, value in given.items():
+            if not isinstance(value, (Ragged, Sparse)):
+                found[name] = value
+                continue
+            parts = {
+                held: source
+                for source, names in self._workload._sources.items()
+                for held in names
+                if held == name or held.startswith(f"{name}.")
+            }
+            if not parts:
+                raise error(TypeCheckError, f"bind: the program has no axis '{name}'")
+            for held, source in parts.items():
+                if not source.is_of(value):
+                    raise error(
+                        TypeCheckError, f"bind: '{name}' is data of {source.what}, got {value!r}"
+                    )
+                found[held] = getattr(value, source.part)
+        return found
 
     def _bind_tensors(self, tensors: Mapping[str, Any]) -> None:
         known = {tensor.name: tensor.view for tensor in self._workload._native.tensors()}

@@ -21,6 +21,8 @@ class Source:
         Integers.
     what : str
         What texts call it: ``Ragged: lengths``.
+    part : str
+        The last word of that.
     name : str, optional
         The variable that held it where an axis was made of it.
     """
@@ -28,7 +30,12 @@ class Source:
     def __init__(self, data: Any, what: str, name: str | None = None) -> None:
         self.data = data
         self.what = what
+        self.part = what.rpartition(" ")[2]
         self.name = name
+
+    def is_of(self, axis: Any) -> bool:
+        """Whether an axis of that class is made of such data."""
+        return self.what.startswith(f"{type(axis).__name__}:")
 
 
 class Table:

@@ -348,6 +348,13 @@ def test_ragged_rows_and_the_flat_axis():
     program.bind(tokens=[0, 0, 1])
     ran(program)
     assert arr(Y)[:, :, 0].tolist() == [[4, 2, 2, 0], [2, 2, 2, 2], [6, 2, 0, 0]]
+    program.bind(tokens=Ragged([0, 0, 0, 2]))
+    ran(program)
+    assert arr(Y)[:, :, 0].tolist() == [[4, 2, 2, 0], [2, 2, 2, 2], [8, 4, 0, 0]]
+    with pytest.raises(TypeCheckError, match=r"'tokens' is data of Ragged: lengths, got Sparse"):
+        program.bind(tokens=Sparse([0]))
+    with pytest.raises(TypeCheckError, match=r"bind: the program has no axis 'rows'"):
+        program.bind(rows=Ragged([0, 1]))
 
 
 FORMS = r"expected Ragged\(outer_size, lengths\).*Ragged\(offsets\)"
@@ -410,6 +417,10 @@ def test_selected_places():
     assert pto_wsp._native.generated_objects() == misses
     with pytest.raises(TypeCheckError, match=r"Sparse: indptr ends at 2, there are 1 indices"):
         program.bind(indices=[2])
+    program.bind(routing=Sparse(3, [0, 0, 0, 1], [1]))
+    arr(Y)[:] = 0
+    ran(program)
+    assert arr(Y)[:, :, 0].tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 21, 0, 0]]
     program.bind(indptr=[0, 1, 1, 1], indices=[4])
     program.execute()
     with pytest.raises(
