@@ -12,12 +12,12 @@ from pto_wsp import naming
 from pto_wsp.errors import CompileError, TypeCheckError, error
 from pto_wsp.scalar_expr import Owner, ScalarExpr, as_expr, common_owner, fitting
 
-_affine_hint = "indices are sums of loop variables times integers, such as 2*i + j + 1"
-_scalar_hint = "; sizes and keys may be any pto_wsp.scalar_expr.as_expr(i)"
+_index_hint = "indices are expressions of loop variables and integers, such as 2*i + j + 1"
 
 
 class AxisVar:
-    """A loop variable, or an affine expression of some: ``2*i + j + 1``.
+    """A loop variable, or an affine expression of some: ``2*i + j + 1``. Other expressions, such as
+    ``i // 2``, are `ScalarExpr`.
 
     A workload's body runs once for all iterations, so the value is not known in it.
     """
@@ -55,9 +55,9 @@ class AxisVar:
         if isinstance(other, ScalarExpr):
             return NotImplemented
         if isinstance(other, AxisVar):
-            self._not_affine(f"({self}) * ({other})")
+            return as_expr(self) * as_expr(other)
         if not is_integer(other):
-            self._not_affine(f"({self}) * {other!r}")
+            self._refused(f"({self}) * {other!r}")
         return AxisVar(self.affine * fitting(int(other)), self.owner)
 
     __rmul__ = __mul__
@@ -66,36 +66,77 @@ class AxisVar:
         if isinstance(other, ScalarExpr):
             return NotImplemented
         if not isinstance(other, AxisVar) and not is_integer(other):
-            self._not_affine(f"({self}) {sign} {other!r}")
+            self._refused(f"({self}) {sign} {other!r}")
         return AxisVar(combine(index_affine(other)), common_owner(self, other))
 
-    def _not_affine(self, text: str) -> NoReturn:
+    def _refused(self, text: str) -> NoReturn:
         raise error(
             CompileError,
-            f"{text} is not an affine expression of loop variables",
-            hint=_affine_hint + _scalar_hint,
+            f"{text} is not an integer expression of loop variables",
+            hint="operands are integers, loop variables and scalar expressions, operators "
+            "+ - * // % and comparisons: (2*i + j) // 4",
         )
 
-    def __floordiv__(self, other: Any) -> NoReturn:
-        self._not_affine(f"({self}) // {other!r}")
+    def _expression(self, sign: str, other: Any, reflected: bool = False) -> ScalarExpr:
+        """`self` where it is no longer a sum of loop variables times integers."""
+        if not isinstance(other, (AxisVar, ScalarExpr)) and not is_integer(other):
+            text = f"{other!r} {sign} ({self})" if reflected else f"({self}) {sign} {other!r}"
+            self._refused(text)
+        return as_expr(self)
 
-    def __rfloordiv__(self, other: Any) -> NoReturn:
-        self._not_affine(f"{other!r} // ({self})")
+    def __floordiv__(self, other: Any) -> Any:
+        return self._expression("//", other) // other
 
-    def __mod__(self, other: Any) -> NoReturn:
-        self._not_affine(f"({self}) % {other!r}")
+    def __rfloordiv__(self, other: Any) -> Any:
+        return other // self._expression("//", other, reflected=True)
 
-    def __rmod__(self, other: Any) -> NoReturn:
-        self._not_affine(f"{other!r} % ({self})")
+    def __mod__(self, other: Any) -> Any:
+        return self._expression("%", other) % other
+
+    def __rmod__(self, other: Any) -> Any:
+        return other % self._expression("%", other, reflected=True)
+
+    def __divmod__(self, other: Any) -> tuple[Any, Any]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
+        return other // self, other % self
 
     def __truediv__(self, other: Any) -> NoReturn:
-        self._not_affine(f"({self}) / {other!r}")
+        self._refused(f"({self}) / {other!r}")
 
     def __rtruediv__(self, other: Any) -> NoReturn:
-        self._not_affine(f"{other!r} / ({self})")
+        self._refused(f"{other!r} / ({self})")
 
-    def __pow__(self, other: Any) -> NoReturn:
-        self._not_affine(f"({self}) ** {other!r}")
+    def __pow__(self, other: Any) -> Any:
+        return self._expression("**", other) ** other
+
+    def __abs__(self) -> ScalarExpr:
+        return abs(as_expr(self))
+
+    def __and__(self, other: Any) -> Any:
+        return as_expr(self) & other
+
+    __rand__ = __and__
+
+    def __or__(self, other: Any) -> Any:
+        return as_expr(self) | other
+
+    __ror__ = __or__
+
+    def __xor__(self, other: Any) -> Any:
+        return as_expr(self) ^ other
+
+    __rxor__ = __xor__
+
+    def __lshift__(self, count: Any) -> ScalarExpr:
+        return as_expr(self) << count
+
+    def __rshift__(self, count: Any) -> ScalarExpr:
+        return as_expr(self) >> count
+
+    def __invert__(self) -> ScalarExpr:
+        return ~as_expr(self)
 
     def __eq__(self, other: object) -> Any:
         return as_expr(self) == other
@@ -186,5 +227,5 @@ def index_affine(what: Any) -> native.Affine:
     raise error(
         TypeCheckError,
         f"index {what!r} is neither an integer nor an expression of loop variables",
-        hint=_affine_hint,
+        hint=_index_hint,
     )

@@ -60,7 +60,7 @@ class ScalarExpr:
     """An integer expression that is evaluated when the program runs.
 
     Division and remainder round towards minus infinity as Python's do; comparisons give 0 or 1;
-    ``&``, ``|`` and ``~`` are logical.
+    ``&``, ``|``, ``^`` and ``~`` are logical, but ``x & 7`` takes the lowest bits.
 
     Parameters
     ----------
@@ -133,15 +133,38 @@ class ScalarExpr:
         return self._with(_Op.Mod, other, reflected=True)
 
     def __and__(self, other: Any) -> Any:
+        if _is_number(other):
+            return self._low_bits(int(other))
         return self._with(_Op.And, other)
 
     def __rand__(self, other: Any) -> Any:
+        if _is_number(other):
+            return self._low_bits(int(other))
         return self._with(_Op.And, other, reflected=True)
 
+    def _low_bits(self, mask: int) -> ScalarExpr:
+        """The bits of `mask`, where it is the lowest ones, or all but these."""
+        if mask >= 0 and mask & (mask + 1) == 0:
+            return self % (mask + 1)
+        if mask < 0 and mask & (-mask - 1) == 0:
+            return self - self % -mask
+        raise self._no_bits("&", mask)
+
+    def _no_bits(self, sign: str, number: Any) -> Exception:
+        return error(
+            CompileError,
+            f"({self}) {sign} {number}: bits of a run-time integer are not known",
+            hint="& and | join comparisons; x & 7 takes the lowest bits, else use // and %",
+        )
+
     def __or__(self, other: Any) -> Any:
+        if _is_number(other):
+            raise self._no_bits("|", other)
         return self._with(_Op.Or, other)
 
     def __ror__(self, other: Any) -> Any:
+        if _is_number(other):
+            raise self._no_bits("|", other)
         return self._with(_Op.Or, other, reflected=True)
 
     def __invert__(self) -> ScalarExpr:
@@ -197,6 +220,8 @@ class ScalarExpr:
         self._unknown("the value", "keep it an expression")
 
     def __xor__(self, other: Any) -> Any:
+        if _is_number(other):
+            raise self._no_bits("^", other)
         return (self != 0) != (as_expr(other) != 0) if is_scalar(other) else NotImplemented
 
     __rxor__ = __xor__
@@ -231,6 +256,11 @@ class ScalarExpr:
 
     def __repr__(self) -> str:
         return f"ScalarExpr({str(self)!r})"
+
+
+def _is_number(what: Any) -> bool:
+    """True for integers that are no truth values."""
+    return isinstance(what, (int, np.integer)) and not isinstance(what, bool)
 
 
 def _bits(count: Any, what: str) -> int:

@@ -98,12 +98,24 @@ private:
     std::unordered_map<const Node *, bool> empty_;
 };
 
+/// The loop of `P.sel`: it counts for a variable inside that has the values.
+bool selects(const LoopNode &loop) {
+    return loop.variable.hidden && !loop.variable.value;
+}
+
+/// `node` without the calls around it, and without variables that only stand for an expression.
+const Node &statement(const Node &node) {
+    const Node &inner = without_calls(node);
+    const auto *loop = std::get_if<LoopNode>(&inner.kind);
+    return loop != nullptr && loop->variable.value ? statement(*loop->body) : inner;
+}
+
 /// The last word of the type of a workload that is this loop; empty for a parallel one.
 std::string loop_kind(const LoopNode &loop) {
     if (loop.depth > 0) {
         return "Pipeline";
     }
-    if (loop.variable.hidden) {
+    if (selects(loop)) {
         return "Selected";
     }
     return loop.sequential ? "Sequential" : "";
@@ -168,14 +180,12 @@ std::optional<int64_t> constant_task_count(const Node &node) {
 std::string Workload::type_str() const {
     std::vector<std::string> axes;
     std::string loops;
-    const Node *node = &without_calls(*root);
+    const Node *node = &statement(*root);
     while (const auto *loop = std::get_if<LoopNode>(&node->kind)) {
-        if (!loop->variable.value) {
-            axes.push_back(loop->variable.axis.type_str());
-        }
+        axes.push_back(loop->variable.axis.type_str());
         const std::string kind = loop_kind(*loop);
         loops = kind.empty() ? loops : kind;
-        node = &without_calls(*loop->body);
+        node = &statement(*loop->body);
     }
     std::string work = join(kernel_names(*node));
     std::string order = loops.empty() ? "Independent" : loops;
@@ -198,7 +208,7 @@ std::string Workload::kind() const {
                               if (loop.depth > 0) {
                                   return "pipe";
                               }
-                              if (loop.variable.hidden) {
+                              if (selects(loop)) {
                                   return "sel";
                               }
                               return loop.sequential ? "seq" : "parallel";
@@ -212,7 +222,7 @@ std::string Workload::kind() const {
                               throw InternalError("workload", "a call node is left");
                           },
                       },
-                      without_calls(*root).kind);
+                      statement(*root).kind);
 }
 
 int64_t Workload::task_count() const {

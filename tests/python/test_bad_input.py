@@ -37,9 +37,9 @@ X = Tensor(np.zeros((4, 8, 32, 16), np.float32))
 Y = Tensor(np.zeros((4, 8, 32, 16), np.float32))
 RAW = np.zeros((4, 8, 32, 16), np.float32)
 
-AFFINE = (
-    "indices are sums of loop variables times integers, such as 2*i + j + 1; sizes and keys may be "
-    "any pto_wsp.scalar_expr.as_expr(i)"
+OPERANDS = (
+    "operands are integers, loop variables and scalar expressions, operators + - * // % and "
+    "comparisons: (2*i + j) // 4"
 )
 
 
@@ -235,26 +235,41 @@ def test_arguments_of_another_kind() -> None:
     )
 
 
-NOT_AFFINE = {
-    "(i) * (j)": lambda i, j: i * j,
-    "(i) // 2": lambda i, j: i // 2,
-    "7 // (i)": lambda i, j: 7 // i,
-    "(i + 1) % 4": lambda i, j: (i + 1) % 4,
-    "5 % (j)": lambda i, j: 5 % j,
+NO_INTEGER = {
     "(i) / 2": lambda i, j: i / 2,
-    "(i) ** 2": lambda i, j: i**2,
+    "2 / (i)": lambda i, j: 2 / i,
+    "(i) ** 0.5": lambda i, j: i**0.5,
     "(i) * 0.5": lambda i, j: i * 0.5,
+    "(i) // 0.5": lambda i, j: i // 0.5,
+    "'a' % (i)": lambda i, j: i.__rmod__("a"),
     "(i) + 0.5": lambda i, j: i + 0.5,
     "(i) - 'a'": lambda i, j: i - "a",
 }
 
 
 @pytest.mark.error
-@pytest.mark.parametrize("shown", NOT_AFFINE)
-def test_non_affine_expressions(shown: str) -> None:
-    error = mistake(CompileError, NOT_AFFINE[shown], offset=1)
-    assert error.text == f"{shown} is not an affine expression of loop variables"
-    assert error.hint == AFFINE
+@pytest.mark.parametrize("shown", NO_INTEGER)
+def test_expressions_that_are_no_integers(shown: str) -> None:
+    error = mistake(CompileError, NO_INTEGER[shown], offset=1)
+    assert error.text == f"{shown} is not an integer expression of loop variables"
+    assert error.hint == OPERANDS
+
+
+BITS = {
+    "(i) & 6": lambda i, j: i & 6,
+    "((i * j)) | 4": lambda i, j: (i * j) | 4,
+    "(i) ^ 1": lambda i, j: 1 ^ i,
+}
+
+
+@pytest.mark.error
+@pytest.mark.parametrize("shown", BITS)
+def test_bits_of_run_time_integers(shown: str) -> None:
+    error = mistake(CompileError, BITS[shown], offset=1)
+    assert error.text == f"{shown}: bits of a run-time integer are not known"
+    assert error.hint == (
+        "& and | join comparisons; x & 7 takes the lowest bits, else use // and %"
+    )
 
 
 UNKNOWN = {

@@ -657,7 +657,10 @@ def test_operators_of_expressions():
         (b**0, 1),
         (abs(-b), 5),
         (divmod(b, 2)[1], 1),
-        (b ^ 1, 0),
+        (b ^ (b > 7), 1),
+        (b ^ (b > 2), 0),
+        (b & 3, 1),
+        (b & -4, 4),
         (pto_wsp.scalar_expr.cast_bool(b), 1),
         (pto_wsp.scalar_expr.cast_i64(b), 5),
         (pto_wsp.scalar_expr.cast_u64(b), 5),
@@ -667,3 +670,40 @@ def test_operators_of_expressions():
         pto_wsp.scalar_expr.cast_u64(b).evaluate(b=-5)
     with pytest.raises(pto_wsp.CompileError, match=r"the right operand must be in 0...62, got 63"):
         b << 63
+
+
+INDICES = {
+    "i // 2": lambda i, j: i // 2,
+    "i % 3": lambda i, j: i % 3,
+    "i * j": lambda i, j: i * j,
+    "(2 * i + j) // 3": lambda i, j: (2 * i + j) // 3,
+    "i & 1": lambda i, j: i & 1,
+    "i >> 1": lambda i, j: i >> 1,
+    "j ** 2": lambda i, j: j**2,
+    "abs(i - j)": lambda i, j: abs(i - j),
+    "7 - divmod(i, 2)[0]": lambda i, j: 7 - divmod(i, 2)[0],
+    "11 // (i + 1)": lambda i, j: 11 // (i + 1),
+    "5 % (j + 1)": lambda i, j: 5 % (j + 1),
+}
+
+
+@pytest.mark.parametrize("shown", INDICES)
+def test_expressions_of_loop_variables_are_indices_and_predicates(shown):
+    index = INDICES[shown]
+    X, Y, Z = rows(16), rows(12), rows(12)
+    arr(X)[:, 0] = np.arange(16)
+
+    @workload
+    def w():
+        for i, j in P(4, 3):
+            bump[i, j](X[index(i, j)], Y[3 * i + j])
+            with P.when(index(i, j) == 2):
+                bump[i, j](X[0], Z[3 * i + j])
+
+    made = w()
+    assert made.kind == "parallel"
+    assert "Selected" not in str(made)
+    ran(made.compile())
+    values = [index(i, j) for i in range(4) for j in range(3)]
+    assert arr(Y)[:, 0].tolist() == [value + 1 for value in values]
+    assert arr(Z)[:, 0].tolist() == [float(value == 2) for value in values]
