@@ -47,9 +47,10 @@ struct DynamicRun::Chain {
 };
 
 DynamicRun::DynamicRun(Scheduler &scheduler, TrackingPool &pool, std::shared_ptr<const Plan> plan,
-                       std::vector<int64_t> bindings)
-    : Run(scheduler, std::move(plan), std::move(bindings)), graph_(std::get<DynamicGraph>(*plan_)),
-      pool_(pool), prepared_(graph_) {
+                       std::vector<int64_t> bindings, std::shared_ptr<Observer> observer)
+    : Run(scheduler, std::move(plan), std::move(bindings), std::move(observer)),
+      graph_(std::get<DynamicGraph>(*plan_)), pool_(pool), prepared_(graph_),
+      watch_(observer_.get(), graph_) {
     start_.run = this;
 }
 
@@ -90,6 +91,7 @@ void DynamicRun::expand(Worker &me) {
 }
 
 void DynamicRun::finish() {
+    watch_.end(*tracking_);
     pool_.put(std::move(tracking_));
     end();
 }
@@ -101,6 +103,7 @@ bool DynamicRun::allocate() {
         ready_.reserve(most_tasks_per_step);
         // So that nothing is thrown through the expander.
         tracking_->held.reserve(most_tasks_per_step);
+        watch_.begin(*tracking_);
     } catch (const std::bad_alloc &) {
         std::string text = "out of memory: " + std::to_string(prepared_.cell_count) +
                            " cells and " + std::to_string(graph_.window) + " tasks to track";
@@ -130,8 +133,14 @@ bool DynamicRun::step(int32_t budget, Worker &me) {
     Step step{this, budget};
     const char *text = nullptr;
     awaited_.clear();
+    if (watch_.expander() != nullptr) {
+        watch_.expander()->step_began(me.index);
+    }
     abi::Status status = guarded_call(&Step::call, &step, &text);
     publish(me);
+    if (watch_.expander() != nullptr) {
+        watch_.expander()->step_ended(me.index);
+    }
     if (status != 0) {
         awaited_.clear();
         fail("task graph", {}, status, text);
@@ -273,6 +282,7 @@ void DynamicRun::submit_task(int32_t site, const int64_t *slots, const int64_t *
         arguments[i] = slots[i];
     }
     track(submission, prepared, cells);
+    watch_.submitted(*tracking_, task, cells, frame_.data());
     submission.finish();
 }
 
@@ -320,6 +330,9 @@ void DynamicRun::run_chain(Task &task, Worker &me) {
         const TaskSite &site = graph_.sites[static_cast<size_t>(chain.task->site)];
         fail("kernel " + site.name, site.at, status, text);
         text = nullptr;
+        if (watch_) {
+            watch_.ended(*chain.task, me.index, 1, status);
+        }
         chain.task = end_task(*chain.task, me);
         if (chain.task == nullptr) {
             return;
@@ -335,17 +348,27 @@ int DynamicRun::chain(void *closure) {
     Worker &me = *chain.me;
     Scheduler &scheduler = run.scheduler_;
     Tally &tally = run.tally(me);
+    const bool observed = static_cast<bool>(run.watch_);
     for (int length = 1; chain.task != nullptr; length++) {
         Task &task = *chain.task;
         abi::KernelFn function = run.prepared_.sites[static_cast<size_t>(task.site)].function;
         if (function != nullptr && !run.cancelled()) {
             uint64_t mark = scheduler.activity();
+            if (observed) {
+                run.watch_.began(task, me.index);
+            }
             abi::Status status = function(task.arguments());
             if (status != 0) {
                 return status;
             }
+            if (observed) {
+                run.watch_.ended(task, me.index, 1, 0);
+            }
             add(tally.tasks, 1);
             add(tally.parallel_tasks, scheduler.overlapped(mark) ? 1 : 0);
+        } else if (observed && function == nullptr) {
+            run.watch_.began(task, me.index);
+            run.watch_.ended(task, me.index, 0, 0);
         }
         chain.task = run.end_task(task, me);
         if (chain.task != nullptr && length % chain_per_look == 0 && !me.inbox.empty()) {

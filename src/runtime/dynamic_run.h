@@ -7,6 +7,7 @@
 #include "runtime/prepared_graph.h"
 #include "runtime/run.h"
 #include "runtime/tracking.h"
+#include "runtime/watch.h"
 
 namespace pto::wsp::runtime {
 
@@ -19,7 +20,7 @@ class DynamicRun final : public Run {
 public:
     /// InternalError when the graph is not consistent.
     DynamicRun(Scheduler &scheduler, TrackingPool &pool, std::shared_ptr<const Plan> plan,
-               std::vector<int64_t> bindings);
+               std::vector<int64_t> bindings, std::shared_ptr<Observer> observer);
 
     void run_job(Job &job, Worker &me) override;
 
@@ -59,6 +60,7 @@ private:
     const DynamicGraph &graph_;
     TrackingPool &pool_;
     const PreparedGraph prepared_;
+    Watch watch_;
     Job start_;  ///< the expander's first job; later ones are the window's submitter
 
     // Used by the expander alone, which runs on one thread at a time.

@@ -75,7 +75,8 @@ int Executor::workers() const {
 }
 
 std::shared_ptr<Execution> Executor::start(std::shared_ptr<const Plan> plan,
-                                           std::vector<int64_t> bindings) {
+                                           std::vector<int64_t> bindings,
+                                           std::shared_ptr<Observer> observer) {
     if (impl_->generation != process_generation.load(std::memory_order_relaxed)) {
         throw ExecutionError({}, "executor: its threads are in the parent of this process", {},
                              "make an executor after the fork");
@@ -83,9 +84,10 @@ std::shared_ptr<Execution> Executor::start(std::shared_ptr<const Plan> plan,
     std::shared_ptr<Run> run;
     if (std::holds_alternative<DynamicGraph>(*plan)) {
         run = std::make_shared<DynamicRun>(impl_->scheduler, impl_->pool, std::move(plan),
-                                           std::move(bindings));
+                                           std::move(bindings), std::move(observer));
     } else {
-        run = std::make_shared<StaticRun>(impl_->scheduler, std::move(plan), std::move(bindings));
+        run = std::make_shared<StaticRun>(impl_->scheduler, std::move(plan), std::move(bindings),
+                                          std::move(observer));
     }
     run->launch();
     return run;

@@ -18,9 +18,11 @@ std::string_view trimmed(std::string_view text) {
 
 }  // namespace
 
-Run::Run(Scheduler &scheduler, std::shared_ptr<const Plan> plan, std::vector<int64_t> bindings)
+Run::Run(Scheduler &scheduler, std::shared_ptr<const Plan> plan, std::vector<int64_t> bindings,
+         std::shared_ptr<Observer> observer)
     : scheduler_(scheduler), plan_(std::move(plan)), bindings_(std::move(bindings)),
-      tallies_(static_cast<size_t>(scheduler.workers())), started_(Clock::now()) {}
+      observer_(std::move(observer)), tallies_(static_cast<size_t>(scheduler.workers())),
+      started_(Clock::now()) {}
 
 void Run::launch() {
     self_ = shared_from_this();
@@ -83,6 +85,9 @@ RunStats Run::stats() const {
 void Run::end() {
     std::shared_ptr<Run> self = std::move(self_);
     ended_ = Clock::now();
+    if (observer_ != nullptr) {
+        observer_->run_ended();
+    }
     {
         std::lock_guard lock(mutex_);
         complete_.store(true, std::memory_order_release);

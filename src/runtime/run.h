@@ -21,7 +21,8 @@ namespace pto::wsp::runtime {
 /// `launch` until it has ended.
 class Run : public Execution, public std::enable_shared_from_this<Run> {
 public:
-    Run(Scheduler &scheduler, std::shared_ptr<const Plan> plan, std::vector<int64_t> bindings);
+    Run(Scheduler &scheduler, std::shared_ptr<const Plan> plan, std::vector<int64_t> bindings,
+        std::shared_ptr<Observer> observer);
 
     bool is_complete() const override { return complete_.load(std::memory_order_acquire); }
     bool wait(std::optional<std::chrono::nanoseconds> timeout) override;
@@ -59,6 +60,7 @@ protected:
     Scheduler &scheduler_;
     const std::shared_ptr<const Plan> plan_;
     const std::vector<int64_t> bindings_;
+    const std::shared_ptr<Observer> observer_;  ///< may be null
 
 private:
     using Clock = std::chrono::steady_clock;

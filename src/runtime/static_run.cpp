@@ -20,23 +20,56 @@ constexpr int64_t longest_chunk_ns = 4'000'000;
 
 /// Part of one loop, as a closure of guarded_call.
 struct StaticRun::Chunk {
-    abi::LoopFn function;
+    const StaticLoop &loop;
     const int64_t *bindings;
     Range range;
+    Observer *observer;
+    int worker;
+    Work work = {};
+    int64_t counted = 0;
+
+    int run(Range part) const { return loop.function(bindings, part.begin, part.end); }
+
+    int64_t tasks() const {
+        return loop.tasks_per_iteration < 0 ? counted_tasks() - counted
+                                            : work.count * loop.tasks_per_iteration;
+    }
+
+    void ended(abi::Status status) const { observer->ended(worker, work, tasks(), status); }
 
     static int call(void *closure) {
         auto &chunk = *static_cast<Chunk *>(closure);
-        return chunk.function(chunk.bindings, chunk.range.begin, chunk.range.end);
+        return chunk.observer == nullptr ? chunk.run(chunk.range) : chunk.run_observed();
+    }
+
+    int run_observed() {
+        const int64_t step = observer->detail() == Detail::Work ? range.end - range.begin : 1;
+        for (int64_t at = range.begin; at < range.end; at += step) {
+            work.first = at;
+            work.count = step;
+            counted = counted_tasks();
+            observer->began(worker, work);
+            if (abi::Status status = run({at, at + step})) {
+                return status;
+            }
+            ended(0);
+        }
+        return 0;
     }
 };
 
 StaticRun::StaticRun(Scheduler &scheduler, std::shared_ptr<const Plan> plan,
-                     std::vector<int64_t> bindings)
-    : Run(scheduler, std::move(plan), std::move(bindings)),
+                     std::vector<int64_t> bindings, std::shared_ptr<Observer> observer)
+    : Run(scheduler, std::move(plan), std::move(bindings), std::move(observer)),
       phases_(std::get<std::vector<Phase>>(*plan_)), progress_(phases_.size()),
       tickets_(static_cast<size_t>(scheduler.workers())) {
     for (Ticket &ticket : tickets_) {
         ticket.run = this;
+    }
+    int32_t loops = 0;
+    for (size_t i = 0; i < phases_.size(); i++) {
+        progress_[i].first_loop = loops;
+        loops += static_cast<int32_t>(phases_[i].size());
     }
 }
 
@@ -163,21 +196,25 @@ void StaticRun::run_range(const Phase &phase, const Progress &progress, Range ra
     for (int64_t begin = range.begin; begin < range.end && !cancelled(); loop++) {
         int64_t end = std::min(range.end, ends[loop]);
         int64_t first = loop == 0 ? 0 : ends[loop - 1];
-        if (end > begin && !run_chunk(phase[loop], {begin - first, end - first}, me)) {
+        const int32_t number = progress.first_loop + static_cast<int32_t>(loop);
+        if (end > begin && !run_chunk(phase[loop], number, {begin - first, end - first}, me)) {
             return;
         }
         begin = end;
     }
 }
 
-bool StaticRun::run_chunk(const StaticLoop &loop, Range range, Worker &me) {
+bool StaticRun::run_chunk(const StaticLoop &loop, int32_t number, Range range, Worker &me) {
     scheduler_.set_running(me, true);
     uint64_t mark = scheduler_.activity();
     int64_t counted = counted_tasks();
-    Chunk chunk{loop.function, bindings_.data(), range};
+    Chunk chunk{loop, bindings_.data(), range, observer_.get(), me.index, {number, 0, 0}};
     const char *text = nullptr;
     abi::Status status = guarded_call(&Chunk::call, &chunk, &text);
     if (status != 0) {
+        if (observer_ != nullptr) {
+            chunk.ended(status);
+        }
         fail("kernel " + loop.name, loop.at, status, text);
         return false;
     }

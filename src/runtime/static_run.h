@@ -20,8 +20,8 @@ namespace pto::wsp::runtime {
 /// ticket, which may still lie in a queue when its phase is over; it then serves the current one.
 class StaticRun final : public Run {
 public:
-    StaticRun(Scheduler &scheduler, std::shared_ptr<const Plan> plan,
-              std::vector<int64_t> bindings);
+    StaticRun(Scheduler &scheduler, std::shared_ptr<const Plan> plan, std::vector<int64_t> bindings,
+              std::shared_ptr<Observer> observer);
 
     void run_job(Job &job, Worker &me) override;
 
@@ -30,6 +30,7 @@ private:
         std::atomic<int64_t> next = 0;
         std::atomic<int64_t> remaining = 0;
         int64_t iterations = 0;
+        int32_t first_loop = 0;          ///< number of the first loop, counted over all phases
         std::vector<int64_t> loop_ends;  ///< in the phase's range
     };
     struct Range {
@@ -54,7 +55,7 @@ private:
     bool run_chunks(size_t phase, Worker &me);
     bool claim(Progress &progress, int64_t most, Range &range) const;
     void run_range(const Phase &phase, const Progress &progress, Range range, Worker &me);
-    bool run_chunk(const StaticLoop &loop, Range range, Worker &me);
+    bool run_chunk(const StaticLoop &loop, int32_t number, Range range, Worker &me);
 
     static constexpr size_t not_begun = SIZE_MAX;
 

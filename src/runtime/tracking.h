@@ -28,6 +28,10 @@ struct Tracking {
     int64_t next = 1;        ///< number of the next task
     int64_t step_begin = 1;  ///< number of the first task of the current step
     int64_t oldest = 1;      ///< all tasks before have ended
+    /// Where there is one, gets whatever a submission depends on from task `observed_from` on, ended
+    /// or not; may have a task more than once.
+    std::vector<int64_t> *befores = nullptr;
+    int64_t observed_from = 1;
 };
 
 /// The next task of a run while it is being submitted.
@@ -35,6 +39,7 @@ class Submission {
 public:
     explicit Submission(Tracking &tracking)
         : tracking_(tracking), number_(tracking.next), oldest_(tracking.oldest),
+          remembered_(tracking.befores != nullptr ? tracking.observed_from : tracking.oldest),
           task_(tracking.window.open(number_)) {
         // Of no task that is linked later, and never that of this one as a successor.
         task_.mark = static_cast<uint32_t>(number_);
@@ -50,11 +55,14 @@ public:
                 static_cast<uint64_t>(number_ - oldest_)) {
                 wait_for(before);
             }
+            if (tracking_.befores != nullptr && before >= remembered_ && before != number_) {
+                tracking_.befores->push_back(before);
+            }
         };
         if (writes) {
             tracking_.cells.write(cell, number_, after);
         } else {
-            tracking_.cells.read(cell, number_, oldest_ - 1, after);
+            tracking_.cells.read(cell, number_, remembered_ - 1, after);
         }
     }
 
@@ -74,6 +82,7 @@ private:
     Tracking &tracking_;
     int64_t number_;
     int64_t oldest_;
+    int64_t remembered_;  ///< readers before need not be remembered
     Task &task_;
     uint32_t links_ = 0;
     bool outside_ = false;  ///< waits for a task of an earlier step

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "pto/wsp/core/abi.h"
+#include "pto/wsp/runtime/observer.h"
 #include "pto/wsp/support/error.h"
 
 namespace pto::wsp::runtime {
@@ -37,6 +38,13 @@ struct TaskSite {
     int slot_count = 0;
     std::vector<Access> accesses;
     Loc at;
+    /// The loops around it, outermost first, and the words of the frame that hold their values.
+    struct Loop {
+        std::string name;
+        int word = 0;
+    };
+    std::vector<Loop> loops = {};
+    int stream_access = -1;  ///< the access whose cell is the number of the task's stream
 };
 
 /// Tasks that are tracked at run time. At most `window` are submitted and unfinished at a time, so
@@ -57,6 +65,12 @@ struct StaticLoop {
     std::string name;
     Loc at;
     int iterations_binding = -1;  ///< index of the number of iterations in a run's bindings
+    /// The loops that the index runs over, outermost first; the last one goes fastest.
+    struct Loop {
+        std::string name;
+        int64_t size = 0;
+    };
+    std::vector<Loop> loops = {};
 };
 
 /// Loops that are independent of one another and run together.
@@ -109,9 +123,11 @@ public:
     int workers() const;
     /// Returns at once; from any thread. `plan` and `bindings` are kept alive until the end of the
     /// run, and the last reference to the plan may be dropped by a worker; several runs may be in
-    /// flight. InternalError when a dynamic graph is not consistent.
+    /// flight. `observer`, where there is one, is told about the run. InternalError when a dynamic
+    /// graph is not consistent.
     std::shared_ptr<Execution> start(std::shared_ptr<const Plan> plan,
-                                     std::vector<int64_t> bindings);
+                                     std::vector<int64_t> bindings,
+                                     std::shared_ptr<Observer> observer = nullptr);
 
     /// Cancels all runs in flight and waits until they have ended; false on timeout. For the end of
     /// a process, before what tasks work on goes away.
