@@ -47,6 +47,15 @@ const char *class_name(const PtoError &error) {
     if (dynamic_cast<const ExecutionError *>(&error)) {
         return "ExecutionError";
     }
+    if (dynamic_cast<const ChannelClosed *>(&error)) {
+        return "ChannelClosed";
+    }
+    if (dynamic_cast<const ChannelFull *>(&error)) {
+        return "ChannelFull";
+    }
+    if (dynamic_cast<const ChannelError *>(&error)) {
+        return "ChannelError";
+    }
     if (dynamic_cast<const InternalError *>(&error)) {
         return "InternalError";
     }

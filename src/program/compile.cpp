@@ -341,8 +341,13 @@ Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols)
     }
     const auto &tracked = std::get<workload::TrackedPlan>(summary.plan);
     runtime::DynamicGraph graph;
-    graph.expand = reinterpret_cast<abi::ExpandFn>(object->address(lower::expand_symbol));
-    graph.frame_words = lower::frame_words(tracked);
+    graph.processes.push_back(
+        {"main",
+         reinterpret_cast<abi::ExpandFn>(object->address(lower::expand_symbol)),
+         lower::frame_words(tracked),
+         {},
+         {},
+         {}});
     if (options.tasks.window != 0) {
         graph.window = static_cast<int>(options.tasks.window);
     }

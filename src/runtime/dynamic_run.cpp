@@ -36,7 +36,8 @@ struct DynamicRun::Step {
     static int call(void *closure) {
         auto &step = *static_cast<Step *>(closure);
         DynamicRun &run = *step.run;
-        return run.graph_.expand(run.frame_.data(), &run, run.bindings_.data(), step.budget);
+        return run.graph_.processes[0].expand(run.frame_.data(), &run, run.bindings_.data(),
+                                              step.budget);
     }
 };
 
@@ -99,7 +100,7 @@ void DynamicRun::finish() {
 bool DynamicRun::allocate() {
     try {
         tracking_ = pool_.take(graph_.window, prepared_.most_slots, prepared_.cell_count);
-        frame_.resize(static_cast<size_t>(graph_.frame_words));
+        frame_.resize(static_cast<size_t>(graph_.processes[0].frame_words));
         ready_.reserve(most_tasks_per_step);
         // So that nothing is thrown through the expander.
         tracking_->held.reserve(most_tasks_per_step);

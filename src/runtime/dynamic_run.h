@@ -31,6 +31,9 @@ public:
     /// The body of pto_wsp_await; does not throw.
     bool await(int32_t site, const int64_t *cells);
 
+    /// Ends the run: processes are not stepped yet.
+    void refuse_channels() { fail("task graph", {}, -1, "channels are not supported yet"); }
+
 private:
     struct Chain;
     struct Step;

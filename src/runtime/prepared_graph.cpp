@@ -14,12 +14,17 @@ InternalError inconsistent(const std::string &text) {
 }
 
 void check(const DynamicGraph &graph) {
-    if (graph.expand == nullptr) {
-        throw inconsistent("the graph has no expander");
+    if (graph.processes.empty()) {
+        throw inconsistent("the graph has no processes");
     }
-    if (graph.frame_words < 1) {
-        throw inconsistent("the expander's frame has " + std::to_string(graph.frame_words) +
-                           " words, expected at least 1");
+    for (const Process &process : graph.processes) {
+        if (process.expand == nullptr) {
+            throw inconsistent("process " + process.name + " has no expander");
+        }
+        if (process.frame_words < 1) {
+            throw inconsistent("the frame of process " + process.name + " has " +
+                               std::to_string(process.frame_words) + " words, expected at least 1");
+        }
     }
     if (graph.window < 1 || graph.window > largest_window) {
         throw inconsistent("the window holds " + std::to_string(graph.window) +

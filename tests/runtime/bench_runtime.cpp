@@ -80,6 +80,10 @@ abi::Status expand_chains(int64_t *frame, void *graph, const int64_t *bindings, 
     return 0;
 }
 
+Process main_process(abi::ExpandFn expand) {
+    return {"main", expand, 1, {}, {}, {}};
+}
+
 abi::Status loop_of_nothing(const int64_t *, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
         int64_t slot = i;
@@ -131,7 +135,7 @@ abi::Status expand_bindings(int64_t *frame, void *graph, const int64_t *bindings
 /// Else the system moves workers around, and figures do not repeat on a busy machine.
 void bind_workers(Executor &executor) {
     DynamicGraph graph;
-    graph.expand = &expand_bindings;
+    graph.processes = {main_process(&expand_bindings)};
     graph.sites.push_back({"bind", &bind_to_core, 1, {}, {}});
     executor.start(std::make_shared<const Plan>(graph), {executor.workers()})->wait({});
 }
@@ -227,7 +231,7 @@ bool compare_with_tbb(Executor &executor, int workers, const Plan &wavefront, in
 
         constexpr int64_t tasks = 100000;
         DynamicGraph graph;
-        graph.expand = &expand_chains;
+        graph.processes = {main_process(&expand_chains)};
         graph.sites.push_back({"task", &nothing, 1, {}, {}});
         auto independent = std::make_shared<const Plan>(graph);
         compare(
@@ -258,9 +262,13 @@ void bench(int workers) {
     constexpr int64_t side = 316;
     std::vector<int64_t> values((side + 1) * (side + 1));
     DynamicGraph wavefront;
-    wavefront.expand = &expand_wavefront;
-    wavefront.sites.push_back(
-        {"wave", &add_neighbours, 3, {on_grid(0, true), on_grid(0, false), on_grid(0, false)}, {}});
+    wavefront.processes = {main_process(&expand_wavefront)};
+    wavefront.sites.push_back({"wave",
+                               &add_neighbours,
+                               3,
+                               {on_grid(0, true), on_grid(0, false), on_grid(0, false)},
+                               {},
+                               0});
     wavefront.grids = {(side + 1) * (side + 1)};
     report("wavefront 316 x 316", executor, wavefront,
            {side, reinterpret_cast<int64_t>(values.data())}, side * side, "task");
@@ -274,7 +282,7 @@ void bench(int workers) {
     constexpr int64_t tasks = 100000;
     for (int64_t chains : {int64_t(1), int64_t(2), int64_t(64), tasks}) {
         DynamicGraph graph;
-        graph.expand = &expand_chains;
+        graph.processes = {main_process(&expand_chains)};
         graph.sites.push_back({"chain", &nothing, 1, {{0, true, true, {}}}, {}});
         graph.grids = {chains};
         std::string name = chains == tasks ? "independent tracked tasks"

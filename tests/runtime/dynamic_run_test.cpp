@@ -16,6 +16,7 @@ namespace {
 
 using testing::address;
 using testing::at_address;
+using testing::main_process;
 using testing::plan_of;
 using testing::reading;
 using testing::run;
@@ -69,7 +70,7 @@ TEST_P(DynamicRun, Wavefront) {
         }
         std::vector<uint64_t> values(pitch * pitch, 1);
         DynamicGraph graph;
-        graph.expand = &expand_wavefront;
+        graph.processes = {main_process(&expand_wavefront)};
         graph.sites = {site_of(&count_paths, 3, {writing(0), reading(0), reading(0)})};
         graph.grids = {static_cast<int64_t>(values.size())};
         graph.window = window;
@@ -391,7 +392,7 @@ abi::Status expand_slowly(int64_t *frame, void *graph, const int64_t *bindings, 
 TEST_P(DynamicRun, AStepMaySubmitNothing) {
     Gate gate;
     DynamicGraph graph = scripted({site_of(&pass_gate, 1, {})}, {}, 5);
-    graph.expand = &expand_slowly;
+    graph.processes = {main_process(&expand_slowly)};
     RunStats stats = run(executor, plan_of(graph), {address(&gate)});
     EXPECT_EQ(stats.tasks, 34);
     EXPECT_EQ(gate.passed, 34);

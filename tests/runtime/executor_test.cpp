@@ -21,6 +21,7 @@ using namespace std::chrono_literals;
 using testing::address;
 using testing::at_address;
 using ::testing::HasSubstr;
+using testing::main_process;
 using testing::plan_of;
 using testing::run;
 using testing::Script;
@@ -200,12 +201,12 @@ abi::Status expander_overruns(int64_t *, void *graph, const int64_t *bindings, i
 TEST_P(Errors, AFailingExpanderEndsTheRun) {
     Control control;
     DynamicGraph graph = scripted(all_sites(), {1}, 4);
-    graph.expand = &expander_fails;
+    graph.processes = {main_process(&expander_fails)};
     auto execution = executor.start(plan_of(graph), {address(&control)});
     ASSERT_TRUE(execution->wait(time_limit));
     EXPECT_THAT(error_of(*execution), HasSubstr("task graph: returned status 5, expected 0"));
 
-    graph.expand = &expander_overruns;
+    graph.processes = {main_process(&expander_overruns)};
     execution = executor.start(plan_of(graph), {address(&control)});
     ASSERT_TRUE(execution->wait(time_limit));
     EXPECT_THAT(error_of(*execution), HasSubstr("submits more tasks than its budget"));
@@ -390,10 +391,13 @@ TEST(Executor, RefusesInconsistentGraphs) {
     auto refused = [&](const DynamicGraph &graph) {
         return text_of<InternalError>([&] { executor.start(plan_of(graph), {}); });
     };
-    EXPECT_THAT(refused({}), HasSubstr("the graph has no expander"));
+    EXPECT_THAT(refused({}), HasSubstr("the graph has no processes"));
     DynamicGraph graph = scripted({}, {});
-    graph.frame_words = 0;
-    EXPECT_THAT(refused(graph), HasSubstr("frame has 0 words, expected at least 1"));
+    graph.processes[0].frame_words = 0;
+    EXPECT_THAT(refused(graph),
+                HasSubstr("the frame of process main has 0 words, expected at least 1"));
+    graph.processes[0].expand = nullptr;
+    EXPECT_THAT(refused(graph), HasSubstr("process main has no expander"));
     EXPECT_THAT(refused(scripted({}, {}, 0)), HasSubstr("the window holds 0 tasks, expected 1..."));
     EXPECT_THAT(refused(scripted({site_of(nullptr, 0, {updating(2)}, "far")}, {1, 1})),
                 HasSubstr("an access of kernel far is in grid 2 of 2"));

@@ -61,6 +61,11 @@ inline RunStats run(Executor &executor, std::shared_ptr<const Plan> plan,
     return execution->stats();
 }
 
+/// The workload itself.
+inline Process main_process(abi::ExpandFn expand) {
+    return {"main", expand, 1, {}, {}, {}};
+}
+
 /// A list of tasks to submit, read by `expand_script`; binding 0 is its address.
 struct Submission {
     int32_t site = 0;
@@ -86,7 +91,7 @@ inline abi::Status expand_script(int64_t *frame, void *graph, const int64_t *bin
 inline DynamicGraph scripted(std::vector<TaskSite> sites, std::vector<int64_t> grids,
                              int window = 8192) {
     DynamicGraph graph;
-    graph.expand = &expand_script;
+    graph.processes = {main_process(&expand_script)};
     graph.sites = std::move(sites);
     graph.grids = std::move(grids);
     graph.window = window;

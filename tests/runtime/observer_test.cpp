@@ -163,8 +163,7 @@ abi::Status expand_square(int64_t *frame, void *graph, const int64_t *, int32_t 
 
 TEST_P(Observers, SeeLoopsAndStreams) {
     DynamicGraph graph;
-    graph.expand = &expand_square;
-    graph.frame_words = 3;
+    graph.processes = {{"main", &expand_square, 3, {}, {}, {}}};
     graph.sites = {site_of(&nothing, 0, {testing::updating(0)})};
     graph.sites[0].loops = {{"row", 1}, {"column", 2}};
     graph.sites[0].stream_access = 0;

@@ -60,7 +60,7 @@ abi::Status expand_too_much(int64_t *frame, void *graph, const int64_t *bindings
 
 DynamicGraph counting(abi::ExpandFn expand) {
     DynamicGraph graph;
-    graph.expand = expand;
+    graph.processes = {main_process(expand)};
     graph.sites = {site_of(&count, 1, {writing(0)})};
     graph.grids = {1000};
     return graph;

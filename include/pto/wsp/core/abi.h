@@ -26,9 +26,11 @@ using KernelFn = Status (*)(const int64_t *slots);
 /// workers, symbols, tables (address and number of elements), sizes of loops.
 using LoopFn = Status (*)(const int64_t *bindings, int64_t begin, int64_t end);
 
-/// One step of a resumable expander: submits at most `budget` tasks through `pto_wsp_submit(graph,
-/// ...)` and returns with its counters in `frame`. `frame` starts as zeros; `frame[0] == -1` means
-/// that all tasks have been submitted. Never blocks.
+/// One step of a resumable expander, that is, of a process: submits at most `budget` tasks through
+/// `pto_wsp_submit(graph, ...)` and returns with its counters in `frame`. `frame` starts as zeros;
+/// `frame[0] == -1` means that the process has ended. Never blocks: where a function below says
+/// that the process waits, its place stays in the frame and the next step, which comes when it is
+/// worth while, asks again. Until the end of the step all of them then say so.
 using ExpandFn = Status (*)(int64_t *frame, void *graph, const int64_t *bindings, int32_t budget);
 
 }  // namespace pto::wsp::abi
@@ -48,6 +50,35 @@ PTO_WSP_ABI void pto_wsp_submit(void *graph, int32_t site, const int64_t *slots,
 /// Of a slot's site: nonzero when all tasks that wrote its cells have ended. Otherwise the next
 /// step of the expander comes after them.
 PTO_WSP_ABI int32_t pto_wsp_await(void *graph, int32_t site, const int64_t *cells);
+
+/// Starts processes [first, first + count) when called first. Nonzero when all of them have ended;
+/// 0: the process waits here.
+PTO_WSP_ABI int32_t pto_wsp_run_processes(void *graph, int32_t first, int32_t count);
+/// Nonzero when the channel has room for a token, also when it is closed: then the run has failed
+/// with ChannelClosed at the line of site `line_site`. 0: the process waits here. A send is
+/// may_send, next_token, the submission of a task, send, and for depth 0 then taken.
+PTO_WSP_ABI int32_t pto_wsp_may_send(void *graph, int32_t channel, int32_t line_site);
+/// As may_send, but never waits. Nonzero when there really is room, that is, also the tasks of an
+/// earlier token's body, whose slot this one gets, have ended; with depth 0, when moreover a
+/// process waits for the token.
+PTO_WSP_ABI int32_t pto_wsp_try_send(void *graph, int32_t channel, int32_t line_site);
+/// The number of the channel's next token: from 0 on, ascending. `number mod slots` is its slot.
+/// Numbers are consecutive when the channel has one receiver and is never tried.
+PTO_WSP_ABI int64_t pto_wsp_next_token(void *graph, int32_t channel);
+/// Puts the next token with its `count` values into the channel, after the task that makes what it
+/// carries was submitted. Room was asked for before.
+PTO_WSP_ABI void pto_wsp_send(void *graph, int32_t channel, const int64_t *values, int32_t count);
+/// Nonzero when the token that the process sent last has been taken. 0: the process waits here.
+PTO_WSP_ABI int32_t pto_wsp_taken(void *graph, int32_t channel);
+/// Takes a token of one of `channels`: token[0] = which of them (0 ... count - 1), token[1] = its
+/// number, then its values, in an array of `words`. 1: taken; 0: the process waits here; -1: all
+/// are closed and empty. Of several it prefers one whose sent task has ended, then the one sent
+/// first. Ends the bodies of the tokens that the process took from these channels before.
+PTO_WSP_ABI int32_t pto_wsp_receive(void *graph, const int32_t *channels, int32_t count,
+                                    int64_t *token, int32_t words);
+/// Nothing more is sent to the channel; what it holds can still be taken.
+PTO_WSP_ABI void pto_wsp_close(void *graph, int32_t channel);
+
 /// Element `index` of the table called `name`, which has `count`; ends the run with an error when
 /// it has none there.
 PTO_WSP_ABI int64_t pto_wsp_table_element(const int64_t *elements, int64_t count, int64_t index,

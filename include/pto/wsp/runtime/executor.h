@@ -45,15 +45,48 @@ struct TaskSite {
     };
     std::vector<Loop> loops = {};
     int stream_access = -1;  ///< the access whose cell is the number of the task's stream
+    int process = 0;  ///< that submits its tasks
+};
+
+/// A sequential thread of control that submits tasks and may send to and receive from channels: a
+/// resumable expander with a frame of its own. It holds no thread while it waits.
+struct Process {
+    std::string name;
+    abi::ExpandFn expand = nullptr;
+    int frame_words = 1;
+    std::vector<int> sends;     ///< the channels that it may send to, each once
+    std::vector<int> receives;  ///< and those that it may receive from
+    Loc at;
+};
+
+/// A channel carries *tokens* from processes to processes, first in first out: a number and
+/// `value_count` values each. A sender waits while `depth` tokens have not been taken; depth 0 is a
+/// rendezvous: after each token the sender waits until it has been taken. A channel closes when all
+/// processes that may send to it have ended, or by `pto_wsp_close`.
+///
+/// What a token carries in memory is in slot `number mod slots` of its storage, and its tasks are
+/// ordered by the cells of that slot. Two unfinished tokens never share a slot, where the *body* of
+/// a token is what its receiver submits until it receives from the channel again.
+struct ChannelSpec {
+    std::string name;
+    int64_t depth = 0;
+    int value_count = 0;
+    /// 0: depth + 1, which is enough for one receiver. With several receivers a token that takes
+    /// long holds its slot while others go on, so `depth` plus two for each receiver keeps all
+    /// busy.
+    int64_t slots = 0;
+    bool tried = false;  ///< `pto_wsp_try_send` may be called
+    Loc at;
 };
 
 /// Tasks that are tracked at run time. At most `window` are submitted and unfinished at a time, so
-/// memory does not grow with the number of tasks.
+/// memory does not grow with the number of tasks. Process 0 is the workload itself; it starts the
+/// others.
 struct DynamicGraph {
-    abi::ExpandFn expand = nullptr;
-    int frame_words = 1;
+    std::vector<Process> processes;
     std::vector<TaskSite> sites;
     std::vector<int64_t> grids;  ///< cells of each
+    std::vector<ChannelSpec> channels;
     int window = 8192;
 };
 

@@ -61,6 +61,18 @@ class ExecutionError : public PtoError {
 class KernelError : public ExecutionError {
     using ExecutionError::ExecutionError;
 };
+/// A channel was used in a way that it does not allow, or processes wait for each other for ever.
+class ChannelError : public PtoError {
+    using PtoError::PtoError;
+};
+/// Nothing more goes through this channel.
+class ChannelClosed : public ChannelError {
+    using ChannelError::ChannelError;
+};
+/// The channel has no room for another token.
+class ChannelFull : public ChannelError {
+    using ChannelError::ChannelError;
+};
 /// Our own fault: names the pass and asks for a report.
 class InternalError : public PtoError {
 public:
