@@ -263,12 +263,8 @@ void bench(int workers) {
     std::vector<int64_t> values((side + 1) * (side + 1));
     DynamicGraph wavefront;
     wavefront.processes = {main_process(&expand_wavefront)};
-    wavefront.sites.push_back({"wave",
-                               &add_neighbours,
-                               3,
-                               {on_grid(0, true), on_grid(0, false), on_grid(0, false)},
-                               {},
-                               0});
+    wavefront.sites.push_back(
+        {"wave", &add_neighbours, 3, {on_grid(0, true), on_grid(0, false), on_grid(0, false)}, {}});
     wavefront.grids = {(side + 1) * (side + 1)};
     report("wavefront 316 x 316", executor, wavefront,
            {side, reinterpret_cast<int64_t>(values.data())}, side * side, "task");
