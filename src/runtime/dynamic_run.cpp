@@ -332,7 +332,7 @@ void DynamicRun::run_chain(Task &task, Worker &me) {
         fail("kernel " + site.name, site.at, status, text);
         text = nullptr;
         if (watch_) {
-            watch_.ended(*chain.task, me.index, 1, status);
+            watch_.ended(*chain.task, me.index, 0, status);
         }
         chain.task = end_task(*chain.task, me);
         if (chain.task == nullptr) {

@@ -35,7 +35,9 @@ struct StaticRun::Chunk {
                                             : work.count * loop.tasks_per_iteration;
     }
 
-    void ended(abi::Status status) const { observer->ended(worker, work, tasks(), status); }
+    void ended(abi::Status status) const {
+        observer->ended(worker, work, status == 0 ? tasks() : 0, status);
+    }
 
     static int call(void *closure) {
         auto &chunk = *static_cast<Chunk *>(closure);

@@ -24,11 +24,11 @@ void Watch::begin(Tracking &tracking) {
 void Watch::tell_submitted(const Tracking &tracking, const Task &task, const int64_t *cells,
                            const int64_t *frame) {
     const int64_t number = tracking.next - first_;
-    numbers_[task.index] = number;
+    const TaskSite &site = graph_.sites[static_cast<size_t>(task.site)];
+    numbers_[task.index] = {number, site.function == nullptr ? -1 : tasks_++};
     if (!whole_graph_) {
         return;
     }
-    const TaskSite &site = graph_.sites[static_cast<size_t>(task.site)];
     for (size_t i = 0; i < site.loops.size(); i++) {
         values_[i] = frame[site.loops[i].word];
     }

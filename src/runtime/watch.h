@@ -41,7 +41,15 @@ public:
     }
 
 private:
-    Work work(const Task &task) const { return {task.site, numbers_[task.index], 1}; }
+    struct Numbers {
+        int64_t submission = 0;
+        int64_t task = -1;
+    };
+
+    Work work(const Task &task) const {
+        const Numbers &numbers = numbers_[task.index];
+        return {task.site, numbers.submission, 1, numbers.task};
+    }
     void tell_submitted(const Tracking &tracking, const Task &task, const int64_t *cells,
                         const int64_t *frame);
 
@@ -49,8 +57,9 @@ private:
     const DynamicGraph &graph_;
     const bool whole_graph_;
     int64_t first_ = 0;  ///< number of the run's first task in the tracking
+    int64_t tasks_ = 0;  ///< submitted so far, without joins
     /// By slot of the window. Written before the task is published, read until it has ended.
-    std::vector<int64_t> numbers_;
+    std::vector<Numbers> numbers_;
     std::vector<int64_t> befores_;  ///< that the task being submitted waits for, as tracked
     std::vector<int64_t> values_;
 };

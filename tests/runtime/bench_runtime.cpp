@@ -20,6 +20,7 @@
 #endif
 
 #include "pto/wsp/runtime/executor.h"
+#include "pto/wsp/runtime/tracer.h"
 
 using namespace pto::wsp;
 using namespace pto::wsp::runtime;
@@ -160,6 +161,41 @@ void run_once(Executor &executor, const std::shared_ptr<const Plan> &plan,
     execution->rethrow();
 }
 
+/// Told whenever work begins and ends, and does nothing with it.
+class Idle : public Observer {};
+
+/// Runs that take turns: with nobody looking, with somebody who does nothing, and traced at each
+/// level. Events are submissions, dependences, begins and ends.
+void compare_tracing(Executor &executor, const Plan &plan, const std::vector<int64_t> &bindings,
+                     int64_t tasks) {
+    auto shared = std::make_shared<const Plan>(plan);
+    std::vector<double> off, idle;
+    std::vector<std::vector<double>> traced(3);
+    double events = 0;
+    auto time = [&](const std::shared_ptr<Observer> &observer) {
+        return nanoseconds([&] { executor.start(shared, bindings, observer)->wait({}); }) /
+               static_cast<double>(tasks);
+    };
+    for (int round = 0; round < rounds; round++) {
+        off.push_back(time(nullptr));
+        idle.push_back(time(std::make_shared<Idle>()));
+        for (TraceLevel level : {TraceLevel::Summary, TraceLevel::Timing, TraceLevel::Full}) {
+            auto tracer = std::make_shared<Tracer>(level, shared, executor.workers());
+            traced[static_cast<size_t>(level) - 1].push_back(time(tracer));
+            if (level == TraceLevel::Full && round == 0) {
+                Trace trace = tracer->trace();
+                events = static_cast<double>(3 * trace.tasks.size() + trace.dependences.size()) /
+                         static_cast<double>(tasks);
+            }
+        }
+    }
+    std::printf("%-34s %9.1f ns/task, an idle observer %+.1f, summary %+.1f, timing %+.1f, full "
+                "%+.1f: %.1f ns/event\n",
+                "wavefront, not traced", median(off), median(idle) - median(off),
+                median(traced[0]) - median(off), median(traced[1]) - median(off),
+                median(traced[2]) - median(off), (median(traced[2]) - median(off)) / events);
+}
+
 #ifdef PTO_WSP_ONETBB
 template <class Ours, class Theirs>
 void compare(const char *name, int64_t tasks, Ours ours, Theirs theirs) {
@@ -268,6 +304,8 @@ void bench(int workers) {
     wavefront.grids = {(side + 1) * (side + 1)};
     report("wavefront 316 x 316", executor, wavefront,
            {side, reinterpret_cast<int64_t>(values.data())}, side * side, "task");
+    compare_tracing(executor, wavefront, {side, reinterpret_cast<int64_t>(values.data())},
+                    side * side);
 #ifdef PTO_WSP_ONETBB
     if (!compare_with_tbb(executor, workers, wavefront, side, values)) {
         std::printf("the wavefronts differ\n");

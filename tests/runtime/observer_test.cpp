@@ -31,7 +31,7 @@ public:
     struct Span {
         int64_t begin = -1, end = -1;
         int worker = -1, begins = 0, ends = 0;
-        int64_t count = 0, tasks = 0;
+        int64_t count = 0, tasks = 0, number = -1;
         abi::Status status = 0;
     };
     std::map<std::pair<int32_t, int64_t>, Span> work;  ///< by site and first
@@ -48,6 +48,7 @@ public:
         span.begin = now_++;
         span.worker = worker;
         span.count = each.count;
+        span.number = each.task;
         span.begins++;
         EXPECT_EQ(ends, 0);
     }
@@ -61,7 +62,7 @@ public:
         span.ends++;
     }
     void submitted(const Submitted &each) override {
-        submissions.emplace_back(each.task, each.site);
+        submissions.emplace_back(each.number, each.site);
         values.emplace_back(each.values.begin(), each.values.end());
         streams.push_back(each.stream);
     }
@@ -113,6 +114,7 @@ TEST_P(Observers, SeeEveryTaskOfADynamicGraphOnce) {
                               Detail::Graph);
             ASSERT_EQ(seen->submissions.size(), random.script.size());
             ASSERT_EQ(seen->work.size(), random.script.size());
+            int64_t kernels = 0;
             for (int64_t task = 0; task < static_cast<int64_t>(random.script.size()); task++) {
                 const int32_t site = random.script[static_cast<size_t>(task)].site;
                 EXPECT_EQ(seen->submissions[static_cast<size_t>(task)], std::make_pair(task, site));
@@ -120,6 +122,7 @@ TEST_P(Observers, SeeEveryTaskOfADynamicGraphOnce) {
                 EXPECT_EQ(span.begins, 1);
                 EXPECT_EQ(span.ends, 1);
                 EXPECT_EQ(span.tasks, site == 2 ? 0 : 1);
+                EXPECT_EQ(span.number, site == 2 ? -1 : kernels++);
                 EXPECT_LT(span.worker, GetParam());
             }
             EXPECT_EQ(seen->edges, random.dependences()) << "seed " << seed << " window " << window;

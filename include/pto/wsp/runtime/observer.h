@@ -22,11 +22,14 @@ struct Work {
     /// static loop: its first iteration.
     int64_t first = 0;
     int64_t count = 1;  ///< iterations
+    /// Of a dynamic graph: the number of the task in this run, in program order, without joins. -1:
+    /// a join, or a static loop.
+    int64_t task = -1;
 };
 
 /// A submission of a dynamic graph.
 struct Submitted {
-    int64_t task = 0;  ///< number of the submission in this run, from 0 on
+    int64_t number = 0;  ///< in this run, from 0 on
     int32_t site = 0;
     int64_t stream = -1;              ///< the stream (logical lane) that the task is in; -1: none
     std::span<const int64_t> values;  ///< of TaskSite::loops
@@ -47,8 +50,8 @@ public:
 
     /// A worker begins to run something, once whatever it waits for has ended.
     virtual void began(int /*worker*/, const Work & /*work*/) {}
-    /// It has ended, before anything that waits for it can begin; `tasks` kernels ran, and `status`
-    /// is not 0 when one failed. A join has run no kernel.
+    /// It has ended, before anything that waits for it can begin. `tasks` kernels ran: none in a
+    /// join, and none is counted when `status` is not 0, that is, when one failed.
     virtual void ended(int /*worker*/, const Work & /*work*/, int64_t /*tasks*/,
                        abi::Status /*status*/) {}
 
