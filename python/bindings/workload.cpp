@@ -113,6 +113,18 @@ void bind_builder(py::module_ &module) {
             py::arg("size"), py::arg("table"), py::arg("first"), py::arg("axis_name"),
             py::arg("names"))
         .def(
+            "open_range",
+            [](Builder &builder, bool sequential, int64_t depth, const std::string &kind,
+               const ScalarExpr &size, const Affine &start, int64_t step,
+               const std::string &axis_name, std::vector<std::string> names) {
+                Builder::RangeVariable variable =
+                    builder.open_range({sequential, depth}, axis_of(kind, size, axis_name), start,
+                                       step, std::move(names), user_loc());
+                return std::make_pair(std::move(variable.id), std::move(variable.index));
+            },
+            py::arg("sequential"), py::arg("depth"), py::arg("kind"), py::arg("size"),
+            py::arg("start"), py::arg("step"), py::arg("axis_name"), py::arg("names"))
+        .def(
             "open_when",
             [](Builder &builder, const ScalarExpr &predicate) {
                 builder.open_when(predicate, user_loc());

@@ -35,7 +35,7 @@ from pto_wsp import kernels, ptoisa, scalar_expr
 from pto_wsp import language as pto
 from pto_wsp import naming as _naming
 from pto_wsp.annotations import Constexpr, In, InOut, Out, Scalar, Tile
-from pto_wsp.axes import Dense, DenseDyn, Ragged, Sparse
+from pto_wsp.axes import Dense, DenseDyn, Ragged, Range, Sparse
 from pto_wsp.collectives import allgather, allreduce, reduce_scatter, relayout
 from pto_wsp.compiled import CompiledKernel
 from pto_wsp.coverages import coverage
@@ -185,6 +185,7 @@ __all__ = [
     "PtoError",
     "RaceWarning",
     "Ragged",
+    "Range",
     "ReadyPolicy",
     "Replicate",
     "RulePass",

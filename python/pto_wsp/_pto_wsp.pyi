@@ -428,6 +428,17 @@ class WorkloadBuilder:
         axis_name: str,
         names: Sequence[str],
     ) -> str: ...
+    def open_range(
+        self,
+        sequential: bool,
+        depth: int,
+        kind: str,
+        size: ScalarExpr,
+        start: Affine,
+        step: int,
+        axis_name: str,
+        names: Sequence[str],
+    ) -> tuple[str, Affine]: ...
     def open_when(self, predicate: ScalarExpr) -> None: ...
     def open_otherwise(self) -> None: ...
     def index_of(self, expr: ScalarExpr) -> Affine: ...

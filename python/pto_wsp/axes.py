@@ -10,7 +10,7 @@ import numpy as np
 
 from pto_wsp import naming
 from pto_wsp.errors import TypeCheckError, error
-from pto_wsp.scalar_expr import ScalarExpr, is_scalar
+from pto_wsp.scalar_expr import ScalarExpr, as_expr, is_integer, is_scalar
 from pto_wsp.symbols import Symbol
 from pto_wsp.tables import IndexableList, Source, Table, integers
 
@@ -88,6 +88,49 @@ class DenseDyn:
 
     def __repr__(self) -> str:
         return f"DenseDyn({self.size!r})"
+
+
+class Range:
+    """The integers lo, lo + step, ... below hi, as ``range`` has them, but the bounds may be
+    expressions of loop variables around: ``for i in P(Range(k + 1, n))``.
+
+    Parameters
+    ----------
+    lo, hi : int, loop variable or ScalarExpr
+        `hi` may be any run-time expression, `lo` a sum of loop variables times integers.
+        ``Range(hi)`` starts at 0.
+    step : int
+        At least 1.
+
+    Raises
+    ------
+    TypeCheckError
+        Bounds that are no integer expressions, or another step.
+    """
+
+    def __init__(self, lo: Any, hi: Any = None, step: int = 1) -> None:
+        self.lo: Any = 0 if hi is None else lo
+        self.hi: Any = lo if hi is None else hi
+        self.step = _checked_size(step, "Range: step", "Range(0, n, 2)")
+        if self.step < 1:
+            raise error(TypeCheckError, f"Range: step must be >= 1, got {step}")
+        for name, bound in (("lo", self.lo), ("hi", self.hi)):
+            if not is_scalar(bound):
+                raise error(
+                    TypeCheckError,
+                    f"Range: {name} must be an integer expression, got {bound!r}",
+                    hint="Range(k + 1, n)",
+                )
+
+    def size(self) -> int | ScalarExpr:
+        """How many there are; below 0 means none."""
+        if is_integer(self.lo) and is_integer(self.hi):
+            return len(range(self.lo, self.hi, self.step))
+        length = as_expr(self.hi) - self.lo
+        return length if self.step == 1 else (length + (self.step - 1)) // self.step
+
+    def __repr__(self) -> str:
+        return f"Range({self.lo}, {self.hi}{f', {self.step}' if self.step > 1 else ''})"
 
 
 class RowAxis(ScalarExpr):

@@ -5,12 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any, NoReturn
 
-import numpy as np
-
 import pto_wsp._pto_wsp as native
 from pto_wsp import naming
 from pto_wsp.errors import CompileError, TypeCheckError, error
-from pto_wsp.scalar_expr import Owner, ScalarExpr, as_expr, common_owner, fitting
+from pto_wsp.scalar_expr import Owner, ScalarExpr, as_expr, common_owner, fitting, is_integer
 
 _index_hint = "indices are expressions of loop variables and integers, such as 2*i + j + 1"
 
@@ -22,17 +20,23 @@ class AxisVar:
     A workload's body runs once for all iterations, so the value is not known in it.
     """
 
-    __slots__ = ("affine", "owner")
+    __slots__ = ("affine", "expr", "owner")
     __array_ufunc__ = None
 
-    def __init__(self, affine: native.Affine, owner: Owner | None = None) -> None:
+    def __init__(
+        self,
+        affine: native.Affine,
+        owner: Owner | None = None,
+        expr: native.ScalarExpr | None = None,
+    ) -> None:
         self.affine = affine
         self.owner = owner
+        self.expr = expr or native.ScalarExpr.from_affine(affine)
 
     @property
     def name(self) -> str:
         """The variable's name in texts, or the expression."""
-        return str(self.affine)
+        return str(self)
 
     def __add__(self, other: Any) -> Any:
         return self._affine("+", other, self.affine.__add__)
@@ -166,13 +170,12 @@ class AxisVar:
         )
 
     def __bool__(self) -> bool:
-        self._unknown("the truth", "a condition on a loop variable cannot choose what is built")
+        self._unknown("the truth", "with P.when(i != 0): builds a branch")
 
     def __int__(self) -> int:
         self._unknown(
             "the value",
-            "loop over it with P(...), index tensors with it; for range(a, b) loop over P(b - a) "
-            "and use a + i",
+            "loop over it with P(...), over range(i, n) with P(Range(i, n)), index tensors with it",
         )
 
     __index__ = __int__
@@ -195,15 +198,11 @@ class AxisVar:
         self._unknown("the value", "to index an array with it, wrap the array: Tensor(Q)[b]")
 
     def __str__(self) -> str:
-        return str(self.affine)
+        text = str(self.expr)
+        return text if text in self.expr.variables() else str(self.affine)
 
     def __repr__(self) -> str:
         return f"AxisVar({str(self)!r})"
-
-
-def is_integer(what: Any) -> bool:
-    """True for Python and NumPy integers, not for booleans."""
-    return isinstance(what, (int, np.integer)) and not isinstance(what, bool)
 
 
 def index_affine(what: Any) -> native.Affine:

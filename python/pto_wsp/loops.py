@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 
 import pto_wsp._pto_wsp as native
 from pto_wsp import context, naming
-from pto_wsp.axes import Dense, DenseDyn, Ragged, RowAxis, RowSelection, Sparse
+from pto_wsp.axes import Dense, DenseDyn, Ragged, Range, RowAxis, RowSelection, Sparse
 from pto_wsp.errors import CompileError, TypeCheckError, error, user_place
-from pto_wsp.loop_variables import AxisVar, is_integer
-from pto_wsp.scalar_expr import ScalarExpr, common_owner, is_scalar, native_expr
+from pto_wsp.loop_variables import AxisVar
+from pto_wsp.scalar_expr import ScalarExpr, common_owner, is_integer, is_scalar, native_expr
 from pto_wsp.symbols import Dim, symbol_expr
 
 
@@ -24,7 +24,7 @@ class Space:
         kind: str,
         size: native.ScalarExpr,
         shown: Any,
-        start: int = 0,
+        start: native.Affine | None = None,
         step: int = 1,
         selected: tuple[str, native.ScalarExpr] | None = None,
         holder: object = None,
@@ -32,7 +32,7 @@ class Space:
         self.kind = kind
         self.size = size
         self.shown = shown
-        self.start = start
+        self.start = start  # of a range: its variable does not count from 0
         self.step = step
         self.selected = selected  # a table and the first place in it
         self.holder = holder  # what names are taken from
@@ -110,15 +110,22 @@ class _LoopIterator:
         size = axis.size
         if isinstance(axis.shown, DenseDyn) and isinstance(axis.shown.size, int):
             size = native.ScalarExpr.symbol(self.context.symbol_of(axis.shown))
+        builder, order = self.context.builder, (self.loops.sequential, self.loops.depth)
+        affine = None
         if axis.selected is not None:
-            identity = self.context.builder.open_selected(size, *axis.selected, holder, names)
-        else:
-            identity = self.context.builder.open_loop(
-                self.loops.sequential, self.loops.depth, axis.kind, size, holder, names
+            identity = builder.open_selected(size, *axis.selected, holder, names)
+        elif axis.start is not None:
+            identity, affine = builder.open_range(
+                *order, axis.kind, size, axis.start, axis.step, holder, names
             )
+        else:
+            identity = builder.open_loop(*order, axis.kind, size, holder, names)
         self.context.variable_names.append(names or [identity])
-        affine = native.Affine.variable(identity, axis.step) + native.Affine(axis.start)
-        return AxisVar(affine, self.context.owner)
+        return AxisVar(
+            affine or native.Affine.variable(identity),
+            self.context.owner,
+            native.ScalarExpr.variable(identity),
+        )
 
     def _close(self) -> None:
         if not self.context.loops or self.context.loops[-1] is not self:
@@ -152,7 +159,10 @@ def axis_of(what: Any, loop: str) -> Space:
     if isinstance(what, Dense):
         return Space("Dense", _constant(what.size), what)
     if isinstance(what, range):
-        return Space("Dense", _constant(len(what)), Dense(len(what)), what.start, what.step)
+        start = None if (what.start, what.step) == (0, 1) else native.Affine(what.start)
+        return Space("Dense", _constant(len(what)), Dense(len(what)), start, what.step)
+    if isinstance(what, Range):
+        return _range_of(what, loop)
     if isinstance(what, DenseDyn):
         size = what.size
         return Space(
@@ -183,6 +193,22 @@ def axis_of(what: Any, loop: str) -> Space:
     raise _no_axis(what, loop)
 
 
+def _range_of(what: Range, loop: str) -> Space:
+    for bound in (what.lo, what.hi):
+        context.required(loop).require_own(f"{loop}: a bound", bound)
+    start = native_expr(what.lo).as_affine()
+    if start is None:
+        raise error(
+            TypeCheckError,
+            f"{loop}: {what!r} starts at no sum of loop variables times integers",
+            hint="loop over the length, and index with the start added",
+        )
+    size = what.size()
+    if is_integer(size):
+        return Space("Dense", _constant(int(size)), Dense(int(size)), start, what.step)
+    return Space("DenseDyn", native_expr(size), what, start, what.step)
+
+
 def _selection_of(what: Any) -> Space:
     if isinstance(what, Sparse):
         name = context.required("P.sel").table_name(what._places_table)
@@ -204,7 +230,7 @@ def _no_axis(what: Any, loop: str) -> TypeCheckError:
     made = error(
         TypeCheckError,
         f"{loop}: {what!r} is not an axis",
-        hint="use Dense[N], DenseDyn, Ragged, an integer, a range or a sequence",
+        hint="use Dense[N], DenseDyn, Ragged, Range, an integer, a range or a sequence",
     )
     assert isinstance(made, TypeCheckError)
     return made
@@ -293,7 +319,7 @@ class _LoopConstructors:
     """The loops of a workload: ``P(...)`` and ``P.grid(...)`` in any order, ``P.seq(...)`` in turn.
 
     Axes are `Dense[N]`, `DenseDyn`, `Ragged` and its rows, integers, ranges, sequences (their
-    length) and expressions of loop variables. ``names=`` names the loop
+    length), `Range` and expressions of loop variables. ``names=`` names the loop
     variables; otherwise they have the names of the ``for`` targets and of the variables that hold
     the axes.
     """

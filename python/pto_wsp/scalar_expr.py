@@ -133,12 +133,12 @@ class ScalarExpr:
         return self._with(_Op.Mod, other, reflected=True)
 
     def __and__(self, other: Any) -> Any:
-        if _is_number(other):
+        if is_integer(other):
             return self._low_bits(int(other))
         return self._with(_Op.And, other)
 
     def __rand__(self, other: Any) -> Any:
-        if _is_number(other):
+        if is_integer(other):
             return self._low_bits(int(other))
         return self._with(_Op.And, other, reflected=True)
 
@@ -158,12 +158,12 @@ class ScalarExpr:
         )
 
     def __or__(self, other: Any) -> Any:
-        if _is_number(other):
+        if is_integer(other):
             raise self._no_bits("|", other)
         return self._with(_Op.Or, other)
 
     def __ror__(self, other: Any) -> Any:
-        if _is_number(other):
+        if is_integer(other):
             raise self._no_bits("|", other)
         return self._with(_Op.Or, other, reflected=True)
 
@@ -207,8 +207,8 @@ class ScalarExpr:
     def __bool__(self) -> bool:
         self._unknown(
             "the truth",
-            "choose with scalar_expr.where(condition, a, b); for min and max use "
-            "scalar_expr.minimum and maximum; for and, or, not use &, |, ~",
+            "with P.when(condition): builds a branch, scalar_expr.where(condition, a, b) chooses a "
+            "value, minimum and maximum are there too; for and, or, not use &, |, ~",
         )
 
     def __int__(self) -> int:
@@ -220,7 +220,7 @@ class ScalarExpr:
         self._unknown("the value", "keep it an expression")
 
     def __xor__(self, other: Any) -> Any:
-        if _is_number(other):
+        if is_integer(other):
             raise self._no_bits("^", other)
         return (self != 0) != (as_expr(other) != 0) if is_scalar(other) else NotImplemented
 
@@ -258,11 +258,6 @@ class ScalarExpr:
         return f"ScalarExpr({str(self)!r})"
 
 
-def _is_number(what: Any) -> bool:
-    """True for integers that are no truth values."""
-    return isinstance(what, (int, np.integer)) and not isinstance(what, bool)
-
-
 def _bits(count: Any, what: str) -> int:
     """A constant operand of a shift or power."""
     if isinstance(count, bool) or not hasattr(count, "__index__") or isinstance(count, ScalarExpr):
@@ -270,6 +265,11 @@ def _bits(count: Any, what: str) -> int:
     if not 0 <= count < 63:
         raise error(CompileError, f"{what}: the right operand must be in 0...62, got {count}")
     return int(count.__index__())
+
+
+def is_integer(what: Any) -> bool:
+    """True for Python and NumPy integers, not for booleans."""
+    return isinstance(what, (int, np.integer)) and not isinstance(what, bool)
 
 
 def is_scalar(what: Any) -> bool:
@@ -298,7 +298,8 @@ def native_expr(what: Any) -> native.ScalarExpr:
     if isinstance(what, Dim):
         return symbol_expr(what)
     if hasattr(what, "affine"):
-        return native.ScalarExpr.from_affine(what.affine)
+        expr: native.ScalarExpr = what.expr
+        return expr
     if isinstance(what, (int, np.integer, np.bool_)):
         return native.ScalarExpr(fitting(int(what)))
     raise error(

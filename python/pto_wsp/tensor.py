@@ -14,8 +14,8 @@ from pto_wsp import context
 from pto_wsp.dtypes import DType, Location, dtype_of
 from pto_wsp.errors import TypeCheckError, error, user_place
 from pto_wsp.layout import TensorLayout
-from pto_wsp.loop_variables import index_affine, is_integer
-from pto_wsp.scalar_expr import Owner, ScalarExpr, common_owner, native_expr
+from pto_wsp.loop_variables import index_affine
+from pto_wsp.scalar_expr import Owner, ScalarExpr, common_owner, is_integer, native_expr
 from pto_wsp.tensor_memory import (
     Storage,
     check_memory,

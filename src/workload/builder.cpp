@@ -222,6 +222,29 @@ struct Builder::Impl {
         return id;
     }
 
+    /// A loop that counts for the variable that `open_value` opens next.
+    std::string open_counter(const Order &order, Axis axis, const std::string &name, Loc at) {
+        check_axis(axis, order, at);
+        LoopNode loop;
+        loop.sequential = order.sequential;
+        loop.depth = order.depth;
+        loop.variable.axis = std::move(axis);
+        loop.variable.hidden = true;
+        std::string id = open(std::move(loop), {name}, std::move(at));
+        std::get<LoopNode>(frames.back().kind).variable.names.clear();
+        return id;
+    }
+
+    /// A variable with a value, which closes together with what it is in.
+    std::string open_value(ScalarExpr value, std::vector<std::string> names, Loc at) {
+        LoopNode loop;
+        loop.variable.axis.size = 1;
+        loop.variable.value = std::move(value);
+        std::string id = open(std::move(loop), std::move(names), std::move(at));
+        frames.back().with_outer = true;
+        return id;
+    }
+
     void check_axis(const Axis &axis, const Order &order, const Loc &at) {
         if (axis.size.op() == ScalarExpr::Op::Const && axis.size.value() < 0) {
             throw CompileError(at, "axis size is " + axis.size.str() + ", must be >= 0",
@@ -281,21 +304,21 @@ std::string Builder::open_loop(Order order, Axis axis, std::vector<std::string> 
 
 std::string Builder::open_selected(Axis axis, const std::string &table, ScalarExpr first,
                                    std::vector<std::string> names, Loc at) {
-    impl_->check_axis(axis, {}, at);
     impl_->check_scope(first, "the first place", at);
-    LoopNode places;
-    places.variable.axis = std::move(axis);
-    places.variable.hidden = true;
-    const std::string place = impl_->open(std::move(places), {"place"}, at);
-    std::get<LoopNode>(impl_->frames.back().kind).variable.names.clear();
-    LoopNode selected;
-    selected.variable.axis.size = 1;
-    selected.variable.value =
+    const std::string place = impl_->open_counter({}, std::move(axis), "place", at);
+    return impl_->open_value(
         ScalarExpr::load(table, ScalarExpr::make(ScalarExpr::Op::Add,
-                                                 {std::move(first), ScalarExpr::variable(place)}));
-    std::string id = impl_->open(std::move(selected), std::move(names), std::move(at));
-    impl_->frames.back().with_outer = true;
-    return id;
+                                                 {std::move(first), ScalarExpr::variable(place)})),
+        std::move(names), std::move(at));
+}
+
+Builder::RangeVariable Builder::open_range(Order order, Axis axis, const Affine &start,
+                                           int64_t step, std::vector<std::string> names, Loc at) {
+    impl_->check_scope(ScalarExpr::from(start), "the start", at);
+    const std::string count = impl_->open_counter(order, std::move(axis), "count", at);
+    Affine value = start + Affine::variable(count, step);
+    std::string id = impl_->open_value(ScalarExpr::from(value), std::move(names), std::move(at));
+    return {std::move(id), std::move(value)};
 }
 
 void Builder::open_when(ScalarExpr predicate, Loc at) {

@@ -98,9 +98,11 @@ private:
     std::unordered_map<const Node *, bool> empty_;
 };
 
-/// The loop of `P.sel`: it counts for a variable inside that has the values.
+/// The loop of `P.sel`: it counts for a variable inside that has values of a table.
 bool selects(const LoopNode &loop) {
-    return loop.variable.hidden && !loop.variable.value;
+    const auto *inner = std::get_if<LoopNode>(&loop.body->kind);
+    return loop.variable.hidden && !loop.variable.value && inner != nullptr &&
+           inner->variable.value && inner->variable.value->op() == ScalarExpr::Op::Load;
 }
 
 /// `node` without the calls around it, and without variables that only stand for an expression.

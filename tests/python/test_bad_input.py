@@ -310,6 +310,7 @@ def test_comparisons_choose_nothing() -> None:
 
     error = mistake(CompileError, body)
     assert error.text == "the truth of (i < 3) is not known before the program runs"
+    assert error.hint.startswith("with P.when(condition): builds a branch")
 
     def equal(i, j):
         return i == 3 and j == 2
@@ -326,7 +327,7 @@ def test_axes_are_checked(fails) -> None:
         TypeCheckError,
         text,
         "P: 'abc' is not an axis",
-        hint="use Dense[N], DenseDyn, Ragged, an integer, a range or a sequence",
+        hint="use Dense[N], DenseDyn, Ragged, Range, an integer, a range or a sequence",
     )
 
     def none() -> None:

@@ -14,6 +14,7 @@ from pto_wsp import (
     Out,
     P,
     Ragged,
+    Range,
     Scalar,
     Sparse,
     Symbol,
@@ -707,3 +708,75 @@ def test_expressions_of_loop_variables_are_indices_and_predicates(shown):
     values = [index(i, j) for i in range(4) for j in range(3)]
     assert arr(Y)[:, 0].tolist() == [value + 1 for value in values]
     assert arr(Z)[:, 0].tolist() == [float(value == 2) for value in values]
+
+
+def test_a_range_has_its_values_by_every_name():
+    X, Y = rows(10), rows(10)
+    arr(X)[:, 0] = np.arange(10)
+
+    @workload
+    def w():
+        for place in P(range(1, 10, 3)):
+            bump[place](X[place], Y[9 - place])
+
+    made = w()
+    assert made.kind == "parallel"
+    assert str(made).startswith("Workload[Dense[3], bump, Independent]")
+    assert [(t.get("place"), t.b, t.params) for t in made.enumerate()] == [
+        (1, 1, [1]),
+        (4, 4, [4]),
+        (7, 7, [7]),
+    ]
+    assert made.enumerate()[0].get("bump") == 1
+    ran(made.dispatch(pto_wsp.DispatchPolicy.affinity("place")).compile())
+    assert arr(Y)[:, 0].tolist() == [0, 0, 8, 0, 0, 5, 0, 0, 2, 0]
+
+
+@pytest.mark.parametrize("loop", ["grid", "seq"])
+def test_bounds_of_a_range_are_expressions(loop):
+    X, Y = rows(9, 1), rows(9)
+    n = Symbol("n")
+
+    @workload
+    def w():
+        for k in P.seq(4):
+            for i in getattr(P, loop)(Range(2 * k + 1, n, 2)):
+                with P.when(i != 5):
+                    scaled[k, i](X[i], Y[i], k + 1)
+
+    made = w()
+    assert "DenseDyn[" in made.dump()
+    program = made.compile()
+    for size in (8, 9, 0):
+        arr(Y)[:] = 0
+        program.set_symbol_u64("n", size)
+        ran(program)
+        want = [0.0] * 9
+        for k in range(4):
+            for i in range(2 * k + 1, size, 2):
+                want[i] += k + 1 if i != 5 else 0
+        assert arr(Y)[:, 0].tolist() == want
+    program.set_symbol_u64("n", 11)
+    program.execute()
+    with pytest.raises(
+        ExecutionError, match=r"whose extent is 9: the index is 9, allowed is 0...8"
+    ):
+        program.synchronize()
+
+
+def test_wrong_ranges_are_refused():
+    with pytest.raises(TypeCheckError, match=r"Range: hi must be an integer expression, got 2.5"):
+        Range(0, 2.5)
+    with pytest.raises(TypeCheckError, match=r"Range: step must be >= 1, got 0"):
+        Range(0, 4, 0)
+
+    @workload
+    def w():
+        for i in P(4):
+            for _ in P(Range(i // 2, 4)):
+                pass
+
+    with pytest.raises(
+        TypeCheckError, match=r"Range\(\(i // 2\), 4\) starts at no sum of loop variables"
+    ):
+        w()

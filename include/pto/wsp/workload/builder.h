@@ -51,6 +51,15 @@ public:
     /// many as the axis has. CompileError as of `open_loop`.
     std::string open_selected(Axis axis, const std::string &table, ScalarExpr first,
                               std::vector<std::string> names = {}, Loc at = Loc::here());
+    /// A loop variable that does not count from 0.
+    struct RangeVariable {
+        std::string id;
+        Affine index;  ///< the same, by which dependences are known: affine in a counter
+    };
+    /// Opens a loop over start, start + step, ..., as many as the axis has. CompileError as of
+    /// `open_loop`.
+    RangeVariable open_range(Order order, Axis axis, const Affine &start, int64_t step,
+                             std::vector<std::string> names = {}, Loc at = Loc::here());
     /// Opens `P.when(predicate)`. CompileError as of `open_loop`.
     void open_when(ScalarExpr predicate, Loc at = Loc::here());
     /// Opens `P.otherwise()`, which closes the chain of the `when`s right before it. CompileError
