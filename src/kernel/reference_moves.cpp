@@ -5,9 +5,12 @@
 #include <numeric>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "memory.h"
 #include "pto/wsp/kernel/program.h"
-#include "reference.h"
+#include "pto/wsp/support/error.h"
+#include "reference_values.h"
 
 /// Reference semantics of the rows that move or sort elements.
 namespace pto::wsp::kernel {
@@ -132,6 +135,66 @@ PTO_WSP_REFERENCE(ref_topk_indices) {
         for (int64_t c = 0; c < tile.columns(); ++c) {
             tile.integer(r, c) = order[static_cast<size_t>(c)];
         }
+    }
+    return tile;
+}
+
+PTO_WSP_REFERENCE(ref_transpose) {
+    (void)attributes;
+    (void)result;
+    return transposed(operands[0]);
+}
+
+PTO_WSP_REFERENCE(ref_slice) {
+    (void)attributes;
+    int64_t row = operands[1].integer(0, 0);
+    int64_t column = operands[2].integer(0, 0);
+    int64_t rows = result.rows.evaluate({});
+    int64_t columns = result.columns.evaluate({});
+    const RefTile &x = operands[0];
+    if (row < 0 || column < 0 || row + rows > x.rows() || column + columns > x.columns()) {
+        throw KernelError({}, fmt::format("slice: a window [{}, {}] at ({}, {}) leaves [{}, {}]",
+                                          rows, columns, row, column, x.rows(), x.columns()));
+    }
+    RefTile tile;
+    tile.dtype = x.dtype;
+    if (is_integer(x.dtype)) {
+        tile.integer = x.integer.block(row, column, rows, columns);
+    } else {
+        tile.real = x.real.block(row, column, rows, columns);
+    }
+    return tile;
+}
+
+PTO_WSP_REFERENCE(ref_broadcast) {
+    (void)attributes;
+    RefTile tile = make_tile(result.dtype, result.rows.evaluate({}), result.columns.evaluate({}));
+    for (int64_t r = 0; r < tile.rows(); ++r) {
+        for (int64_t c = 0; c < tile.columns(); ++c) {
+            if (is_integer(result.dtype)) {
+                tile.integer(r, c) = integer_at(operands[0], r, c);
+            } else {
+                tile.real(r, c) = real_at(operands[0], r, c);
+            }
+        }
+    }
+    return tile;
+}
+
+PTO_WSP_REFERENCE(ref_row_index) {
+    (void)operands;
+    (void)attributes;
+    RefTile tile = make_tile(result.dtype, result.rows.evaluate({}), result.columns.evaluate({}));
+    for (int64_t r = 0; r < tile.rows(); ++r) {
+        tile.integer.row(r) = r;
+    }
+    return tile;
+}
+
+PTO_WSP_REFERENCE(ref_column_index) {
+    RefTile tile = ref_row_index(operands, attributes, result);
+    for (int64_t c = 0; c < tile.columns(); ++c) {
+        tile.integer.col(c) = c;
     }
     return tile;
 }
