@@ -1,50 +1,67 @@
-#include "runtime/dynamic_run.h"
+#include "runtime/channels.h"
 
-namespace {
+#include <algorithm>
+#include <utility>
 
-using pto::wsp::runtime::DynamicRun;
+namespace pto::wsp::runtime {
 
-DynamicRun &run_of(void *graph) {
-    return *static_cast<DynamicRun *>(graph);
+Channel::Channel(const ChannelSpec &spec, std::vector<int> senders, std::vector<int> receivers)
+    : spec_(&spec), senders_(std::move(senders)), receivers_(std::move(receivers)),
+      watched_(is_watched(spec, receivers_.size())), open_senders_(senders_.size()),
+      slots_(slots_of(spec)) {
+    if (watched_) {
+        free_slots_ = slots_;
+        in_use_.resize(static_cast<size_t>(slots_));
+    }
 }
 
-}  // namespace
-
-int32_t pto_wsp_run_processes(void *graph, int32_t /*first*/, int32_t /*count*/) {
-    run_of(graph).refuse_channels();
-    return 1;
+int64_t Channel::next_number() const {
+    int64_t number = last_sent_ + 1;
+    while (watched_ && in_use_[static_cast<size_t>(number % slots_)]) {
+        number++;
+    }
+    return number;
 }
 
-int32_t pto_wsp_may_send(void *graph, int32_t /*channel*/, int32_t /*line_site*/) {
-    run_of(graph).refuse_channels();
-    return 1;
+int64_t Channel::put(int64_t order, int64_t task, const int64_t *values) {
+    if (size() > mask_) {
+        grow();
+    }
+    const int64_t number = next_number();
+    tokens_[static_cast<size_t>(sent_ & mask_)] = {number, order, task};
+    std::copy_n(values, spec_->value_count, values_.data() + (sent_ & mask_) * spec_->value_count);
+    if (watched_) {
+        in_use_[static_cast<size_t>(number % slots_)] = true;
+        free_slots_--;
+    }
+    last_sent_ = number;
+    sent_++;
+    return number;
 }
 
-int32_t pto_wsp_try_send(void *graph, int32_t /*channel*/, int32_t /*line_site*/) {
-    run_of(graph).refuse_channels();
-    return 0;
+std::span<const int64_t> Channel::values() const {
+    return {values_.data() + (taken_ & mask_) * spec_->value_count,
+            static_cast<size_t>(spec_->value_count)};
 }
 
-int64_t pto_wsp_next_token(void *graph, int32_t /*channel*/) {
-    run_of(graph).refuse_channels();
-    return 0;
+int64_t Channel::take() {
+    last_taken_ = front().number;
+    taken_++;
+    return last_taken_ % slots_;
 }
 
-void pto_wsp_send(void *graph, int32_t /*channel*/, const int64_t * /*values*/, int32_t /*count*/) {
-    run_of(graph).refuse_channels();
+void Channel::grow() {
+    const int64_t capacity = 2 * (mask_ + 1) + (mask_ < 0 ? 2 : 0);
+    std::vector<Token> tokens(static_cast<size_t>(capacity));
+    std::vector<int64_t> values(static_cast<size_t>(capacity * spec_->value_count));
+    for (int64_t i = taken_; i < sent_; i++) {
+        tokens[static_cast<size_t>(i & (capacity - 1))] = tokens_[static_cast<size_t>(i & mask_)];
+        std::copy_n(values_.data() + (i & mask_) * spec_->value_count, spec_->value_count,
+                    values.data() + (i & (capacity - 1)) * spec_->value_count);
+    }
+    tokens_ = std::move(tokens);
+    values_ = std::move(values);
+    mask_ = capacity - 1;
 }
 
-int32_t pto_wsp_taken(void *graph, int32_t /*channel*/) {
-    run_of(graph).refuse_channels();
-    return 1;
-}
-
-int32_t pto_wsp_receive(void *graph, const int32_t * /*channels*/, int32_t /*count*/,
-                        int64_t * /*token*/, int32_t /*words*/) {
-    run_of(graph).refuse_channels();
-    return -1;
-}
-
-void pto_wsp_close(void *graph, int32_t /*channel*/) {
-    run_of(graph).refuse_channels();
-}
+}  // namespace pto::wsp::runtime

@@ -36,8 +36,7 @@ struct DynamicRun::Step {
     static int call(void *closure) {
         auto &step = *static_cast<Step *>(closure);
         DynamicRun &run = *step.run;
-        return run.graph_.processes[0].expand(run.frame_.data(), &run, run.bindings_.data(),
-                                              step.budget);
+        return run.processes_.step(&run, run.bindings_.data(), step.budget);
     }
 };
 
@@ -51,7 +50,7 @@ DynamicRun::DynamicRun(Scheduler &scheduler, TrackingPool &pool, std::shared_ptr
                        std::vector<int64_t> bindings, std::shared_ptr<Observer> observer)
     : Run(scheduler, std::move(plan), std::move(bindings), std::move(observer)),
       graph_(std::get<DynamicGraph>(*plan_)), pool_(pool), prepared_(graph_),
-      watch_(observer_.get(), graph_) {
+      watch_(observer_.get(), graph_), processes_(graph_, *this) {
     start_.run = this;
 }
 
@@ -70,28 +69,39 @@ void DynamicRun::expand(Worker &me) {
         return;
     }
     while (!expanded_ && !cancelled()) {
-        int32_t budget = room();
-        if (budget > 0) {
-            expanded_ = !step(budget, me);
-            if (!awaited_.empty()) {
-                if (wait_for_awaited()) {
-                    return;
-                }
-            } else if (!expanded_) {
-                scheduler_.inject(tracking_->window.submitter());
+        take_woken();
+        const int32_t budget = room();
+        if (budget == 0) {
+            if (wait_for_room()) {
                 return;
             }
-        } else if (wait_for_room()) {
+            continue;
+        }
+        step(budget, me);
+        if (processes_.live() == 0) {
+            expanded_ = true;
+        } else if (cancelled()) {
+            break;
+        } else if (processes_.runnable()) {
+            scheduler_.inject(start_);
+            return;
+        } else if (processes_.waiters_out() == 0 && !processes_.waits_outside()) {
+            // What was submitted still runs.
+            deadlocked_ = expanded_ = true;
+        } else if (wake_list_.sleep()) {
             return;
         }
     }
     expanded_ = true;
-    if (!wait_for_all()) {
+    if (!wait_for_waiters() && !wait_for_all()) {
         finish();
     }
 }
 
 void DynamicRun::finish() {
+    if (deadlocked_ && !cancelled()) {
+        processes_.report_deadlock();
+    }
     watch_.end(*tracking_);
     pool_.put(std::move(tracking_));
     end();
@@ -99,8 +109,9 @@ void DynamicRun::finish() {
 
 bool DynamicRun::allocate() {
     try {
-        tracking_ = pool_.take(graph_.window, prepared_.most_slots, prepared_.cell_count);
-        frame_.resize(static_cast<size_t>(graph_.processes[0].frame_words));
+        tracking_ = pool_.take(graph_.window, prepared_.most_slots, Processes::waiter_count(graph_),
+                               prepared_.cell_count);
+        processes_.begin();
         ready_.reserve(most_tasks_per_step);
         // So that nothing is thrown through the expander.
         tracking_->held.reserve(most_tasks_per_step);
@@ -127,27 +138,25 @@ int32_t DynamicRun::room() {
         std::min(tracking_->oldest + graph_.window - tracking_->next, limit));
 }
 
-/// One step of the expander; false when it submitted the last task or failed.
-bool DynamicRun::step(int32_t budget, Worker &me) {
-    budget_ = budget;
+/// One step of the expander: turns of processes.
+void DynamicRun::step(int32_t budget, Worker &me) {
     tracking_->step_begin = tracking_->next;
     Step step{this, budget};
     const char *text = nullptr;
-    awaited_.clear();
     if (watch_.expander() != nullptr) {
         watch_.expander()->step_began(me.index);
     }
     abi::Status status = guarded_call(&Step::call, &step, &text);
     publish(me);
+    const bool linked = processes_.link_waiters(*tracking_);
     if (watch_.expander() != nullptr) {
         watch_.expander()->step_ended(me.index);
     }
     if (status != 0) {
-        awaited_.clear();
-        fail("task graph", {}, status, text);
-        return false;
+        fail(processes_.subject(), processes_.place(), status, text);
+    } else if (!linked) {
+        fail("task graph", {}, -1, "out of memory while a process waited for tasks");
     }
-    return frame_[0] != -1;
 }
 
 /// Hands out the tasks of a step. Not as they come, because workers that run tasks faster than they
@@ -182,26 +191,38 @@ bool DynamicRun::wait_for_room() {
     return !Window::release(waiting, links);
 }
 
-/// Waits for the tasks whose results a slot needs. True as `wait_for_room`.
-bool DynamicRun::wait_for_awaited() {
-    Window &window = tracking_->window;
-    Task &waiting = window.open_submitter();
-    uint32_t links = 0;
-    try {
-        for (int64_t number : awaited_) {
-            window.link(window.task(number), waiting, links);
+void DynamicRun::take_woken() {
+    Job *job = wake_list_.take();
+    while (job != nullptr) {
+        Job *next = job->next;
+        if (job == &poke_) {
+            // Reads what the poking thread wrote, so that what it did before is seen from here on.
+            poked_.exchange(false, std::memory_order_acq_rel);
+            processes_.poked();
+        } else {
+            processes_.woken(*tracking_, static_cast<Task &>(*job));
         }
-    } catch (const std::bad_alloc &) {
-        // Those that are linked end first; the slot then asks for the others again.
+        job = next;
     }
-    awaited_.clear();
-    return !Window::release(waiting, links);
+}
+
+/// At the end no waiter may be left behind a task. True as `wait_for_room`.
+bool DynamicRun::wait_for_waiters() {
+    take_woken();
+    while (processes_.waiters_out() > 0) {
+        if (wake_list_.sleep()) {
+            return true;
+        }
+        take_woken();
+    }
+    return false;
 }
 
 bool DynamicRun::await(int32_t site, const int64_t *cells) {
-    if (!awaited_.empty()) {
+    if (processes_.is_waiting()) {
         return false;
     }
+    std::vector<int64_t> &awaited = processes_.awaited();
     const PreparedSite &prepared = prepared_.sites[static_cast<size_t>(site)];
     try {
         for (uint32_t i = prepared.first_access; i < prepared.last_access; i++, cells++) {
@@ -213,16 +234,19 @@ bool DynamicRun::await(int32_t site, const int64_t *cells) {
             for_each_cell(access.box->data(), access.box->data() + access.box->size(),
                           access.grid_begin + *cells, [&](int64_t cell) {
                               const int64_t writer = tracking_->cells.writer(cell);
-                              if (writer >= tracking_->oldest && writer < tracking_->next &&
-                                  !Window::ended(tracking_->window.task(writer))) {
-                                  awaited_.push_back(writer);
+                              if (writer < tracking_->next && !tracking_->has_ended(writer)) {
+                                  awaited.push_back(writer);
                               }
                           });
         }
     } catch (const std::bad_alloc &) {
         fail("task graph", {}, -1, "out of memory while a slot was filled");
     }
-    return awaited_.empty();
+    if (awaited.empty()) {
+        return true;
+    }
+    processes_.wait_for_awaited();
+    return false;
 }
 
 bool DynamicRun::wait_for_all() {
@@ -264,26 +288,26 @@ void DynamicRun::submit(int32_t site, const int64_t *slots, const int64_t *cells
 
 void DynamicRun::submit_task(int32_t site, const int64_t *slots, const int64_t *cells,
                              int32_t worker) {
-    if (budget_ == 0 || static_cast<size_t>(site) >= prepared_.sites.size()) {
-        std::string text = budget_ == 0 ? "the expander submits more tasks than its budget"
-                                        : "the expander submits to site " + std::to_string(site) +
-                                              " of " + std::to_string(prepared_.sites.size());
-        fail("task graph", {}, -1, text.c_str());
+    const bool known = static_cast<size_t>(site) < prepared_.sites.size();
+    if (!known || !processes_.submits(*tracking_)) {
+        std::string text = known ? "the expander submits more tasks than its budget"
+                                 : "the expander submits to site " + std::to_string(site) + " of " +
+                                       std::to_string(prepared_.sites.size());
+        fail(processes_.subject(), processes_.place(), -1, text.c_str());
         return;
     }
-    budget_--;
     const PreparedSite &prepared = prepared_.sites[static_cast<size_t>(site)];
     Submission submission(*tracking_);
     Task &task = submission.task();
     task.run = this;
     task.site = site;
-    task.worker = worker < 0 ? -1 : worker % scheduler_.workers();
+    task.worker = worker < 0 ? Task::any_worker : worker % scheduler_.workers();
     int64_t *arguments = task.arguments();
     for (int i = 0; i < prepared.slot_count; i++) {
         arguments[i] = slots[i];
     }
     track(submission, prepared, cells);
-    watch_.submitted(*tracking_, task, cells, frame_.data());
+    watch_.submitted(*tracking_, task, cells, processes_.frame());
     submission.finish();
 }
 
@@ -384,9 +408,8 @@ int DynamicRun::chain(void *closure) {
 /// program order: lists go from late to early.
 Task *DynamicRun::end_task(Task &task, Worker &me) {
     Task *next = nullptr;
-    Task *submitter = &tracking_->window.submitter();
     tracking_->window.close(task, [&](Task &ready) {
-        bool mine = &ready != submitter && (ready.worker == -1 || ready.worker == me.index);
+        bool mine = ready.worker == Task::any_worker || ready.worker == me.index;
         Task *other = mine ? next : &ready;
         if (mine) {
             next = &ready;
@@ -399,20 +422,35 @@ Task *DynamicRun::end_task(Task &task, Worker &me) {
 }
 
 void DynamicRun::make_ready(Task &task, Worker &me) {
-    if (&task == &tracking_->window.submitter()) {
-        scheduler_.inject(task);
-    } else if (task.worker >= 0) {
+    if (task.worker >= 0) {
         scheduler_.deliver(task.worker, task);
-    } else {
+    } else if (task.worker == Task::any_worker) {
         scheduler_.push(me, task);
+    } else if (&task == &tracking_->window.submitter()) {
+        scheduler_.inject(task);
+    } else {
+        wake(task);
     }
 }
 
-}  // namespace pto::wsp::runtime
-
-int32_t pto_wsp_await(void *graph, int32_t site, const int64_t *cells) {
-    return static_cast<pto::wsp::runtime::DynamicRun *>(graph)->await(site, cells) ? 1 : 0;
+void DynamicRun::wake(Job &job) {
+    if (wake_list_.put(job)) {
+        scheduler_.inject(start_);
+    }
 }
+
+void DynamicRun::poke() {
+    if (!poked_.exchange(true, std::memory_order_acq_rel)) {
+        wake(poke_);
+    }
+}
+
+void DynamicRun::cancel() {
+    Run::cancel();
+    poke();
+}
+
+}  // namespace pto::wsp::runtime
 
 void pto_wsp_submit(void *graph, int32_t site, const int64_t *slots, const int64_t *cells,
                     int32_t worker) {

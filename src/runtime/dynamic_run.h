@@ -1,12 +1,16 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "runtime/prepared_graph.h"
+#include "runtime/processes.h"
 #include "runtime/run.h"
 #include "runtime/tracking.h"
+#include "runtime/wake_list.h"
 #include "runtime/watch.h"
 
 namespace pto::wsp::runtime {
@@ -15,7 +19,8 @@ namespace pto::wsp::runtime {
 /// which are linked behind unfinished tasks whose cells they touch. When the window is full it
 /// waits as the successor of a task in it, and at the end as the successor of all that are left, so
 /// that no worker is ever held. Between two steps it is in the common queue, which workers look
-/// into when their own tasks have run out.
+/// into when their own tasks have run out. When none of its processes can go on before some task
+/// has ended, it sleeps in the wake list.
 class DynamicRun final : public Run {
 public:
     /// InternalError when the graph is not consistent.
@@ -28,11 +33,21 @@ public:
     /// generated code.
     void submit(int32_t site, const int64_t *slots, const int64_t *cells, int32_t worker);
 
-    /// The body of pto_wsp_await; does not throw.
+    // The bodies of the other functions of core/abi.h with these names; they do not throw either.
     bool await(int32_t site, const int64_t *cells);
+    bool run_processes(int32_t first, int32_t count);
+    bool may_send(int32_t channel, int32_t site);
+    bool try_send(int32_t channel, int32_t site);
+    int64_t next_token(int32_t channel) { return processes_.next_token(channel); }
+    void send(int32_t channel, const int64_t *values, int32_t count);
+    bool taken(int32_t channel);
+    int32_t receive(std::span<const int32_t> channels, std::span<int64_t> token);
+    void close(int32_t channel) { processes_.close(channel); }
 
-    /// Ends the run: processes are not stepped yet.
-    void refuse_channels() { fail("task graph", {}, -1, "channels are not supported yet"); }
+    void cancel() override;
+    /// Something that a process may wait for outside of the run has happened: those that wait for
+    /// such ask again. From any thread that keeps the run.
+    void poke();
 
 private:
     struct Chain;
@@ -44,11 +59,13 @@ private:
     bool allocate();
     void finish();
     int32_t room();
-    bool step(int32_t budget, Worker &me);
+    void step(int32_t budget, Worker &me);
     void publish(Worker &me);
     bool wait_for_room();
-    bool wait_for_awaited();
+    void take_woken();
+    bool wait_for_waiters();
     bool wait_for_all();
+
     bool link_behind_all(Task &waiting, uint32_t &links);
 
     void submit_task(int32_t site, const int64_t *slots, const int64_t *cells, int32_t worker);
@@ -59,20 +76,23 @@ private:
     static int chain(void *closure);
     Task *end_task(Task &task, Worker &me);
     void make_ready(Task &task, Worker &me);
+    void wake(Job &job);
 
     const DynamicGraph &graph_;
     TrackingPool &pool_;
     const PreparedGraph prepared_;
     Watch watch_;
-    Job start_;  ///< the expander's first job; later ones are the window's submitter
+    Job start_;  ///< the expander, but where it is the window's submitter
+    WakeList wake_list_;
+    Job poke_;  ///< put into the wake list unless it is there
+    std::atomic<bool> poked_ = false;
 
     // Used by the expander alone, which runs on one thread at a time.
     std::unique_ptr<Tracking> tracking_;  ///< while the run lasts
-    std::vector<int64_t> frame_;
-    int32_t budget_ = 0;
+    Processes processes_;
     bool expanded_ = false;
-    std::vector<Job *> ready_;      ///< used by publish
-    std::vector<int64_t> awaited_;  ///< tasks that the step waits for with a slot
+    bool deadlocked_ = false;
+    std::vector<Job *> ready_;  ///< used by publish
 };
 
 }  // namespace pto::wsp::runtime

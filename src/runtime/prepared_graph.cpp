@@ -3,14 +3,51 @@
 #include <algorithm>
 #include <string>
 
+#include "runtime/channels.h"
+
 namespace pto::wsp::runtime {
 
 namespace {
 
 constexpr int largest_window = 1 << 24;
+/// Slots of all channels, each of which may be a waiter of the window.
+constexpr int64_t most_channel_slots = 1 << 24;
 
 InternalError inconsistent(const std::string &text) {
     return {"task graph", text};
+}
+
+void check_channels(const DynamicGraph &graph) {
+    auto channels = static_cast<int>(graph.channels.size());
+    for (const Process &process : graph.processes) {
+        for (const std::vector<int> *list : {&process.sends, &process.receives}) {
+            for (int channel : *list) {
+                if (channel < 0 || channel >= channels) {
+                    throw inconsistent("process " + process.name + " uses channel " +
+                                       std::to_string(channel) + " of " + std::to_string(channels));
+                }
+            }
+        }
+    }
+    int64_t slots = 0;
+    for (const ChannelSpec &channel : graph.channels) {
+        if (channel.depth < 0 || channel.depth > most_channel_slots || channel.value_count < 0 ||
+            channel.slots < 0 || channel.slots > most_channel_slots) {
+            throw inconsistent("channel " + channel.name + " has depth " +
+                               std::to_string(channel.depth) + " and tokens of " +
+                               std::to_string(channel.value_count) + " values");
+        }
+        if (channel.slots != 0 && channel.slots <= channel.depth) {
+            throw inconsistent("channel " + channel.name + " has " + std::to_string(channel.slots) +
+                               " slots, expected more than its depth, " +
+                               std::to_string(channel.depth));
+        }
+        slots += Channel::slots_of(channel);
+        if (slots > most_channel_slots) {
+            throw inconsistent("the channels have more than " + std::to_string(most_channel_slots) +
+                               " slots");
+        }
+    }
 }
 
 void check(const DynamicGraph &graph) {
@@ -36,6 +73,7 @@ void check(const DynamicGraph &graph) {
                                " cells, expected at least 0");
         }
     }
+    check_channels(graph);
     auto grids = static_cast<int>(graph.grids.size());
     for (const TaskSite &site : graph.sites) {
         for (const Access &access : site.accesses) {

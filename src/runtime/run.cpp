@@ -36,7 +36,7 @@ bool Run::wait(std::optional<std::chrono::nanoseconds> timeout) {
 }
 
 void Run::fail(std::string_view subject, const Loc &at, abi::Status status, const char *text) {
-    cancelled_.store(true, std::memory_order_relaxed);
+    cancel();
     std::lock_guard lock(mutex_);
     if (failures_++ > 0) {
         return;
@@ -56,6 +56,22 @@ void Run::fail(std::string_view subject, const Loc &at, abi::Status status, cons
     }
 }
 
+void Run::fail(FailureKind kind, const Loc &at, const std::string &text, std::vector<Note> notes) {
+    cancel();
+    std::lock_guard lock(mutex_);
+    if (failures_++ > 0) {
+        return;
+    }
+    failure_kind_ = kind;
+    try {
+        failed_at_ = at;
+        failure_ = text;
+        failure_notes_ = std::move(notes);
+    } catch (const std::bad_alloc &) {
+        failure_ = "out of memory";
+    }
+}
+
 void Run::rethrow() const {
     std::unique_lock lock(mutex_);
     if (failures_ == 0) {
@@ -66,8 +82,17 @@ void Run::rethrow() const {
         text += " (and " + std::to_string(failures_ - 1) + " more)";
     }
     Loc at = failed_at_;
+    std::vector<Note> notes = failure_notes_;
     lock.unlock();
-    throw KernelError(at, text);
+    switch (failure_kind_) {
+    case FailureKind::Kernel:
+        break;
+    case FailureKind::Channel:
+        throw ChannelError(at, text, notes);
+    case FailureKind::ChannelClosed:
+        throw ChannelClosed(at, text, notes);
+    }
+    throw KernelError(at, text, notes);
 }
 
 RunStats Run::stats() const {

@@ -17,6 +17,9 @@
 
 namespace pto::wsp::runtime {
 
+/// Which class of error a run ends with.
+enum class FailureKind { Kernel, Channel, ChannelClosed };
+
 /// What all executions share: completion, errors, cancellation, figures. Keeps itself alive from
 /// `launch` until it has ended.
 class Run : public Execution, public std::enable_shared_from_this<Run> {
@@ -29,6 +32,9 @@ public:
     void rethrow() const override;
     RunStats stats() const override;
     void cancel() override { cancelled_.store(true, std::memory_order_relaxed); }
+    /// Records an error at the user's line and cancels the rest. Does not throw.
+    void fail(FailureKind kind, const Loc &at, const std::string &text,
+              std::vector<Note> notes = {});
 
     /// Queues the first job.
     void launch();
@@ -75,8 +81,10 @@ private:
     mutable std::mutex mutex_;
     std::condition_variable ended_changed_;
     int64_t failures_ = 0;
+    FailureKind failure_kind_ = FailureKind::Kernel;
     Loc failed_at_;
     std::string failure_;
+    std::vector<Note> failure_notes_;
 };
 
 }  // namespace pto::wsp::runtime

@@ -33,11 +33,11 @@ void Submission::wait_for(int64_t before) {
 }
 
 std::unique_ptr<Tracking> TrackingPool::take(int64_t window_size, int argument_count,
-                                             int64_t cell_count) {
+                                             int waiter_count, int64_t cell_count) {
     {
         std::lock_guard lock(mutex_);
         auto fits = [&](const std::unique_ptr<Tracking> &kept) {
-            return kept->window.fits(window_size, argument_count) &&
+            return kept->window.fits(window_size, argument_count, waiter_count) &&
                    kept->cells.count() >= cell_count &&
                    kept->cells.count() / most_spare_factor <= cell_count;
         };
@@ -48,7 +48,7 @@ std::unique_ptr<Tracking> TrackingPool::take(int64_t window_size, int argument_c
             return tracking;
         }
     }
-    return std::make_unique<Tracking>(window_size, argument_count, cell_count);
+    return std::make_unique<Tracking>(window_size, argument_count, waiter_count, cell_count);
 }
 
 void TrackingPool::put(std::unique_ptr<Tracking> tracking) {

@@ -13,8 +13,13 @@ namespace pto::wsp::runtime {
 /// The memory by which tasks of a dynamic graph are tracked. Task numbers go on from run to run, so
 /// that what an earlier run left in windows and cells counts as ended and nothing is cleared.
 struct Tracking {
-    Tracking(int64_t window_size, int argument_count, int64_t cell_count)
-        : window(window_size, argument_count), cells(cell_count) {}
+    Tracking(int64_t window_size, int argument_count, int waiter_count, int64_t cell_count)
+        : window(window_size, argument_count, waiter_count), cells(cell_count) {}
+
+    /// Of a task that has been submitted, or 0.
+    bool has_ended(int64_t number) const {
+        return number < oldest || Window::ended(window.task(number));
+    }
 
     /// A task of the current step that becomes visible at its end.
     struct Held {
@@ -28,8 +33,8 @@ struct Tracking {
     int64_t next = 1;        ///< number of the next task
     int64_t step_begin = 1;  ///< number of the first task of the current step
     int64_t oldest = 1;      ///< all tasks before have ended
-    /// Where there is one, gets whatever a submission depends on from task `observed_from` on, ended
-    /// or not; may have a task more than once.
+    /// Where there is one, gets whatever a submission depends on from task `observed_from` on,
+    /// ended or not; may have a task more than once.
     std::vector<int64_t> *befores = nullptr;
     int64_t observed_from = 1;
 };
@@ -92,7 +97,8 @@ private:
 class TrackingPool {
 public:
     /// std::bad_alloc when there is no memory.
-    std::unique_ptr<Tracking> take(int64_t window_size, int argument_count, int64_t cell_count);
+    std::unique_ptr<Tracking> take(int64_t window_size, int argument_count, int waiter_count,
+                                   int64_t cell_count);
     /// Takes back the memory of a run all tasks of which have ended.
     void put(std::unique_ptr<Tracking> tracking);
 

@@ -17,12 +17,13 @@ size_t stride_of(int argument_count) {
 
 }  // namespace
 
-Window::Window(int64_t size, int argument_count)
-    : mask_(capacity_of(size) - 1), stride_bytes_(stride_of(argument_count)),
-      memory_(static_cast<size_t>(capacity()) + 1, stride_bytes_) {}
+Window::Window(int64_t size, int argument_count, int waiter_count)
+    : mask_(capacity_of(size) - 1), waiter_count_(waiter_count),
+      stride_bytes_(stride_of(argument_count)), memory_(memory_slots(), stride_bytes_) {}
 
-bool Window::fits(int64_t size, int argument_count) const {
-    return capacity() == capacity_of(size) && stride_bytes_ == stride_of(argument_count);
+bool Window::fits(int64_t size, int argument_count, int waiter_count) const {
+    return capacity() == capacity_of(size) && waiter_count_ >= waiter_count &&
+           stride_bytes_ == stride_of(argument_count);
 }
 
 void Window::free_extra(Task &task) {

@@ -15,6 +15,8 @@ namespace pto::wsp::runtime {
 /// is a task that has ended.
 struct alignas(64) Task : Job {
     static constexpr uint32_t link_count = 5;
+    static constexpr int32_t any_worker = -1;
+    static constexpr int32_t no_worker = -2;
 
     std::atomic<uint32_t> successors;  ///< head of the list of links to tasks that wait for this
     std::atomic<int32_t> pending;      ///< tasks that this waits for, plus the submitter's share
@@ -22,7 +24,7 @@ struct alignas(64) Task : Job {
     uint32_t extra_links;                    ///< those that do not fit, 0 for none
     uint32_t index;                          ///< of the slot
     int32_t site;
-    int32_t worker;  ///< -1: any
+    int32_t worker;  ///< any_worker, or no_worker for what is not run
     uint32_t mark;   ///< low bits of the last task that was linked behind this one
 
     int64_t *arguments() { return reinterpret_cast<int64_t *>(this + 1); }
@@ -30,7 +32,8 @@ struct alignas(64) Task : Job {
 static_assert(sizeof(Task) == 64);
 
 /// The tasks of a dynamic graph that may be unfinished: task number `n` (from 1 on, in program
-/// order) lives in slot `n % capacity`. One more task stands for the submitter when it waits.
+/// order) lives in slot `n % capacity`. One more task stands for the submitter when it waits, and
+/// further *waiters* for whatever else wants to be told when tasks have ended.
 ///
 /// Protocol. A task's `successors` is a list of *links*, each of which belongs to the successor and
 /// says which link follows it. It goes `end` -> links pushed in front -> `closed`.
@@ -50,14 +53,18 @@ static_assert(sizeof(Task) == 64);
 class Window {
 public:
     /// std::bad_alloc when there is no memory. Takes it from the system only when first touched.
-    Window(int64_t size, int argument_count);
+    Window(int64_t size, int argument_count, int waiter_count);
 
     int64_t capacity() const { return mask_ + 1; }
-    size_t bytes() const { return static_cast<size_t>(capacity()) * stride_bytes_; }
-    /// Whether a window made with these arguments would have the same shape.
-    bool fits(int64_t size, int argument_count) const;
+    size_t bytes() const { return memory_slots() * stride_bytes_; }
+    /// Whether a window made with these arguments would have the same shape, but for waiters more.
+    bool fits(int64_t size, int argument_count, int waiter_count) const;
     Task &task(int64_t number) { return slot(static_cast<uint32_t>(number & mask_)); }
+    const Task &task(int64_t number) const { return const_cast<Window *>(this)->task(number); }
     Task &submitter() { return slot(static_cast<uint32_t>(capacity())); }
+    int waiter_number(const Task &waiter) const {
+        return static_cast<int>(waiter.index - capacity()) - 1;
+    }
 
     static bool ended(const Task &task) {
         return task.successors.load(std::memory_order_acquire) == closed;
@@ -69,12 +76,13 @@ public:
     }
 
     /// Makes the slot of task `number` ready for it, with no links. Submitter only, as the next
-    /// two.
+    /// ones.
     Task &open(int64_t number) {
         fetch(static_cast<uint32_t>((number + fetch_distance) & mask_));
         return open_slot(static_cast<uint32_t>(number & mask_));
     }
-    Task &open_submitter() { return open_slot(static_cast<uint32_t>(capacity())); }
+    Task &open_submitter() { return open_other(capacity()); }
+    Task &open_waiter(int number) { return open_other(capacity() + 1 + number); }
     /// Makes `after` wait for `before`, unless that has ended. `links` counts the links of `after`.
     void link(Task &before, Task &after, uint32_t &links) {
         uint32_t head = before.successors.load(std::memory_order_acquire);
@@ -144,6 +152,7 @@ private:
         Task *after;
         uint32_t next;
     };
+    size_t memory_slots() const { return static_cast<size_t>(capacity() + 1 + waiter_count_); }
     Task &slot(uint32_t index) {
         return *reinterpret_cast<Task *>(memory_.data() + size_t(index) * stride_bytes_);
     }
@@ -179,6 +188,11 @@ private:
         task.successors.store(list_end, std::memory_order_relaxed);
         return task;
     }
+    Task &open_other(int64_t index) {
+        Task &task = open_slot(static_cast<uint32_t>(index));
+        task.worker = Task::no_worker;
+        return task;
+    }
     Link follow(uint32_t id) {
         if ((id & extra_bit) != 0) {
             ExtraLink &link = extra(id & ~extra_bit);
@@ -192,6 +206,7 @@ private:
     void free_extra(Task &task);
 
     int64_t mask_;
+    int waiter_count_;
     size_t stride_bytes_;
     Zeroed memory_;
     /// Chunks of doubling size, so that links stay where they are. Number 0 is never used.
