@@ -1,6 +1,7 @@
 #include "pto/wsp/core/scalar_expr.h"
 
 #include <algorithm>
+#include <iterator>
 #include <unordered_map>
 #include <unordered_set>
 #include <variant>
@@ -91,6 +92,26 @@ int64_t apply_binary(ScalarExpr::Op op, int64_t a, int64_t b) {
 
 }  // namespace
 
+ScalarExpr::Node::~Node() {
+    // Small ones end in the ordinary way, also after the thread's own variables have ended.
+    constexpr int shallow = 100;
+    if (depth <= shallow) {
+        return;
+    }
+    thread_local std::vector<ScalarExpr> pending;
+    thread_local bool releasing = false;
+    std::ranges::move(operands, std::back_inserter(pending));
+    if (releasing) {
+        return;
+    }
+    releasing = true;
+    while (!pending.empty()) {
+        const ScalarExpr last = std::move(pending.back());
+        pending.pop_back();
+    }
+    releasing = false;
+}
+
 ScalarExpr::ScalarExpr(int64_t value) {
     auto node = std::make_shared<Node>();
     node->value = value;
@@ -149,9 +170,6 @@ ScalarExpr ScalarExpr::combine(Op op, std::vector<ScalarExpr> operands) {
         node->depth = std::max(node->depth, operand.node_->depth + 1);
         node->operations += operand.node_->operations;
     }
-    if (node->depth > max_depth) {
-        throw CompileError({}, "expression nests deeper than " + std::to_string(max_depth));
-    }
     if (node->operations > max_operations) {
         throw CompileError({}, "expression has " + std::to_string(node->operations) +
                                    " operations, must be at most " +
@@ -176,14 +194,15 @@ ScalarExpr ScalarExpr::from(const Affine &affine) {
     return affine.constant() == 0 ? *sum : make(Op::Add, {*sum, affine.constant()});
 }
 
-template <class Result, class Visit> Result ScalarExpr::fold(Visit visit) const {
-    std::unordered_map<const Node *, Result> results;
+template <class Result, class Visit>
+std::unordered_map<const void *, Result> ScalarExpr::fold_all(Visit visit) const {
+    std::unordered_map<const void *, Result> results;
     std::vector<const ScalarExpr *> pending = {this};
     while (!pending.empty()) {
         const ScalarExpr *expr = pending.back();
         bool ready = true;
         for (const ScalarExpr &operand : expr->operands()) {
-            if (!results.contains(operand.node_.get())) {
+            if (!results.contains(operand.identity())) {
                 pending.push_back(&operand);
                 ready = false;
             }
@@ -192,16 +211,20 @@ template <class Result, class Visit> Result ScalarExpr::fold(Visit visit) const 
             continue;
         }
         pending.pop_back();
-        if (results.contains(expr->node_.get())) {
+        if (results.contains(expr->identity())) {
             continue;
         }
         std::vector<Result> operands;
         for (const ScalarExpr &operand : expr->operands()) {
-            operands.push_back(results.at(operand.node_.get()));
+            operands.push_back(results.at(operand.identity()));
         }
-        results.emplace(expr->node_.get(), visit(*expr, std::move(operands)));
+        results.emplace(expr->identity(), visit(*expr, std::move(operands)));
     }
-    return results.at(node_.get());
+    return results;
+}
+
+template <class Result, class Visit> Result ScalarExpr::fold(Visit visit) const {
+    return fold_all<Result>(std::move(visit)).at(identity());
 }
 
 std::set<std::string> ScalarExpr::variables() const {
@@ -367,8 +390,12 @@ int64_t ScalarExpr::evaluate(const std::map<std::string, int64_t> &values, const
 }
 
 std::optional<Affine> ScalarExpr::as_affine() const {
+    return affine_forms().at(identity());
+}
+
+ScalarExpr::AffineForms ScalarExpr::affine_forms() const {
     using Form = std::optional<Affine>;
-    return fold<Form>([](const ScalarExpr &expr, const std::vector<Form> &operands) -> Form {
+    return fold_all<Form>([](const ScalarExpr &expr, const std::vector<Form> &operands) -> Form {
         if (expr.op() == Op::Const) {
             return Affine(expr.value());
         }

@@ -10,44 +10,98 @@ namespace {
 
 using Op = ScalarExpr::Op;
 
-/// Precedence climbing over one expression.
+/// Precedence climbing over one expression. What waits for an operand is on a stack of its own, so
+/// that no text overflows the program's.
 class Parser {
 public:
     explicit Parser(TextReader &reader) : reader_(reader) {}
 
-    ScalarExpr expression(int least_precedence) {
-        ScalarExpr left = unary(least_precedence);
-        while (const ScalarOp *row = next_operator()) {
-            if (row->precedence < least_precedence) {
-                break;
-            }
-            reader_.next();
-            left = make(row->op, {left, expression(row->precedence + 1)});
-            if (row->precedence == comparison_precedence) {
-                refuse_chain();
+    ScalarExpr expression() {
+        while (true) {
+            std::optional<ScalarExpr> value = begin_operand();
+            while (value) {
+                if (takes_operator(*value)) {
+                    break;
+                }
+                if (pending_.empty()) {
+                    return *value;
+                }
+                value = complete(std::move(*value));
             }
         }
-        return left;
     }
 
 private:
-    /// Counts nesting while it lives.
-    class Level {
-    public:
-        explicit Level(Parser &parser) : parser_(parser) {
-            if (++parser_.depth_ > ScalarExpr::max_depth) {
-                throw IRConversionError(parser_.reader_.loc(),
-                                        "expression nests deeper than " +
-                                            std::to_string(ScalarExpr::max_depth));
+    /// What waits for an operand.
+    struct Pending {
+        enum class Kind { Bracket, Call, Binary, Not, Minus, Plus };
+        Kind kind = Kind::Bracket;
+        int least_precedence = or_precedence;  ///< of operators inside the operand
+        const ScalarOp *row = nullptr;         ///< of a Call or Binary
+        std::optional<std::string> name;       ///< of a Load
+        std::vector<ScalarExpr> operands;      ///< read so far
+    };
+    /// Above that of all operators: a sign takes no more than what is right behind it.
+    static constexpr int no_operator = sign_precedence + 1;
+
+    void wait(Pending pending) {
+        if (pending_.size() >= static_cast<size_t>(ScalarExpr::max_operations)) {
+            throw IRConversionError(reader_.loc(), "expression nests deeper than " +
+                                                       std::to_string(ScalarExpr::max_operations));
+        }
+        pending_.push_back(std::move(pending));
+    }
+
+    int least_precedence() const {
+        return pending_.empty() ? or_precedence : pending_.back().least_precedence;
+    }
+
+    /// True when an operator follows that takes `left`, which waits for its right side then.
+    bool takes_operator(const ScalarExpr &left) {
+        const ScalarOp *row = next_operator();
+        if (row == nullptr || row->precedence < least_precedence()) {
+            return false;
+        }
+        reader_.next();
+        wait({Pending::Kind::Binary, row->precedence + 1, row, {}, {left}});
+        return true;
+    }
+
+    /// Gives what waited last its operand; none when it waits for another.
+    std::optional<ScalarExpr> complete(ScalarExpr value) {
+        Pending &last = pending_.back();
+        if (last.kind == Pending::Kind::Call) {
+            last.operands.push_back(std::move(value));
+            if (static_cast<int>(last.operands.size()) < last.row->arity) {
+                reader_.expect(",");
+                return std::nullopt;
             }
         }
-        Level(const Level &) = delete;
-        Level &operator=(const Level &) = delete;
-        ~Level() { --parser_.depth_; }
-
-    private:
-        Parser &parser_;
-    };
+        const Pending done = std::move(last);
+        pending_.pop_back();
+        switch (done.kind) {
+        case Pending::Kind::Bracket:
+            reader_.expect(")");
+            return value;
+        case Pending::Kind::Call:
+            reader_.expect(")");
+            return done.name ? named(*done.row, *done.name, 0, done.operands)
+                             : make(done.row->op, done.operands);
+        case Pending::Kind::Binary:
+            value = make(done.row->op, {done.operands[0], std::move(value)});
+            if (done.row->precedence == comparison_precedence) {
+                refuse_chain();
+            }
+            return value;
+        case Pending::Kind::Not:
+            return make(Op::Not, {std::move(value)});
+        case Pending::Kind::Minus:
+            return make(Op::Sub, {0, std::move(value)});
+        case Pending::Kind::Plus:
+            return value;
+        }
+        throw InternalError("parse-expression", "an unknown kind waits");
+    }
 
     ScalarExpr make(Op op, std::vector<ScalarExpr> operands) const {
         try {
@@ -87,46 +141,42 @@ private:
         }
     }
 
-    ScalarExpr unary(int least_precedence) {
-        Level level(*this);
+    /// An operand without operands of its own; none when its beginning waits for one.
+    std::optional<ScalarExpr> begin_operand() {
         if (reader_.is_next("not")) {
-            if (least_precedence > not_precedence) {
+            if (least_precedence() > not_precedence) {
                 reader_.fail("an operand");
             }
             reader_.next();
-            return make(Op::Not, {expression(not_precedence)});
+            wait({Pending::Kind::Not, not_precedence, nullptr, {}, {}});
+            return std::nullopt;
         }
-        if (reader_.is_next("-") && reader_.peek(1).kind == Token::Kind::Integer) {
+        const bool is_number = reader_.peek().kind == Token::Kind::Integer;
+        if (is_number || (reader_.is_next("-") && reader_.peek(1).kind == Token::Kind::Integer)) {
             return reader_.integer();
         }
         if (reader_.accept("-")) {
-            return make(Op::Sub, {0, unary(sign_precedence)});
+            wait({Pending::Kind::Minus, no_operator, nullptr, {}, {}});
+            return std::nullopt;
         }
         if (reader_.accept("+")) {
-            return unary(sign_precedence);
+            wait({Pending::Kind::Plus, no_operator, nullptr, {}, {}});
+            return std::nullopt;
         }
-        return primary();
-    }
-
-    ScalarExpr primary() {
         if (reader_.accept("(")) {
-            ScalarExpr inner = expression(or_precedence);
-            reader_.expect(")");
-            return inner;
-        }
-        if (reader_.peek().kind == Token::Kind::Integer) {
-            return reader_.integer();
+            wait({});
+            return std::nullopt;
         }
         if (reader_.peek().kind != Token::Kind::Identifier || next_operator() != nullptr) {
             reader_.fail("an operand");
         }
         if (reader_.is_next("(", 1)) {
-            return call();
+            return begin_call();
         }
         return ScalarExpr::variable(reader_.identifier());
     }
 
-    ScalarExpr call() {
+    std::optional<ScalarExpr> begin_call() {
         const ScalarOp *row = find_scalar_op(reader_.peek().text, true);
         if (row == nullptr) {
             throw IRConversionError(reader_.loc(), "unknown function '" + reader_.peek().text + "'",
@@ -141,29 +191,23 @@ private:
                 reader_.expect(",");
             }
         }
+        if (row->arity > 0) {
+            wait({Pending::Kind::Call, or_precedence, row, std::move(name), {}});
+            return std::nullopt;
+        }
         const int64_t slot = row->op == Op::Slot ? reader_.integer() : 0;
-        std::vector<ScalarExpr> operands;
-        for (int i = 0; i < row->arity; ++i) {
-            if (i > 0) {
-                reader_.expect(",");
-            }
-            operands.push_back(expression(or_precedence));
-        }
         reader_.expect(")");
-        if (row->arity == 0 || name) {
-            return named(*row, name.value_or(""), slot, operands);
-        }
-        return make(row->op, std::move(operands));
+        return named(*row, name.value_or(""), slot, {});
     }
 
     TextReader &reader_;
-    int depth_ = 0;
+    std::vector<Pending> pending_;
 };
 
 }  // namespace
 
 ScalarExpr ScalarExpr::parse(TextReader &reader) {
-    return Parser(reader).expression(or_precedence);
+    return Parser(reader).expression();
 }
 
 ScalarExpr ScalarExpr::parse(std::string_view text, const std::string &origin) {

@@ -1,5 +1,7 @@
 #include "pto/wsp/lower/expand.h"
 
+#include <algorithm>
+
 #include <Halide.h>
 
 #include "module_impl.h"
@@ -109,9 +111,11 @@ LoweredFunc LoopWriter::function(const std::string &name,
 LoweredFunc LoopWriter::static_loop(const workload::StaticNest &nest, int number) const {
     counts_tasks_ = !nest.tasks_per_iteration;
     Stmt body = statement(*nest.body);
-    // Row-major: the last loop runs fastest.
-    Expr rest = variable("iteration$");
+    // Row-major: the last loop runs fastest. What is left for the loops outside has a name of its
+    // own, or its code would grow with the square of the number of loops.
+    std::string rest = "iteration$";
     std::vector<std::pair<std::string, Expr>> lets;
+    std::vector<std::pair<std::string, Expr>> rests;
     std::vector<std::pair<std::string, Expr>> sizes;
     for (size_t i = nest.loops.size(); i-- > 0;) {
         const LoopVar &loop = *nest.loops[i];
@@ -124,9 +128,15 @@ LoweredFunc LoopWriter::static_loop(const workload::StaticNest &nest, int number
             size = variable(loop.id + ".size");
             sizes.emplace_back(loop.id + ".size", size_of(loop));
         }
-        lets.emplace_back(loop.id, i == 0 ? rest : rest % size);
-        rest = rest / size;
+        const std::string outside = loop.id + ".outside";
+        lets.emplace_back(loop.id, i == 0 ? variable(rest) : variable(rest) % size);
+        if (i > 0) {
+            rests.emplace_back(outside, variable(rest) / size);
+        }
+        rest = outside;
     }
+    std::ranges::reverse(rests);
+    lets.insert(lets.end(), rests.begin(), rests.end());
     for (const auto &[name, value] : lets) {
         body = LetStmt::make(name, value, body);
     }
@@ -244,7 +254,43 @@ Stmt LoopWriter::call(const TaskNode &task) const {
     return checked(task.checks, run);
 }
 
+namespace {
+
+void check_depth(const ScalarExpr &expr, const Loc &at) {
+    if (expr.depth() > max_code_depth) {
+        throw CompileError(
+            at,
+            "an expression is " + std::to_string(expr.depth()) +
+                " levels deep, compiled are at most " + std::to_string(max_code_depth),
+            {}, "leave a part of it in a slot: slot_set_u64(0, part), then slot_u64(0)");
+    }
+}
+
+void check_depths(const workload::DependenceSummary &summary) {
+    workload::for_each_node(*summary.root, [](const workload::Node &node,
+                                              const workload::LoopPath &path) {
+        if (path.size() > static_cast<size_t>(max_loop_depth)) {
+            throw CompileError(node.at, "loops nest deeper than " + std::to_string(max_loop_depth) +
+                                            ", more are not compiled");
+        }
+        // Of the node's own expressions only: its children are shared.
+        workload::Node copy = node;
+        workload::for_each_expression(copy,
+                                      [&](const ScalarExpr &expr) { check_depth(expr, node.at); });
+    });
+    if (const auto *plan = std::get_if<workload::TrackedPlan>(&summary.plan)) {
+        for (const workload::TrackedSite &site : plan->sites) {
+            for (const workload::CellAccess &access : site.accesses) {
+                check_depth(access.first, site.at);
+            }
+        }
+    }
+}
+
+}  // namespace
+
 void append_task_loops(const Module &module, const TaskLoops &loops) {
+    check_depths(*loops.summary);
     Halide::Module &target = module.impl().module;
     if (const auto *plan = std::get_if<workload::TrackedPlan>(&loops.summary->plan)) {
         target.append(expander(*plan, loops));

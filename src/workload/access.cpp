@@ -33,54 +33,40 @@ template <class Visit> void for_each_region(const Site &site, Visit visit) {
 }
 
 /// True when the values of some variable have no known range.
-bool has_unknown_size(const LoopPath &path) {
-    return sizes_of(path).size() < path.size();
+bool has_unknown_size(const Site &site) {
+    return site.sizes.size() < site.path.size();
 }
 
-/// The linear system "both tasks touch one element".
+/// The linear system "both tasks touch one element". Its variables are made when first needed: most
+/// loops around a task have no part in an offset.
 class Meeting {
 public:
     Meeting(const Site &a, const Site &b, const Relation &relation)
-        : a_(a), b_(b), sizes_a_(sizes_of(a.path)), sizes_b_(sizes_of(b.path)) {
-        common_ = common_loops(a.path, b.path);
-        for (size_t i = 0; i < common_; ++i) {
-            const Range values = range_in(sizes_a_, *a.path[i]);
-            differences_.push_back(
-                system_.variable(values.low - values.high, values.high - values.low));
-            if (i < relation.level) {
-                system_.restrict_to(differences_.back(), 0, 0);
+        : a_(a), b_(b), relation_(relation), common_(common_loops(a.path, b.path)) {
+        for (size_t level = relation.level; level < relation.level + 2; ++level) {
+            if (sign(level) != 0) {
+                difference(level);
             }
         }
-        restrict_sign(relation.level, relation.difference);
-        restrict_sign(relation.level + 1, relation.next);
-        indices_.assign(common_, -1);
     }
 
     /// The offset of a region lies inside its tensor.
     void require_inside(const DataAccess &of_a, const DataAccess &of_b, size_t dim) {
         LinearSystem::Terms terms;
-        for (size_t i = 0; i < common_; ++i) {
-            const Wide coefficient = of_a.offsets[dim].coefficient(a_.path[i]->id);
-            if (coefficient != 0) {
-                terms.emplace_back(index(i), coefficient);
-            }
-        }
-        add_own(terms, a_, of_a.offsets[dim], 1);
+        each_term(a_, of_a.offsets[dim], [&](size_t level, Wide coefficient) {
+            terms.emplace_back(level < common_ ? index(level) : own(own_a_, a_, level),
+                               coefficient);
+        });
         require_in(terms, of_a, dim);
         terms.clear();
-        for (size_t i = 0; i < common_; ++i) {
-            const Wide coefficient = of_b.offsets[dim].coefficient(a_.path[i]->id);
-            if (coefficient != 0) {
-                terms.emplace_back(index(i), coefficient);
-                terms.emplace_back(differences_[i], -coefficient);
+        each_term(b_, of_b.offsets[dim], [&](size_t level, Wide coefficient) {
+            if (level >= common_) {
+                terms.emplace_back(own(own_b_, b_, level), coefficient);
+                return;
             }
-        }
-        add_own(terms, b_, of_b.offsets[dim], -1);
-        for (auto &[variable, coefficient] : terms) {
-            if (own_b_.contains(variable)) {
-                coefficient = -coefficient;
-            }
-        }
+            terms.emplace_back(index(level), coefficient);
+            terms.emplace_back(difference(level), -coefficient);
+        });
         require_in(terms, of_b, dim);
     }
 
@@ -89,16 +75,23 @@ public:
     void require_overlap(const Affine &offset_a, int64_t extent_a, const Affine &offset_b,
                          int64_t extent_b) {
         LinearSystem::Terms terms;
-        for (size_t i = 0; i < common_; ++i) {
-            const Wide of_a = offset_a.coefficient(a_.path[i]->id);
-            const Wide of_b = offset_b.coefficient(a_.path[i]->id);
-            terms.emplace_back(differences_[i], of_b);
-            if (of_a != of_b) {
-                terms.emplace_back(index(i), of_a - of_b);
+        each_term(a_, offset_a, [&](size_t level, Wide of_a) {
+            if (level >= common_) {
+                terms.emplace_back(own(own_a_, a_, level), of_a);
+            } else if (const Wide of_b = offset_b.coefficient(a_.path[level]->id); of_a != of_b) {
+                terms.emplace_back(index(level), of_a - of_b);
             }
-        }
-        add_own(terms, a_, offset_a, 1);
-        add_own(terms, b_, offset_b, -1);
+        });
+        each_term(b_, offset_b, [&](size_t level, Wide of_b) {
+            if (level >= common_) {
+                terms.emplace_back(own(own_b_, b_, level), -of_b);
+                return;
+            }
+            terms.emplace_back(difference(level), of_b);
+            if (offset_a.coefficient(b_.path[level]->id) == 0) {
+                terms.emplace_back(index(level), -of_b);
+            }
+        });
         const Wide constant = static_cast<Wide>(offset_a.constant()) - offset_b.constant();
         system_.require(terms, 1 - static_cast<Wide>(extent_a) - constant, extent_b - 1 - constant);
     }
@@ -106,17 +99,30 @@ public:
     bool impossible() const { return system_.has_no_solution(); }
 
 private:
-    /// The difference of the indices in a common loop is of that sign; 0: of any.
-    void restrict_sign(size_t level, int sign) {
-        if (sign != 0) {
-            sign > 0 ? system_.restrict_to(differences_[level], 1, any_value.high)
-                     : system_.restrict_to(differences_[level], -any_value.high, -1);
+    static constexpr int none = -1;
+
+    /// Calls `visit(level, coefficient)` for the terms of loops around the site.
+    template <class Visit>
+    static void each_term(const Site &site, const Affine &offset, Visit visit) {
+        for (const auto &[name, coefficient] : offset.terms()) {
+            if (const auto level = site.levels.find(name); level != site.levels.end()) {
+                visit(level->second, Wide{coefficient});
+            }
         }
     }
 
-    static Range range_in(const Sizes &sizes, const LoopVar &variable) {
-        const auto size = sizes.find(variable.id);
-        if (size != sizes.end()) {
+    /// Of the difference of the indices in a common loop; 0: of any.
+    int sign(size_t level) const {
+        if (level == relation_.level) {
+            return relation_.difference;
+        }
+        return level == relation_.level + 1 ? relation_.next : 0;
+    }
+
+    static Range range_in(const Site &site, size_t level) {
+        const LoopVar &variable = *site.path[level];
+        const auto size = site.sizes.find(variable.id);
+        if (size != site.sizes.end()) {
             return {0, Wide{size->second} - 1};
         }
         return variable.value ? any_value : Range{0, any_value.high};
@@ -128,44 +134,57 @@ private:
                         access.limits[dim].high - constant);
     }
 
-    /// a's index in common loop `i`, made when first needed.
-    int index(size_t i) {
-        if (indices_[i] < 0) {
-            const Range values = range_in(sizes_a_, *a_.path[i]);
-            indices_[i] = system_.variable(values.low, values.high);
-            system_.require({{indices_[i], 1}, {differences_[i], -1}}, values.low, values.high);
-        }
-        return indices_[i];
+    static int &place(std::map<size_t, int> &variables, size_t level) {
+        return variables.try_emplace(level, none).first->second;
     }
 
-    /// Terms of the loops around this site alone.
-    void add_own(LinearSystem::Terms &terms, const Site &site, const Affine &offset, int sign) {
-        for (size_t i = common_; i < site.path.size(); ++i) {
-            const Wide coefficient = offset.coefficient(site.path[i]->id);
-            if (coefficient != 0) {
-                const auto [variable, made] = own_.try_emplace({&site, sign, i}, 0);
-                if (made) {
-                    const Range values = range_in(sign > 0 ? sizes_a_ : sizes_b_, *site.path[i]);
-                    variable->second = system_.variable(values.low, values.high);
-                    if (sign < 0) {
-                        own_b_.insert(variable->second);
-                    }
-                }
-                terms.emplace_back(variable->second, coefficient * sign);
+    /// a's index minus b's in a common loop.
+    int difference(size_t level) {
+        int &variable = place(differences_, level);
+        if (variable == none) {
+            const Range values = range_in(a_, level);
+            variable = system_.variable(values.low - values.high, values.high - values.low);
+            if (level < relation_.level) {
+                system_.restrict_to(variable, 0, 0);
+            } else if (sign(level) > 0) {
+                system_.restrict_to(variable, 1, any_value.high);
+            } else if (sign(level) < 0) {
+                system_.restrict_to(variable, -any_value.high, -1);
             }
         }
+        return variable;
+    }
+
+    /// a's index in a common loop.
+    int index(size_t level) {
+        int &variable = place(indices_, level);
+        if (variable == none) {
+            const Range values = range_in(a_, level);
+            variable = system_.variable(values.low, values.high);
+            system_.require({{variable, 1}, {difference(level), -1}}, values.low, values.high);
+        }
+        return variable;
+    }
+
+    /// The index in a loop around this site alone.
+    int own(std::map<size_t, int> &variables, const Site &site, size_t level) {
+        int &variable = place(variables, level);
+        if (variable == none) {
+            const Range values = range_in(site, level);
+            variable = system_.variable(values.low, values.high);
+        }
+        return variable;
     }
 
     const Site &a_;
     const Site &b_;
-    Sizes sizes_a_;
-    Sizes sizes_b_;
+    const Relation relation_;
     size_t common_ = 0;
     LinearSystem system_;
-    std::vector<int> differences_;
-    std::vector<int> indices_;
-    std::map<std::tuple<const Site *, int, size_t>, int> own_;
-    std::set<int> own_b_;  ///< variables of b alone
+    std::map<size_t, int> differences_;
+    std::map<size_t, int> indices_;
+    std::map<size_t, int> own_a_;
+    std::map<size_t, int> own_b_;
 };
 
 }  // namespace
@@ -189,7 +208,7 @@ bool may_meet(const Site &a, const DataAccess &of_a, const Site &b, const DataAc
         return false;
     }
     Meeting meeting(a, b, relation);
-    const bool bounded = has_unknown_size(a.path) || has_unknown_size(b.path);
+    const bool bounded = has_unknown_size(a) || has_unknown_size(b);
     for (size_t d = 0; d < of_a.offsets.size(); ++d) {
         if (bounded) {
             meeting.require_inside(of_a, of_b, d);
@@ -253,23 +272,23 @@ const Region &region_of(const Site &site, const DataAccess &access) {
 
 Range range_of_offset(const Site &site, const DataAccess &access, size_t dim) {
     const Range &limits = access.limits[dim];
-    const Range range = intersection(range_of(access.offsets[dim], sizes_of(site.path)), limits);
+    const Range range = intersection(range_of(access.offsets[dim], site.sizes), limits);
     return range.low <= range.high ? range : Range{limits.low, limits.low};
 }
 
 AccessTable::AccessTable(const Node &root) {
     for_each_node(root, [&](const Node &node, const LoopPath &path) {
         if (const auto *task = std::get_if<TaskNode>(&node.kind)) {
-            add_site({task, nullptr, &node, path, {}});
+            add_site({task, nullptr, &node, path, {}, {}, {}});
         } else if (const auto *slot = std::get_if<SlotNode>(&node.kind)) {
-            add_site({nullptr, slot, &node, path, {}});
+            add_site({nullptr, slot, &node, path, {}, {}, {}});
         }
     });
     finish();
 }
 
 AccessTable::AccessTable(const TaskNode &task, const LoopPath &path) {
-    add_site({&task, nullptr, nullptr, path, {}});
+    add_site({&task, nullptr, nullptr, path, {}, {}, {}});
     finish();
 }
 
@@ -280,6 +299,10 @@ void AccessTable::add_site(Site site) {
         }
     });
     if (may_run(site.path)) {
+        site.sizes = sizes_of(site.path);
+        for (size_t level = 0; level < site.path.size(); ++level) {
+            site.levels.emplace(site.path[level]->id, level);
+        }
         by_node_.try_emplace(site.node, sites_.size());
         sites_.push_back(std::move(site));
     }
@@ -309,6 +332,35 @@ void AccessTable::finish() {
     }
 }
 
+namespace {
+
+/// How many places of the dimension are touched; null: the whole extent.
+const ScalarExpr *valid_size(const Region &region, size_t dim) {
+    const auto is_last = [&](size_t from_last) {
+        const size_t kept = region.keep.size();
+        return kept > from_last && region.keep[kept - 1 - from_last] == static_cast<int>(dim);
+    };
+    const std::optional<ScalarExpr> none;
+    const std::optional<ScalarExpr> &size = is_last(0)   ? region.valid_columns
+                                            : is_last(1) ? region.valid_rows
+                                                         : none;
+    return size ? &*size : nullptr;
+}
+
+/// Narrows the access to the places that `size` surely leaves.
+void limit(DataAccess &access, size_t dim, const ScalarExpr &size, const Sizes &sizes) {
+    const auto range = range_of_sum(0, size, sizes);
+    int64_t &extent = access.extents[dim];
+    if (range) {
+        extent = static_cast<int64_t>(std::clamp<Wide>(range->high, 0, extent));
+    }
+    if (!range || range->low < extent) {
+        access.valid.push_back({dim, size});
+    }
+}
+
+}  // namespace
+
 void AccessTable::add_access(Site &site, const Region &region, int argument,
                              kernel::Direction direction) {
     if (std::ranges::find(region.extents, 0) != region.extents.end()) {
@@ -322,6 +374,7 @@ void AccessTable::add_access(Site &site, const Region &region, int argument,
     access.reads = direction != kernel::Direction::Out;
     access.writes = direction != kernel::Direction::In;
     storage.written |= access.writes;
+    const bool partial = region.valid_rows || region.valid_columns;
     if (storage.frame.exact) {
         const Frame::Placement &placement = storage.frame.placements[index];
         access.offsets.assign(placement.origin.begin(), placement.origin.end());
@@ -334,14 +387,18 @@ void AccessTable::add_access(Site &site, const Region &region, int argument,
                 const auto to = static_cast<size_t>(placement.dims[d]);
                 access.offsets[to] = access.offsets[to] + region.offsets[d];
                 access.extents[to] = region.extents[d];
+                if (const ScalarExpr *size = valid_size(region, d)) {
+                    limit(access, to, *size, site.sizes);
+                }
                 // A partial tile may begin where a whole one would not fit.
-                const bool partial = region.valid_rows || region.valid_columns;
                 access.limits[to].high +=
                     region.tensor->view.shape[d] - (partial ? 0 : region.extents[d]);
             }
         }
     }
-    site.accesses.push_back(std::move(access));
+    if (std::ranges::find(access.extents, 0) == access.extents.end()) {
+        site.accesses.push_back(std::move(access));
+    }
 }
 
 const Site *AccessTable::find(const Node &node) const {

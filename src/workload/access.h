@@ -28,6 +28,12 @@ struct DataAccess {
     bool writes = false;
     std::vector<Affine> offsets;
     std::vector<int64_t> extents;  ///< all > 0
+    /// Of a partial tile along a dimension: at most that many of `extents` are touched.
+    struct Limit {
+        size_t dim = 0;
+        ScalarExpr size = 0;
+    };
+    std::vector<Limit> valid;
     /// Where the offsets lie, whatever their variables are: a region is inside its tensor.
     std::vector<Range> limits;
 };
@@ -39,6 +45,8 @@ struct Site {
     const Node *node = nullptr;
     LoopPath path;
     std::vector<DataAccess> accesses;
+    Sizes sizes;                           ///< of the loops of `path`
+    std::map<std::string, size_t> levels;  ///< place of each loop variable in `path`, by id
 };
 
 /// All task places of a workload in program order, with what they touch.

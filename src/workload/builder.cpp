@@ -179,6 +179,9 @@ struct Builder::Impl {
         return result;
     }
 
+    /// The variable with that value, made when there is none.
+    Affine value_variable(const ScalarExpr &expr, const Loc &at);
+
     /// Loops around and the definitions that a statement needs.
     LoopPath path_with(const std::vector<const LoopVar *> &definitions) {
         const std::vector<LoopVar *> open = open_loops();
@@ -189,6 +192,7 @@ struct Builder::Impl {
 
     /// Adds a statement inside the definitions that it needs.
     void add_with(const std::vector<const LoopVar *> &definitions, NodePtr node) {
+        check_nesting(frames.size() + definitions.size(), node->at);
         for (size_t i = definitions.size(); i-- > 0;) {
             LoopNode loop;
             loop.variable = *definitions[i];
@@ -218,7 +222,7 @@ struct Builder::Impl {
         variable.id = fresh_id(base);
         variable.at = at;
         std::string id = variable.id;
-        frames.push_back({std::move(loop), {}, letter, std::move(at)});
+        open(std::move(loop), at, letter);
         return id;
     }
 
@@ -243,6 +247,18 @@ struct Builder::Impl {
         std::string id = open(std::move(loop), std::move(names), std::move(at));
         frames.back().with_outer = true;
         return id;
+    }
+
+    template <class Kind> void open(Kind kind, const Loc &at, std::string letter = "") {
+        check_nesting(frames.size(), at);
+        frames.push_back({std::move(kind), {}, std::move(letter), at});
+    }
+
+    void check_nesting(size_t levels, const Loc &at) const {
+        if (levels > static_cast<size_t>(max_nesting)) {
+            throw CompileError(at, "workload " + name + ": statements nest deeper than " +
+                                       std::to_string(max_nesting));
+        }
     }
 
     void check_axis(const Axis &axis, const Order &order, const Loc &at) {
@@ -323,7 +339,7 @@ Builder::RangeVariable Builder::open_range(Order order, Axis axis, const Affine 
 
 void Builder::open_when(ScalarExpr predicate, Loc at) {
     impl_->check_scope(predicate, "the predicate", at);
-    impl_->frames.push_back({BranchNode{{{std::move(predicate), nullptr}}, nullptr}, {}, "", at});
+    impl_->open(BranchNode{{{std::move(predicate), nullptr}}, nullptr}, at);
 }
 
 void Builder::open_otherwise(Loc at) {
@@ -333,48 +349,57 @@ void Builder::open_otherwise(Loc at) {
         throw CompileError(at, "P.otherwise: there is no P.when right before it", {},
                            "with P.when(condition): ... then with P.otherwise(): ...");
     }
-    impl_->frames.push_back({BranchNode{}, {}, "", std::move(at)});
+    impl_->open(BranchNode{}, at);
 }
 
-Affine Builder::index_of(const ScalarExpr &expr, const Loc &at) {
-    using Op = ScalarExpr::Op;
-    if (const auto affine = expr.as_affine()) {
-        return *affine;
-    }
-    const std::vector<ScalarExpr> &parts = expr.operands();
-    if (expr.op() == Op::Add) {
-        return index_of(parts[0], at) + index_of(parts[1], at);
-    }
-    if (expr.op() == Op::Sub) {
-        return index_of(parts[0], at) - index_of(parts[1], at);
-    }
-    if (expr.op() == Op::Mul && parts[0].op() == Op::Const) {
-        return index_of(parts[1], at) * parts[0].value();
-    }
-    if (expr.op() == Op::Mul && parts[1].op() == Op::Const) {
-        return index_of(parts[0], at) * parts[1].value();
-    }
-    for (const std::unique_ptr<LoopVar> &known : impl_->defined) {
+Affine Builder::Impl::value_variable(const ScalarExpr &expr, const Loc &at) {
+    for (const std::unique_ptr<LoopVar> &known : defined) {
         if (*known->value == expr) {
             return Affine::variable(known->id);
         }
     }
     auto variable = std::make_unique<LoopVar>();
-    variable->id = impl_->fresh_id("value");
+    variable->id = fresh_id("value");
     variable->axis.size = 1;
     variable->value = expr;
     variable->hidden = true;
     variable->at = at;
-    impl_->defined.push_back(std::move(variable));
-    return Affine::variable(impl_->defined.back()->id);
+    defined.push_back(std::move(variable));
+    return Affine::variable(defined.back()->id);
+}
+
+Affine Builder::index_of(const ScalarExpr &expr, const Loc &at) {
+    using Op = ScalarExpr::Op;
+    const ScalarExpr::AffineForms forms = expr.affine_forms();
+    Affine index;
+    std::vector<std::pair<const ScalarExpr *, Affine>> pending{{&expr, 1}};
+    while (!pending.empty()) {
+        const auto [part, factor] = pending.back();
+        pending.pop_back();
+        const std::vector<ScalarExpr> &x = part->operands();
+        const auto times = [&](const ScalarExpr &constant) { return factor * constant.value(); };
+        if (const auto &form = forms.at(part->identity())) {
+            index = index + *form * factor.constant();
+        } else if (part->op() == Op::Add || part->op() == Op::Sub) {
+            pending.emplace_back(&x[1], part->op() == Op::Add ? factor : factor * -1);
+            pending.emplace_back(&x[0], factor);
+        } else if (part->op() == Op::Mul && x[0].op() == Op::Const) {
+            pending.emplace_back(&x[1], times(x[0]));
+        } else if (part->op() == Op::Mul && x[1].op() == Op::Const) {
+            pending.emplace_back(&x[0], times(x[1]));
+        } else {
+            index = index + impl_->value_variable(*part, at) * factor.constant();
+        }
+    }
+    return index;
 }
 
 void Builder::open_group(bool sequential, Loc at) {
-    impl_->frames.push_back({GroupNode{sequential, {}}, {}, "", std::move(at)});
+    impl_->open(GroupNode{sequential, {}}, at);
 }
 
 void Builder::open_call(std::string name, Loc at) {
-    impl_->frames.push_back({CallNode{std::move(name), nullptr}, {}, "", std::move(at)});
+    impl_->open(CallNode{std::move(name), nullptr}, at);
 }
 
 void Builder::close(Loc at) {
@@ -586,6 +611,7 @@ Workload Builder::finish() {
     workload.name = impl_->name;
     workload.at = impl_->at;
     workload.root = body_of(std::move(impl_->frames.front().statements), impl_->at);
+    impl_->check_nesting(static_cast<size_t>(nesting(*workload.root)), impl_->at);
     workload.type_errors = std::move(impl_->errors);
     workload.data = std::move(impl_->data);
     *this = Builder("");

@@ -107,6 +107,11 @@ private:
         const auto first = static_cast<int>(graph_.vertices.size());
         walk(node);
         const auto last = static_cast<int>(graph_.vertices.size());
+        if (first == last) {
+            // Nothing was taken: the item behind comes after the one before.
+            *ends = std::move(before);
+            return;
+        }
         for (int v = first; v < last; ++v) {
             // Edges from outside of the item do not order what is in it.
             if (!before.empty() && latest_before_[static_cast<size_t>(v)] < first) {
@@ -134,9 +139,16 @@ private:
     }
 
     void add_data(const Site &site, int vertex) {
-        std::vector<Live> own;
+        std::vector<std::pair<LiveAccesses *, Live>> own;
         for (const DataAccess &access : site.accesses) {
             Live box{vertex, access.reads, access.writes, {}, access.extents};
+            for (const DataAccess::Limit &limit : access.valid) {
+                int64_t &extent = box.extents[limit.dim];
+                extent = std::clamp<int64_t>(value_of(limit.size), 0, extent);
+            }
+            if (std::ranges::find(box.extents, 0) != box.extents.end()) {
+                continue;
+            }
             for (const Affine &offset : access.offsets) {
                 box.first.push_back(offset.evaluate(values_));
             }
@@ -146,15 +158,14 @@ private:
                             region_text(site, access));
                 }
             }
-            own.push_back(std::move(box));
+            own.emplace_back(&live_[static_cast<size_t>(access.storage)], std::move(box));
         }
         // What conflicts with an access that this task overwrites whole conflicts with this task.
-        for (size_t i = 0; i < own.size(); ++i) {
-            LiveAccesses &live = live_[static_cast<size_t>(site.accesses[i].storage)];
-            if (own[i].writes) {
-                live.remove_covered(own[i]);
+        for (auto &[live, box] : own) {
+            if (box.writes) {
+                live->remove_covered(box);
             }
-            live.add(std::move(own[i]));
+            live->add(std::move(box));
         }
     }
 

@@ -56,27 +56,28 @@ void throw_unknown_axis(const std::string &name, const std::vector<std::string> 
     throw ScheduleError(at, "unknown axis name " + quoted(name), {}, hint);
 }
 
-namespace {
-
-void visit_nodes(const Node &node, LoopPath &path,
-                 const std::function<void(const Node &, const LoopPath &)> &visit) {
-    visit(node, path);
-    const auto *loop = std::get_if<LoopNode>(&node.kind);
-    if (loop != nullptr) {
-        path.push_back(&loop->variable);
-    }
-    for_each_child(node, [&](const NodePtr &child) { visit_nodes(*child, path, visit); });
-    if (loop != nullptr) {
-        path.pop_back();
-    }
-}
-
-}  // namespace
-
 void for_each_node(const Node &root,
                    const std::function<void(const Node &, const LoopPath &)> &visit) {
     LoopPath path;
-    visit_nodes(root, path, visit);
+    // Null: the end of the loop that was begun last.
+    std::vector<const Node *> pending{&root};
+    std::vector<const Node *> children;
+    while (!pending.empty()) {
+        const Node *node = pending.back();
+        pending.pop_back();
+        if (node == nullptr) {
+            path.pop_back();
+            continue;
+        }
+        visit(*node, path);
+        if (const auto *loop = std::get_if<LoopNode>(&node->kind)) {
+            path.push_back(&loop->variable);
+            pending.push_back(nullptr);
+        }
+        children.clear();
+        for_each_child(*node, [&](const NodePtr &child) { children.push_back(child.get()); });
+        pending.insert(pending.end(), children.rbegin(), children.rend());
+    }
 }
 
 void for_each_task(

@@ -70,6 +70,20 @@ void for_each_child(const Node &node, const std::function<void(const NodePtr &)>
     visit_places(node, visit);
 }
 
+int nesting(const Node &root) {
+    int deepest = 0;
+    std::vector<std::pair<const Node *, int>> pending{{&root, 1}};
+    while (!pending.empty()) {
+        const auto [node, level] = pending.back();
+        pending.pop_back();
+        deepest = std::max(deepest, level);
+        for_each_child(*node, [&, inside = level + 1](const NodePtr &child) {
+            pending.emplace_back(child.get(), inside);
+        });
+    }
+    return deepest;
+}
+
 const Node *taken_body(const BranchNode &branch,
                        const std::function<int64_t(const ScalarExpr &)> &value) {
     for (const BranchNode::Case &each : branch.cases) {

@@ -14,7 +14,6 @@ namespace pto::wsp::workload {
 
 namespace {
 
-constexpr int max_nesting = 200;
 /// Bytes from a tensor's memory to that of another placed at it, and to either's ends.
 constexpr int64_t longest_table = int64_t{1} << 30;
 constexpr int64_t farthest_place = int64_t{1} << 40;
@@ -43,7 +42,10 @@ public:
         workload.at = reader_.loc();
         reader_.expect("workload");
         workload.name = any_name();
-        workload.root = parse_body();
+        workload.root = parse_statements();
+        if (const int levels = nesting(*workload.root); levels > max_nesting) {
+            refuse(workload.at, too_deep());
+        }
         if (!reader_.at_end()) {
             reader_.fail("the end");
         }
@@ -257,54 +259,126 @@ private:
         return param;
     }
 
-    std::vector<NodePtr> parse_block() {
-        reader_.expect("{");
-        if (++depth_ > max_nesting) {
-            refuse(reader_.loc(), "nested deeper than " + std::to_string(max_nesting));
-        }
-        std::vector<NodePtr> result;
-        while (!reader_.accept("}")) {
-            result.push_back(parse_statement());
-        }
-        depth_--;
-        return result;
-    }
+    /// A statement whose body is being read.
+    struct Open {
+        std::variant<LoopNode, GroupNode, CallNode, BranchNode> kind;
+        std::vector<NodePtr> statements;
+        Loc at;
+        Loc body_at;
+        std::unique_ptr<LoopVar> variable;  ///< of a loop
+    };
 
-    NodePtr parse_body() {
-        const Loc at = reader_.loc();
-        std::vector<NodePtr> statements = parse_block();
-        return statements.size() == 1 ? statements.front()
-                                      : make(GroupNode{false, std::move(statements)}, at);
-    }
+    static std::string too_deep() { return "nested deeper than " + std::to_string(max_nesting); }
 
     template <class Kind> static NodePtr make(Kind kind, const Loc &at) {
         return std::make_shared<const Node>(Node{std::move(kind), at});
     }
 
-    NodePtr parse_statement() {
+    template <class Kind>
+    void open(Kind kind, const Loc &at, std::unique_ptr<LoopVar> variable = nullptr) {
+        const Loc body_at = reader_.loc();
+        reader_.expect("{");
+        if (open_.size() > static_cast<size_t>(max_nesting)) {
+            refuse(reader_.loc(), too_deep());
+        }
+        if (variable != nullptr) {
+            path_.push_back(variable.get());
+        }
+        open_.push_back({std::move(kind), {}, at, body_at, std::move(variable)});
+    }
+
+    /// A body in braces, with all that is in it. What is open is on a stack of its own: a text may
+    /// be nested deeper than the program's stack is.
+    NodePtr parse_statements() {
+        open(CallNode{}, reader_.loc());
+        while (true) {
+            if (!reader_.accept("}")) {
+                parse_statement();
+                continue;
+            }
+            if (open_.size() == 1) {
+                return take_body();
+            }
+            close();
+        }
+    }
+
+    /// The statements of what was opened last, as one node.
+    NodePtr take_body() {
+        Open &last = open_.back();
+        std::vector<NodePtr> statements = std::move(last.statements);
+        last.statements.clear();
+        return statements.size() == 1 ? statements.front()
+                                      : make(GroupNode{false, std::move(statements)}, last.body_at);
+    }
+
+    void close() {
+        Open &last = open_.back();
+        const Loc at = last.at;
+        if (auto *branch = std::get_if<BranchNode>(&last.kind)) {
+            if (continues(*branch)) {
+                return;
+            }
+            conditions_--;
+        } else if (auto *loop = std::get_if<LoopNode>(&last.kind)) {
+            loop->body = take_body();
+            path_.pop_back();
+            loop->variable = std::move(*last.variable);
+        } else if (auto *group = std::get_if<GroupNode>(&last.kind)) {
+            group->children = std::move(last.statements);
+        } else {
+            std::get<CallNode>(last.kind).body = take_body();
+        }
+        NodePtr node = std::visit([&](auto &kind) { return make(std::move(kind), at); }, last.kind);
+        open_.pop_back();
+        open_.back().statements.push_back(std::move(node));
+    }
+
+    /// True when another case of the branch begins behind the body that ends here.
+    bool continues(BranchNode &branch) {
+        const bool is_last = branch.cases.back().body != nullptr;
+        (is_last ? branch.otherwise : branch.cases.back().body) = take_body();
+        if (is_last) {
+            return false;
+        }
+        const bool another = reader_.accept("orwhen");
+        if (another) {
+            branch.cases.push_back({parse_expr(), nullptr});
+        }
+        if (!another && !reader_.accept("otherwise")) {
+            return false;
+        }
+        open_.back().body_at = reader_.loc();
+        reader_.expect("{");
+        return true;
+    }
+
+    void add(NodePtr node) { open_.back().statements.push_back(std::move(node)); }
+
+    void parse_statement() {
         const Loc at = reader_.loc();
         if (reader_.accept("task")) {
-            return make(parse_task(at), at);
+            return add(make(parse_task(at), at));
         }
         if (reader_.accept("combine")) {
-            return make(GroupNode{false, parse_block()}, at);
+            return open(GroupNode{false, {}}, at);
         }
         if (reader_.accept("sequential")) {
-            return make(GroupNode{true, parse_block()}, at);
+            return open(GroupNode{true, {}}, at);
         }
         if (reader_.accept("call")) {
-            std::string name = any_name();
-            return make(CallNode{std::move(name), parse_body()}, at);
+            return open(CallNode{any_name(), nullptr}, at);
         }
         if (reader_.accept("slot")) {
-            return make(parse_slot(at), at);
+            return add(make(parse_slot(at), at));
         }
         if (reader_.accept("when")) {
-            return make(parse_branch(), at);
+            conditions_++;
+            return open(BranchNode{{{parse_expr(), nullptr}}, nullptr}, at);
         }
         LoopNode loop;
         if (reader_.accept("let")) {
-            return make(parse_loop(std::move(loop), true, at), at);
+            return parse_loop(std::move(loop), true, at);
         }
         if (reader_.accept("pipe")) {
             reader_.expect("(");
@@ -314,11 +388,11 @@ private:
                 refuse(at,
                        "the depth of a pipe is " + std::to_string(loop.depth) + ", must be >= 1");
             }
-            return make(parse_loop(std::move(loop), false, at), at);
+            return parse_loop(std::move(loop), false, at);
         }
         loop.sequential = reader_.peek().text == "seq";
         if (reader_.accept("parallel") || reader_.accept("seq")) {
-            return make(parse_loop(std::move(loop), false, at), at);
+            return parse_loop(std::move(loop), false, at);
         }
         reader_.fail("task, parallel, seq, pipe, let, when, slot, combine, sequential, call or }");
     }
@@ -335,20 +409,6 @@ private:
         return expr;
     }
 
-    BranchNode parse_branch() {
-        BranchNode branch;
-        conditions_++;
-        do {
-            ScalarExpr predicate = parse_expr();
-            branch.cases.push_back({std::move(predicate), parse_body()});
-        } while (reader_.accept("orwhen"));
-        if (reader_.accept("otherwise")) {
-            branch.otherwise = parse_body();
-        }
-        conditions_--;
-        return branch;
-    }
-
     SlotNode parse_slot(const Loc &at) {
         const int64_t slot = reader_.integer();
         if (slot < 0 || slot >= slot_words) {
@@ -363,7 +423,7 @@ private:
         return {static_cast<int>(slot), parse_expr(), {}};
     }
 
-    LoopNode parse_loop(LoopNode loop, bool is_value, const Loc &at) {
+    void parse_loop(LoopNode loop, bool is_value, const Loc &at) {
         auto variable = std::make_unique<LoopVar>();
         variable->at = at;
         variable->axis.at = at;
@@ -384,11 +444,7 @@ private:
                 variable->names.push_back(any_name());
             } while (reader_.accept(","));
         }
-        path_.push_back(variable.get());
-        loop.body = parse_body();
-        path_.pop_back();
-        loop.variable = std::move(*variable);
-        return loop;
+        open(std::move(loop), at, std::move(variable));
     }
 
     void parse_axis(Axis &axis, const Loc &at) {
@@ -512,8 +568,8 @@ private:
     std::vector<Placement> placements_;
     std::map<std::string, KernelPtr> kernels_;
     LoopPath path_;
-    int depth_ = 0;
-    int conditions_ = 0;  ///< branches around
+    std::vector<Open> open_;  ///< the first is the body of the workload
+    int conditions_ = 0;      ///< branches around
 };
 
 }  // namespace

@@ -158,6 +158,9 @@ const LoopNode *inner_loop(const LoopNode &loop) {
 bool always_meet(const Site &a, const DataAccess &of_a, const Site &b, const DataAccess &of_b,
                  const LoopVar &variable, const AccessTable &table) {
     const auto is_known = [](const LoopVar *each) { return !each->value && each->axis.constant(); };
+    if (!of_a.valid.empty() || !of_b.valid.empty()) {
+        return false;
+    }
     if (of_a.storage != of_b.storage || !table.storage(of_a).frame.exact ||
         variable.axis.constant().value_or(0) < 2 || !std::ranges::all_of(a.path, is_known)) {
         return false;

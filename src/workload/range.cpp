@@ -1,6 +1,8 @@
 #include "workload/range.h"
 
 #include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
 
 namespace pto::wsp::workload {
 
@@ -48,13 +50,19 @@ std::optional<Range> inside_int64(const Range &range) {
     return inside ? std::optional<Range>(range) : std::nullopt;
 }
 
-std::optional<Range> range_of_quotient(const ScalarExpr &expr, const Sizes &sizes) {
-    const auto by = range_of_sum(0, expr.operands()[1], sizes);
+/// The values of `base + expr`.
+struct Sum {
+    Affine base;
+    const ScalarExpr *expr = nullptr;
+};
+using Ranges = std::vector<std::optional<Range>>;
+
+std::optional<Range> range_of_quotient(ScalarExpr::Op op, const std::optional<Range> &of,
+                                       const std::optional<Range> &by) {
     if (!by || by->low <= 0) {
         return std::nullopt;
     }
-    const auto of = range_of_sum(0, expr.operands()[0], sizes);
-    if (expr.op() == ScalarExpr::Op::Mod) {
+    if (op == ScalarExpr::Op::Mod) {
         const bool one_round = of && by->low == by->high &&
                                floor_div(of->low, by->low) == floor_div(of->high, by->low);
         const Wide before = one_round ? floor_div(of->low, by->low) * by->low : 0;
@@ -67,9 +75,7 @@ std::optional<Range> range_of_quotient(const ScalarExpr &expr, const Sizes &size
                  std::max(floor_div(of->high, by->low), floor_div(of->high, by->high))};
 }
 
-std::optional<Range> range_of_product(const ScalarExpr &expr, const Sizes &sizes) {
-    auto a = range_of_sum(0, expr.operands()[0], sizes);
-    auto b = range_of_sum(0, expr.operands()[1], sizes);
+std::optional<Range> range_of_product(std::optional<Range> a, std::optional<Range> b) {
     a = a ? inside_int64(*a) : a;
     b = b ? inside_int64(*b) : b;
     if (!a || !b) {
@@ -80,13 +86,9 @@ std::optional<Range> range_of_product(const ScalarExpr &expr, const Sizes &sizes
     return Range{low, high};
 }
 
-std::optional<Range> range_of_either(const Affine &base, const ScalarExpr &expr,
-                                     const Sizes &sizes) {
-    const auto &operands = expr.operands();
-    const size_t first = expr.op() == ScalarExpr::Op::Select ? 1 : 0;
-    auto a = range_of_sum(base, operands[first], sizes);
-    auto b = range_of_sum(base, operands[first + 1], sizes);
-    if (expr.op() != ScalarExpr::Op::Select && (a || b)) {
+std::optional<Range> range_of_either(ScalarExpr::Op op, std::optional<Range> a,
+                                     std::optional<Range> b) {
+    if (op != ScalarExpr::Op::Select && (a || b)) {
         // What is known of one side bounds the other.
         a = a ? a : all_values;
         b = b ? b : all_values;
@@ -94,7 +96,7 @@ std::optional<Range> range_of_either(const Affine &base, const ScalarExpr &expr,
     if (!a || !b) {
         return std::nullopt;
     }
-    switch (expr.op()) {
+    switch (op) {
     case ScalarExpr::Op::Min:
         return Range{std::min(a->low, b->low), std::min(a->high, b->high)};
     case ScalarExpr::Op::Max:
@@ -104,85 +106,181 @@ std::optional<Range> range_of_either(const Affine &base, const ScalarExpr &expr,
     }
 }
 
+/// Ranges of one expression and of what it is made of. Sums that wait for those of their parts are
+/// on a stack of their own: expressions may be deeper than the program's.
+class RangeAnalysis {
+public:
+    RangeAnalysis(const ScalarExpr &root, const Sizes &sizes)
+        : forms_(root.affine_forms()), sizes_(sizes) {}
+
+    /// `expr` is the root or a part of it.
+    std::optional<Range> range(const Affine &base, const ScalarExpr &expr) {
+        std::vector<Waiting> stack;
+        stack.push_back(begin({base, &expr}));
+        while (true) {
+            Waiting &top = stack.back();
+            if (top.ranges.size() < top.parts.size()) {
+                stack.push_back(begin(top.parts[top.ranges.size()]));
+                continue;
+            }
+            const std::optional<Range> found = finish(top);
+            stack.pop_back();
+            if (stack.empty()) {
+                return found;
+            }
+            stack.back().ranges.push_back(found);
+        }
+    }
+
+private:
+    struct Waiting {
+        Sum sum;
+        std::optional<std::optional<Range>> known;
+        std::vector<Sum> parts;
+        Ranges ranges;  ///< of the parts, as far as they are known
+    };
+
+    bool is_known(const Affine &affine) const {
+        return std::ranges::all_of(affine.terms(),
+                                   [&](const auto &term) { return sizes_.contains(term.first); });
+    }
+
+    const std::optional<Affine> &form(const ScalarExpr &expr) const {
+        return forms_.at(expr.identity());
+    }
+
+    Waiting begin(Sum sum) const {
+        const ScalarExpr &expr = *sum.expr;
+        Waiting waiting{std::move(sum), {}, {}, {}};
+        const Affine &base = waiting.sum.base;
+        const bool bare = base == Affine(0);
+        if (const auto found = ranges_.find(expr.identity()); bare && found != ranges_.end()) {
+            waiting.known = found->second;
+        } else if (!is_known(base) || (form(expr) && !is_known(*form(expr)))) {
+            waiting.known = std::optional<Range>();
+        } else if (form(expr)) {
+            waiting.known = range_of(base + *form(expr), sizes_);
+        } else {
+            waiting.parts = parts_of(base, expr);
+        }
+        return waiting;
+    }
+
+    std::vector<Sum> parts_of(const Affine &base, const ScalarExpr &expr) const {
+        using Op = ScalarExpr::Op;
+        const std::vector<ScalarExpr> &x = expr.operands();
+        switch (expr.op()) {
+        case Op::Min:
+        case Op::Max:
+            return {{base, &x[0]}, {base, &x[1]}};
+        case Op::Select:
+            return {{base, &x[1]}, {base, &x[2]}};
+        case Op::Add:
+            if (form(x[0])) {
+                return {{base + *form(x[0]), &x[1]}};
+            }
+            if (form(x[1])) {
+                return {{base + *form(x[1]), &x[0]}};
+            }
+            return {{base, &x[0]}, {0, &x[1]}};
+        case Op::Sub:
+            if (form(x[1])) {
+                return {{base - *form(x[1]), &x[0]}};
+            }
+            return {{base, &x[0]}, {0, &x[1]}};
+        case Op::Mul:
+        case Op::FloorDiv:
+        case Op::Mod:
+            return {{0, &x[0]}, {0, &x[1]}};
+        default:
+            return {};
+        }
+    }
+
+    std::optional<Range> finish(const Waiting &waiting) {
+        if (waiting.known) {
+            return *waiting.known;
+        }
+        const std::optional<Range> found = combine(waiting);
+        if (waiting.sum.base == Affine(0)) {
+            ranges_.emplace(waiting.sum.expr->identity(), found);
+        }
+        return found;
+    }
+
+    std::optional<Range> combine(const Waiting &waiting) const {
+        using Op = ScalarExpr::Op;
+        const Ranges &x = waiting.ranges;
+        const auto plus_base = [&](const std::optional<Range> &range) {
+            return range ? std::optional<Range>(*range + range_of(waiting.sum.base, sizes_))
+                         : std::nullopt;
+        };
+        const Op op = waiting.sum.expr->op();
+        switch (op) {
+        case Op::Min:
+        case Op::Max:
+        case Op::Select:
+            return range_of_either(op, x[0], x[1]);
+        case Op::Add:
+        case Op::Sub:
+            if (x.size() == 1) {
+                return x[0];
+            }
+            return x[0] && x[1] ? std::optional<Range>(*x[0] + *x[1] * (op == Op::Add ? 1 : -1))
+                                : std::nullopt;
+        case Op::Mul:
+            return plus_base(range_of_product(x[0], x[1]));
+        case Op::FloorDiv:
+        case Op::Mod:
+            return plus_base(range_of_quotient(op, x[0], x[1]));
+        case Op::Eq:
+        case Op::Ne:
+        case Op::Lt:
+        case Op::Le:
+        case Op::Gt:
+        case Op::Ge:
+        case Op::And:
+        case Op::Or:
+        case Op::Not:
+            return plus_base(Range{0, 1});
+        default:
+            return std::nullopt;
+        }
+    }
+
+    ScalarExpr::AffineForms forms_;
+    const Sizes &sizes_;
+    std::unordered_map<const void *, std::optional<Range>> ranges_;  ///< without a base
+};
+
 }  // namespace
 
 std::optional<Range> range_of_sum(const Affine &base, const ScalarExpr &expr, const Sizes &sizes) {
-    const auto known = [&](const Affine &affine) {
-        return std::ranges::all_of(affine.terms(),
-                                   [&](const auto &term) { return sizes.contains(term.first); });
-    };
-    if (!known(base)) {
-        return std::nullopt;
-    }
-    if (const auto affine = expr.as_affine()) {
-        if (!known(*affine)) {
-            return std::nullopt;
-        }
-        return range_of(base + *affine, sizes);
-    }
-    using Op = ScalarExpr::Op;
-    const auto plus_base = [&](std::optional<Range> range) {
-        return range ? std::optional<Range>(*range + range_of(base, sizes)) : std::nullopt;
-    };
-    switch (expr.op()) {
-    case Op::Min:
-    case Op::Max:
-    case Op::Select:
-        return range_of_either(base, expr, sizes);
-    case Op::Add: {
-        const auto left = expr.operands()[0].as_affine();
-        const auto right = expr.operands()[1].as_affine();
-        if (left) {
-            return range_of_sum(base + *left, expr.operands()[1], sizes);
-        }
-        if (right) {
-            return range_of_sum(base + *right, expr.operands()[0], sizes);
-        }
-        const auto a = range_of_sum(base, expr.operands()[0], sizes);
-        const auto b = range_of_sum(0, expr.operands()[1], sizes);
-        return a && b ? std::optional<Range>(*a + *b) : std::nullopt;
-    }
-    case Op::Sub: {
-        const auto right = expr.operands()[1].as_affine();
-        if (right) {
-            return range_of_sum(base - *right, expr.operands()[0], sizes);
-        }
-        const auto a = range_of_sum(base, expr.operands()[0], sizes);
-        const auto b = range_of_sum(0, expr.operands()[1], sizes);
-        return a && b ? std::optional<Range>(*a + *b * -1) : std::nullopt;
-    }
-    case Op::Mul:
-        return plus_base(range_of_product(expr, sizes));
-    case Op::FloorDiv:
-    case Op::Mod:
-        return plus_base(range_of_quotient(expr, sizes));
-    case Op::Eq:
-    case Op::Ne:
-    case Op::Lt:
-    case Op::Le:
-    case Op::Gt:
-    case Op::Ge:
-    case Op::And:
-    case Op::Or:
-    case Op::Not:
-        return plus_base(Range{0, 1});
-    default:
-        return std::nullopt;
-    }
+    return RangeAnalysis(expr, sizes).range(base, expr);
 }
 
 const ScalarExpr *divisor_that_may_be_zero(const ScalarExpr &expr, const Sizes &sizes) {
-    for (const ScalarExpr &operand : expr.operands()) {
-        if (const ScalarExpr *found = divisor_that_may_be_zero(operand, sizes)) {
-            return found;
+    RangeAnalysis analysis(expr, sizes);
+    std::unordered_set<const void *> seen;
+    std::vector<const ScalarExpr *> pending{&expr};
+    while (!pending.empty()) {
+        const ScalarExpr &part = *pending.back();
+        pending.pop_back();
+        if (!seen.insert(part.identity()).second) {
+            continue;
+        }
+        if (part.op() == ScalarExpr::Op::FloorDiv || part.op() == ScalarExpr::Op::Mod) {
+            const ScalarExpr &divisor = part.operands()[1];
+            const auto range = analysis.range(0, divisor);
+            if (!range || (range->low <= 0 && range->high >= 0)) {
+                return &divisor;
+            }
+        }
+        for (size_t i = part.operands().size(); i-- > 0;) {
+            pending.push_back(&part.operands()[i]);
         }
     }
-    if (expr.op() != ScalarExpr::Op::FloorDiv && expr.op() != ScalarExpr::Op::Mod) {
-        return nullptr;
-    }
-    const ScalarExpr &divisor = expr.operands()[1];
-    const auto range = range_of_sum(0, divisor, sizes);
-    return range && (range->low > 0 || range->high < 0) ? nullptr : &divisor;
+    return nullptr;
 }
 
 std::string wide_text(Wide value) {

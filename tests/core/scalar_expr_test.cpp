@@ -196,64 +196,80 @@ std::string chain(int terms) {
     return text;
 }
 
-TEST(ScalarExpr, NestingOfTextIsBounded) {
+/// `operations` of them within each other.
+ScalarExpr deep(int operations, Op op, const ScalarExpr &by, bool on_the_right = false) {
+    ScalarExpr expr = ScalarExpr::variable("b");
+    for (int i = 0; i < operations; ++i) {
+        expr = on_the_right ? ScalarExpr::make(op, {by, expr}) : ScalarExpr::make(op, {expr, by});
+    }
+    return expr;
+}
+
+TEST(ScalarExpr, TextsNestAsDeepAsExpressions) {
     auto nested = [](size_t depth) {
         return std::string(depth, '(') + "1" + std::string(depth, ')');
     };
-    EXPECT_EQ(value(nested(ScalarExpr::max_depth - 1)), 1);
-    EXPECT_EQ(value(chain(ScalarExpr::max_depth), {{"b", 2}}), 2 * ScalarExpr::max_depth);
-    for (const std::string &text :
-         {nested(ScalarExpr::max_depth), std::string(100000, '('), std::string(100001, '-'),
-          chain(ScalarExpr::max_depth + 1), chain(100000)}) {
-        expect_error<IRConversionError>([&] { parse(text); }, "expression nests deeper than 500");
+    EXPECT_EQ(value(nested(ScalarExpr::max_operations)), 1);
+    EXPECT_EQ(value(chain(20000), {{"b", 2}}), 40000);
+    EXPECT_EQ(value(std::string(50000, '-') + " 1"), 1);
+    EXPECT_EQ(value("min(1, " + std::string(20000, '(') + "b" + std::string(20000, ')') + ")",
+                    {{"b", 0}}),
+              0);
+    std::string right = "b";
+    std::string calls = "b";
+    for (int i = 0; i < 10000; ++i) {
+        right = "1 + (" + right + ")";
+        calls = "max(" + calls + ", 0)";
     }
-    std::string not_all;
-    for (int i = 0; i < 100000; ++i) {
-        not_all += "not ";
+    EXPECT_EQ(value(right, {{"b", 2}}), 10002);
+    EXPECT_EQ(value(calls, {{"b", 2}}), 2);
+    for (const std::string &text : {nested(ScalarExpr::max_operations + 1),
+                                    std::string(1000000, '('), std::string(1000001, '-')}) {
+        expect_error<IRConversionError>([&] { parse(text); },
+                                        "expression nests deeper than 100000");
     }
-    expect_error<IRConversionError>([&] { parse(not_all + "1"); },
-                                    "expression nests deeper than 500");
+    expect_error<IRConversionError>([&] { parse(chain(100000)); },
+                                    "expression has 100001 operations, must be at most 100000");
 }
 
-TEST(ScalarExpr, DepthIsBounded) {
-    ScalarExpr expr = ScalarExpr::variable("b");
-    for (int i = 1; i < ScalarExpr::max_depth; ++i) {
-        expr = i % 2 == 0 ? ScalarExpr::make(Op::Add, {expr, 1})
-                          : ScalarExpr::make(Op::Add, {0, expr});
+TEST(ScalarExpr, NothingRecursesIntoDeepExpressions) {
+    constexpr int depth = 10000;
+    for (const bool on_the_right : {false, true}) {
+        const ScalarExpr expr = deep(depth, Op::Add, 1, on_the_right);
+        EXPECT_EQ(expr.depth(), depth + 1);
+        EXPECT_EQ(expr.evaluate({{"b", 5}}), 5 + depth);
+        EXPECT_EQ(parse(expr.str()), expr);
+        EXPECT_FALSE(expr == deep(depth, Op::Add, 2, on_the_right));
+        EXPECT_EQ(expr.as_affine(), Affine::variable("b") + depth);
+        EXPECT_EQ(expr.substitute({{"b", expr}}).evaluate({{"b", 7}}), 7 + 2 * depth);
+        EXPECT_EQ(expr.variables(), std::set<std::string>{"b"});
+        EXPECT_EQ(expr.rename({}, {}), expr);
+        EXPECT_FALSE(expr.is_dynamic());
     }
-    constexpr int ones = (ScalarExpr::max_depth - 1) / 2;
-    EXPECT_EQ(expr.evaluate({{"b", 5}}), 5 + ones);
-    EXPECT_EQ(parse(expr.str()), expr);
-    EXPECT_EQ(expr.as_affine(), Affine::variable("b") + ones);
-    EXPECT_EQ(expr.substitute({{"b", 7}}).evaluate({}), 7 + ones);
-    expect_error<CompileError>([&] { ScalarExpr::make(Op::Not, {expr}); },
-                               "expression nests deeper than 500");
-    expect_error<CompileError>(
-        [&] {
-            expr.substitute({{"b", expr}});
-        },
-        "expression nests deeper than 500");
+    const ScalarExpr mixed = deep(depth, Op::Min, ScalarExpr::symbol("n"));
+    EXPECT_TRUE(mixed.is_dynamic());
+    EXPECT_EQ(parse(mixed.str()), mixed);
 }
 
 TEST(ScalarExpr, SizeIsBoundedAndSharedOperandsCount) {
     ScalarExpr expr = ScalarExpr::variable("b");
-    for (int i = 0; i < 12; ++i) {
+    for (int i = 0; i < 15; ++i) {
         expr = ScalarExpr::make(Op::Add, {expr, expr});
     }
-    EXPECT_EQ(expr.evaluate({{"b", 3}}), 3 << 12);
-    EXPECT_EQ(expr.as_affine(), Affine::variable("b", 1 << 12));
+    EXPECT_EQ(expr.evaluate({{"b", 3}}), 3 << 15);
+    EXPECT_EQ(expr.as_affine(), Affine::variable("b", 1 << 15));
     EXPECT_FALSE(expr == expr.operands()[0]);
     expect_error<CompileError>(
         [&] {
             ScalarExpr::make(Op::Add, {expr, expr});
         },
-        "expression has 16383 operations, must be at most 10000");
-    std::string sum = chain(100);
-    for (int i = 1; i < 100; ++i) {
-        sum += " + (" + chain(100) + ")";
+        "expression has 131071 operations, must be at most 100000");
+    std::string sum = chain(1000);
+    for (int i = 1; i < 51; ++i) {
+        sum += " + (" + chain(1000) + ")";
     }
     expect_error<IRConversionError>([&] { parse(sum); },
-                                    "expression has 10199 operations, must be at most 10000");
+                                    "expression has 101999 operations, must be at most 100000");
 }
 
 TEST(ScalarExpr, Equality) {

@@ -101,10 +101,15 @@ TEST(Parse, NamesWhatIsWrong) {
     EXPECT_THAT(refused("workload w { loop }"), HasSubstr("task, parallel, seq"));
     EXPECT_THAT(refused("workload w {} 1"), HasSubstr("the end"));
     std::string deep = "workload w ";
-    for (int i = 0; i < 300; ++i) {
+    for (int i = 0; i < 100000; ++i) {
         deep += "{ combine ";
     }
-    EXPECT_THAT(refused(deep), HasSubstr("nested deeper than 200"));
+    EXPECT_THAT(refused(deep), HasSubstr("nested deeper than 2500"));
+    std::string uneven = "workload w {";
+    for (int i = 0; i < 2000; ++i) {
+        uneven += "parallel i" + std::to_string(i) + " in Dense[1] { combine {} ";
+    }
+    EXPECT_THAT(refused(uneven + std::string(2001, '}')), HasSubstr("nested deeper than 2500"));
 }
 
 TEST(Parse, ChecksTasks) {

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -30,9 +31,10 @@ inline constexpr int slot_words = 256;
 /// Division and remainder round towards minus infinity as Python's do; booleans are 0
 /// and 1. Prints as `(b % 4)` and parses back; `ScalarExpr::parse("b % 4")` is what a schedule
 /// file holds. The syntax is Python's: `+ - * // %`, comparisons (not chained), `and or not`, and
-/// the calls `min(a, b)`, `max(a, b)`, `select(condition, a, b)`, `u64(a)` (an error below 0). What
-/// works on expressions recurses into them, so they have at most `max_depth` levels and, counting
-/// shared operands each time, `max_operations` operations.
+/// the calls `min(a, b)`, `max(a, b)`, `select(condition, a, b)`, `u64(a)` (an error below 0).
+/// Nothing here recurses into an expression, so it may be as deep as it has operations: at most
+/// `max_operations`, shared operands counted each time. Generated code takes fewer levels, see
+/// `lower/expand.h`.
 class ScalarExpr {
 public:
     enum class Op {
@@ -61,10 +63,9 @@ public:
         Load,
     };
 
-    /// Operations within each other; in a text also brackets, calls and signs.
-    static constexpr int max_depth = 500;
-    /// Operations, constants and variables in all.
-    static constexpr int max_operations = 10000;
+    /// Operations, constants and variables in all. A text has at most that many brackets, calls and
+    /// signs within each other.
+    static constexpr int max_operations = 100000;
 
     ScalarExpr(int64_t value = 0);  // NOLINT: integers are expressions
     /// CompileError when `name` is no identifier or a word of the syntax (`and`, `or`, `not`).
@@ -76,8 +77,7 @@ public:
     /// Element `index` of a table; CompileError as of `variable`.
     static ScalarExpr load(const std::string &table, ScalarExpr index);
     /// CompileError when `op` takes another number of operands (Not: 1, CastU64: 1, Select: 3,
-    /// others: 2) or is one of the leaves or Load, and when the expression becomes too deep or too
-    /// large.
+    /// others: 2) or is one of the leaves or Load, and when the expression becomes too large.
     static ScalarExpr make(Op op, std::vector<ScalarExpr> operands);
     /// The sum of the terms of `affine`, then its constant.
     static ScalarExpr from(const Affine &affine);
@@ -86,6 +86,10 @@ public:
     int64_t value() const { return node_->value; }           ///< of a Const or Slot
     const std::string &name() const { return node_->name; }  ///< of a Var, Symbol or Load
     const std::vector<ScalarExpr> &operands() const { return node_->operands; }
+    /// Operations within each other, 1 of a leaf.
+    int depth() const { return node_->depth; }
+    /// The same for expressions that share their memory, for tables of what is known of them.
+    const void *identity() const { return node_.get(); }
 
     /// Names of all variables that occur.
     std::set<std::string> variables() const;
@@ -110,10 +114,13 @@ public:
     /// The affine form when it is one: sums, differences, and products with a constant factor.
     /// CompileError when a coefficient leaves 64 bits.
     std::optional<Affine> as_affine() const;
+    /// Of this expression and of all that it is made of, by `identity`.
+    using AffineForms = std::unordered_map<const void *, std::optional<Affine>>;
+    AffineForms affine_forms() const;
 
     std::string str() const;
     /// Reads one expression; stops at what does not continue it. IRConversionError at the place,
-    /// also when the expression becomes too deep or too large.
+    /// also when the expression becomes too large.
     static ScalarExpr parse(TextReader &reader);
     /// Reads the whole of `text`.
     static ScalarExpr parse(std::string_view text, const std::string &origin = "expression");
@@ -128,6 +135,12 @@ private:
         std::vector<ScalarExpr> operands;
         int depth = 1;
         int operations = 1;
+
+        Node() = default;
+        Node(const Node &) = default;
+        Node &operator=(const Node &) = delete;
+        /// Lets go of deep operands one after another.
+        ~Node();
     };
 
     static ScalarExpr leaf(Op op, std::string name, int64_t value);
@@ -135,7 +148,11 @@ private:
 
     explicit ScalarExpr(std::shared_ptr<const Node> node) : node_(std::move(node)) {}
 
-    /// `visit(node, results of its operands)` once for each distinct node, operands first.
+    /// `visit(node, results of its operands)` once for each distinct node, operands first: the
+    /// results by identity.
+    template <class Result, class Visit>
+    std::unordered_map<const void *, Result> fold_all(Visit visit) const;
+    /// The result of this node.
     template <class Result, class Visit> Result fold(Visit visit) const;
 
     std::shared_ptr<const Node> node_;

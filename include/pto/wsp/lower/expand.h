@@ -44,7 +44,13 @@ int frame_words(const workload::TrackedPlan &plan);
 std::string loop_symbol(int nest);
 inline constexpr const char *expand_symbol = "expand";
 
-/// Adds the task loops to a module that holds the kernels.
+/// Levels of an expression that generated code takes, and of loops.
+inline constexpr int max_code_depth = 500;
+inline constexpr int max_loop_depth = 1000;
+
+/// Adds the task loops to a module that holds the kernels. CompileError at the line of a statement
+/// or rule with an expression deeper than `max_code_depth`, or with more than `max_loop_depth`
+/// loops around it.
 ///
 /// An independent nest becomes a loop over its linear index whose body calls kernels directly:
 /// ```

@@ -180,6 +180,10 @@ struct Node {
     Loc at;
 };
 
+/// A workload has no more nodes within each other: what walks over the tree may recurse.
+inline constexpr int max_nesting = 2500;
+/// Nodes within each other, 1 of a task.
+int nesting(const Node &root);
 /// Calls `visit` for each child in program order, those of all cases of a branch.
 void for_each_child(const Node &node, const std::function<void(const NodePtr &)> &visit);
 /// The body that runs where `value` gives the values of predicates; null: none does.

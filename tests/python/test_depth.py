@@ -1,0 +1,86 @@
+"""Deep expressions and deeply nested loops: built, printed, read, enumerated and run."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from pto_wsp import CompileError, DType, InOut, P, Tensor, Tile, kernel, pto, slot_set_u64, workload
+from pto_wsp.scalar_expr import ScalarExpr, slot_u64
+
+LOOPS = 1000
+
+
+@kernel
+def grow(x: InOut[Tile[2, 4, DType.F32]]):
+    pto.store(x, pto.add(x, 1.0))
+
+
+def nested(X, loops, in_order=False):
+    """One task in so many loops; the first has 4 iterations, the others one."""
+
+    @workload
+    def deep():
+        for indices in (P.seq if in_order else P)(4, *[1] * (loops - 1)):
+            grow(X[indices[0]])
+
+    return deep
+
+
+def sum_of(operations, first):
+    total = ScalarExpr(first)
+    for i in range(operations):
+        total = total + 1 if i % 2 else total - 1
+    return total % 4
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+def test_a_thousand_nested_loops_run_within_seconds(monkeypatch, tmp_path, in_order):
+    monkeypatch.setenv("PTO_WSP_CACHE_DIR", str(tmp_path))
+    X = Tensor(np.zeros((4, 2, 4), np.float32), name="X")
+    began = time.monotonic()
+    w = nested(X, LOOPS, in_order)
+    assert len(list(w.enumerate())) == 4
+    assert w.dump().count("in Dense[1]") == LOOPS - 1
+    program = w.compile()
+    program.execute()
+    program.synchronize()
+    assert time.monotonic() - began < 30
+    np.testing.assert_array_equal(X.data, np.ones((4, 2, 4), np.float32))
+
+
+def test_deeper_loops_are_refused():
+    X = Tensor(np.zeros((4, 2, 4), np.float32), name="X")
+    with pytest.raises(CompileError, match="loops nest deeper than 1000, more are not"):
+        nested(X, 1100).compile()
+
+
+def test_expressions_of_ten_thousand_operations():
+    X = Tensor(np.zeros((4, 2, 4), np.float32), name="X")
+
+    @workload
+    def deep():
+        for i in P(4):
+            grow(X[sum_of(10000, i)])
+
+    assert len(list(deep.enumerate())) == 4
+    with pytest.raises(CompileError) as caught:
+        deep.compile()
+    assert "an expression is 10002 levels deep, compiled are at most 500" in str(caught.value)
+    assert "leave a part of it in a slot" in str(caught.value)
+
+
+def test_what_the_hint_says_runs():
+    X = Tensor(np.zeros((4, 2, 4), np.float32), name="X")
+
+    @workload
+    def parts():
+        for i in P.seq(4):
+            slot_set_u64(0, sum_of(400, i))
+            grow(X[sum_of(400, slot_u64(0))])
+
+    program = parts.compile()
+    program.execute()
+    program.synchronize()
+    np.testing.assert_array_equal(X.data, np.ones((4, 2, 4), np.float32))
