@@ -110,7 +110,9 @@ class Workload:
         tables: Mapping[str, Table] | None = None,
         names: Mapping[Source, set[str]] | None = None,
     ) -> None:
-        self._tables = dict(tables or {})
+        # An expression that no statement uses has made tables too.
+        used = made.tables() if tables else set()
+        self._tables = {name: table for name, table in (tables or {}).items() if name in used}
         self._sources = dict(names or {})
         self._native = made
         self._kernels = kernels
