@@ -52,14 +52,36 @@ DynamicRun::DynamicRun(Scheduler &scheduler, TrackingPool &pool, std::shared_ptr
       graph_(std::get<DynamicGraph>(*plan_)), pool_(pool), prepared_(graph_),
       watch_(observer_.get(), graph_), processes_(graph_, *this) {
     start_.run = this;
+    if (graph_.window_rule) {
+        gauge_.emplace(*graph_.window_rule, prepared_.sites);
+    }
 }
 
 void DynamicRun::run_job(Job &job, Worker &me) {
     if (&job == &start_ || &job == &tracking_->window.submitter()) {
         expand(me);
+    } else if (queue_ != nullptr && queue_->is_ticket(job)) {
+        serve(job, me);
     } else {
         run_chain(static_cast<Task &>(job), me);
     }
+}
+
+/// Runs tasks of the ready queue. Other jobs get their turn after some of them.
+void DynamicRun::serve(Job &ticket, Worker &me) {
+    constexpr int tasks_per_turn = 16;
+    queue_->arrive(ticket);
+    for (int taken = 0; taken < tasks_per_turn; taken++) {
+        const ReadyQueue::Taken next = queue_->take(ticket, cancelled());
+        if (next.task == nullptr) {
+            if (next.last) {
+                finish();
+            }
+            return;
+        }
+        run_chain(*next.task, me);
+    }
+    queue_->yield(ticket);
 }
 
 void DynamicRun::expand(Worker &me) {
@@ -72,12 +94,13 @@ void DynamicRun::expand(Worker &me) {
         take_woken();
         const int32_t budget = room();
         if (budget == 0) {
-            if (wait_for_room()) {
+            if (waits_for([this] { return wait_for_room(); })) {
                 return;
             }
             continue;
         }
         step(budget, me);
+        count_stall(budget);
         if (processes_.live() == 0) {
             expanded_ = true;
         } else if (cancelled()) {
@@ -88,19 +111,51 @@ void DynamicRun::expand(Worker &me) {
         } else if (processes_.waiters_out() == 0 && !processes_.waits_outside()) {
             // What was submitted still runs.
             deadlocked_ = expanded_ = true;
-        } else if (wake_list_.sleep()) {
+        } else if (waits_for([this] { return wake_list_.sleep(); })) {
             return;
         }
     }
     expanded_ = true;
-    if (!wait_for_waiters() && !wait_for_all()) {
+    if (queue_ != nullptr) {
+        queue_->all_submitted();
+    }
+    if (!wait_for_waiters() && !wait_for_all() && (queue_ == nullptr || queue_->close())) {
         finish();
+    }
+}
+
+/// Waits by `wait`, which is true when the expander will be queued again.
+template <typename Wait> bool DynamicRun::waits_for(Wait &&wait) {
+    if (queue_ == nullptr) {
+        return wait();
+    }
+    if (!queue_->submitter_waits()) {
+        fail("task graph", {}, -1,
+             "no task starts before all are submitted, and what comes next waits for one: use a "
+             "larger window or start=threshold(n)");
+        return false;
+    }
+    if (wait()) {
+        return true;
+    }
+    queue_->submitter_goes_on();
+    return false;
+}
+
+/// Counts a step that ended because the window was full.
+void DynamicRun::count_stall(int64_t budget) {
+    const bool full = tracking_->next - tracking_->step_begin == budget;
+    if (gauge_ && gauge_->counts() && gauge_->limits() && full && processes_.live() > 0) {
+        add(window_stalls_, 1);
     }
 }
 
 void DynamicRun::finish() {
     if (deadlocked_ && !cancelled()) {
         processes_.report_deadlock();
+    }
+    if (gauge_ && gauge_->counts()) {
+        most_in_flight_.store(gauge_->most_in_flight(), std::memory_order_relaxed);
     }
     watch_.end(*tracking_);
     pool_.put(std::move(tracking_));
@@ -115,6 +170,14 @@ bool DynamicRun::allocate() {
         ready_.reserve(most_tasks_per_step);
         // So that nothing is thrown through the expander.
         tracking_->held.reserve(most_tasks_per_step);
+        if (gauge_) {
+            // What earlier runs left has ended and is not to be counted.
+            tracking_->oldest = tracking_->next;
+        }
+        if (graph_.rules) {
+            queue_ = std::make_unique<ReadyQueue>(scheduler_, *this, *graph_.rules, prepared_.sites,
+                                                  graph_.window);
+        }
         watch_.begin(*tracking_);
     } catch (const std::bad_alloc &) {
         std::string text = "out of memory: " + std::to_string(prepared_.cell_count) +
@@ -134,8 +197,8 @@ int32_t DynamicRun::room() {
            Window::ended(window.task(tracking_->oldest))) {
         tracking_->oldest++;
     }
-    return static_cast<int32_t>(
-        std::min(tracking_->oldest + graph_.window - tracking_->next, limit));
+    limit = std::min(tracking_->oldest + graph_.window - tracking_->next, limit);
+    return static_cast<int32_t>(gauge_ ? gauge_->room(*tracking_, limit) : limit);
 }
 
 /// One step of the expander: turns of processes.
@@ -166,7 +229,9 @@ void DynamicRun::publish(Worker &me) {
         if (!Window::release(*held.task, held.links)) {
             continue;
         }
-        if (held.task->worker >= 0) {
+        if (queue_ != nullptr) {
+            queue_->put(*held.task);
+        } else if (held.task->worker >= 0) {
             scheduler_.deliver(held.task->worker, *held.task);
         } else {
             ready_.push_back(held.task);
@@ -175,6 +240,9 @@ void DynamicRun::publish(Worker &me) {
     scheduler_.push_all(me, ready_);
     ready_.clear();
     tracking_->held.clear();
+    if (queue_ != nullptr) {
+        queue_->submitted(submitted_);
+    }
 }
 
 /// Waits for a task some way into the window, so that a step has enough to do. True when the
@@ -297,6 +365,13 @@ void DynamicRun::submit_task(int32_t site, const int64_t *slots, const int64_t *
         return;
     }
     const PreparedSite &prepared = prepared_.sites[static_cast<size_t>(site)];
+    submitted_ += prepared.function != nullptr ? 1 : 0;
+    if (gauge_) {
+        const std::string wrong = gauge_->submit(*tracking_, prepared);
+        if (!wrong.empty()) {
+            fail("task graph", graph_.sites[static_cast<size_t>(site)].at, -1, wrong.c_str());
+        }
+    }
     Submission submission(*tracking_);
     Task &task = submission.task();
     task.run = this;
@@ -407,6 +482,12 @@ int DynamicRun::chain(void *closure) {
 /// Ends a task and returns one that it made ready and that this worker runs next, the earliest in
 /// program order: lists go from late to early.
 Task *DynamicRun::end_task(Task &task, Worker &me) {
+    if (queue_ != nullptr) {
+        const int pool = queue_->pool_of(task);
+        tracking_->window.close(task, [&](Task &ready) { make_ready(ready, me); });
+        queue_->ended(pool);
+        return nullptr;
+    }
     Task *next = nullptr;
     tracking_->window.close(task, [&](Task &ready) {
         bool mine = ready.worker == Task::any_worker || ready.worker == me.index;
@@ -422,11 +503,16 @@ Task *DynamicRun::end_task(Task &task, Worker &me) {
 }
 
 void DynamicRun::make_ready(Task &task, Worker &me) {
-    if (task.worker >= 0) {
+    if (queue_ != nullptr && task.worker >= Task::any_worker) {
+        queue_->put(task);
+    } else if (task.worker >= 0) {
         scheduler_.deliver(task.worker, task);
     } else if (task.worker == Task::any_worker) {
         scheduler_.push(me, task);
     } else if (&task == &tracking_->window.submitter()) {
+        if (queue_ != nullptr) {
+            queue_->submitter_goes_on();
+        }
         scheduler_.inject(task);
     } else {
         wake(task);
@@ -435,6 +521,9 @@ void DynamicRun::make_ready(Task &task, Worker &me) {
 
 void DynamicRun::wake(Job &job) {
     if (wake_list_.put(job)) {
+        if (queue_ != nullptr) {
+            queue_->submitter_goes_on();
+        }
         scheduler_.inject(start_);
     }
 }

@@ -3,15 +3,18 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "runtime/prepared_graph.h"
 #include "runtime/processes.h"
+#include "runtime/ready_queue.h"
 #include "runtime/run.h"
 #include "runtime/tracking.h"
 #include "runtime/wake_list.h"
 #include "runtime/watch.h"
+#include "runtime/window_gauge.h"
 
 namespace pto::wsp::runtime {
 
@@ -58,6 +61,9 @@ private:
     void expand(Worker &me);
     bool allocate();
     void finish();
+    void serve(Job &ticket, Worker &me);
+    template <typename Wait> bool waits_for(Wait &&wait);
+    void count_stall(int64_t budget);
     int32_t room();
     void step(int32_t budget, Worker &me);
     void publish(Worker &me);
@@ -93,6 +99,10 @@ private:
     bool expanded_ = false;
     bool deadlocked_ = false;
     std::vector<Job *> ready_;  ///< used by publish
+    int64_t submitted_ = 0;     ///< tasks, without joins
+    std::optional<WindowGauge> gauge_;
+
+    std::unique_ptr<ReadyQueue> queue_;  ///< of runs with TaskRules
 };
 
 }  // namespace pto::wsp::runtime

@@ -50,6 +50,32 @@ void check_channels(const DynamicGraph &graph) {
     }
 }
 
+void check_rules(const DynamicGraph &graph) {
+    const auto pools =
+        graph.rules ? std::max<int64_t>(static_cast<int64_t>(graph.rules->pools.size()), 1) : 1;
+    for (const TaskSite &site : graph.sites) {
+        if (site.rank_slot >= site.slot_count || site.pool_slot >= site.slot_count) {
+            throw inconsistent("kernel " + site.name + " has its rank in slot " +
+                               std::to_string(site.rank_slot) + " and its pool in slot " +
+                               std::to_string(site.pool_slot) + " of " +
+                               std::to_string(site.slot_count));
+        }
+        if (site.pool < 0 || site.pool >= pools || site.weight < 0) {
+            throw inconsistent("kernel " + site.name + " is of pool " + std::to_string(site.pool) +
+                               " of " + std::to_string(pools) + " and has the weight " +
+                               std::to_string(site.weight));
+        }
+    }
+    if (graph.rules && (graph.rules->batch < 1 || graph.rules->in_a_row < 1)) {
+        throw inconsistent("batches of " + std::to_string(graph.rules->batch) + " tasks, " +
+                           std::to_string(graph.rules->in_a_row) + " of a rank in a row");
+    }
+    if (graph.window_rule && graph.window_rule->size < 1) {
+        throw inconsistent("the window holds " + std::to_string(graph.window_rule->size) + " " +
+                           graph.window_rule->unit);
+    }
+}
+
 void check(const DynamicGraph &graph) {
     if (graph.processes.empty()) {
         throw inconsistent("the graph has no processes");
@@ -74,6 +100,7 @@ void check(const DynamicGraph &graph) {
         }
     }
     check_channels(graph);
+    check_rules(graph);
     auto grids = static_cast<int>(graph.grids.size());
     for (const TaskSite &site : graph.sites) {
         for (const Access &access : site.accesses) {
@@ -112,8 +139,14 @@ PreparedGraph::PreparedGraph(const DynamicGraph &graph) {
         cell_count += cells;
     }
     for (const TaskSite &site : graph.sites) {
-        PreparedSite prepared{site.function, site.slot_count,
-                              static_cast<uint32_t>(accesses.size()), 0};
+        PreparedSite prepared{site.function,
+                              site.slot_count,
+                              static_cast<uint32_t>(accesses.size()),
+                              0,
+                              site.rank_slot,
+                              site.pool_slot,
+                              site.pool,
+                              site.function == nullptr ? 0 : site.weight};
         for (const Access &access : site.accesses) {
             auto grid = static_cast<size_t>(access.grid);
             accesses.push_back(prepare(access, grid_begins[grid], graph.grids[grid]));

@@ -23,6 +23,10 @@ struct PreparedSite {
     int slot_count;
     uint32_t first_access;
     uint32_t last_access;  ///< one past
+    int rank_slot;
+    int pool_slot;
+    int pool;
+    int64_t weight;
 };
 
 /// A dynamic graph, checked and laid out for submission. Refers to the graph.

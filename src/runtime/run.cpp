@@ -102,6 +102,8 @@ RunStats Run::stats() const {
         stats.parallel_tasks += tally.parallel_tasks.load(std::memory_order_relaxed);
         stats.steals += tally.steals.load(std::memory_order_relaxed);
     }
+    stats.window_stalls = window_stalls_.load(std::memory_order_relaxed);
+    stats.most_in_flight = most_in_flight_.load(std::memory_order_relaxed);
     Clock::time_point until = is_complete() ? ended_ : Clock::now();
     stats.execute_ms = std::chrono::duration<double, std::milli>(until - started_).count();
     return stats;

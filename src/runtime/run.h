@@ -67,6 +67,8 @@ protected:
     const std::shared_ptr<const Plan> plan_;
     const std::vector<int64_t> bindings_;
     const std::shared_ptr<Observer> observer_;  ///< may be null
+    std::atomic<int64_t> window_stalls_ = 0;    ///< see RunStats
+    std::atomic<int64_t> most_in_flight_ = 0;
 
 private:
     using Clock = std::chrono::steady_clock;

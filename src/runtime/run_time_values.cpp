@@ -40,6 +40,15 @@ using pto::wsp::DType;
 using pto::wsp::runtime::Text;
 using pto::wsp::runtime::value_at;
 
+int64_t pto_wsp_hash(int64_t hash, int64_t value) {
+    auto state = static_cast<uint64_t>(hash);
+    for (int byte = 0; byte < 8; byte++) {
+        state ^= (static_cast<uint64_t>(value) >> (8 * byte)) & 0xff;
+        state *= 0x100000001b3ULL;
+    }
+    return static_cast<int64_t>(state);
+}
+
 int64_t pto_wsp_table_element(const int64_t *elements, int64_t count, int64_t index,
                               const char *name) {
     if (index < 0 || index >= count) {

@@ -3,11 +3,11 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <csignal>
 #include <string>
 #include <system_error>
 
 #include "pto/wsp/support/error.h"
+#include "runtime/blocked_signals.h"
 #include "runtime/run.h"
 #include "runtime/wait_until.h"
 
@@ -40,28 +40,10 @@ uint32_t next_random(uint32_t &state) {
     return state;
 }
 
-/// Signals are for the threads of the user: workers take only those that their own code raises.
-class BlockedSignals {
-public:
-    BlockedSignals() {
-        sigset_t blocked;
-        sigfillset(&blocked);
-        for (int raised : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGPROF}) {
-            sigdelset(&blocked, raised);
-        }
-        pthread_sigmask(SIG_SETMASK, &blocked, &before_);
-    }
-    ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-    BlockedSignals(const BlockedSignals &) = delete;
-    BlockedSignals &operator=(const BlockedSignals &) = delete;
-
-private:
-    sigset_t before_;
-};
-
 }  // namespace
 
-Scheduler::Scheduler(int workers) {
+Scheduler::Scheduler(int workers)
+    : timer_([this](Job &job, int index) { index < 0 ? inject(job) : deliver(index, job); }) {
     for (int i = 0; i < workers; i++) {
         workers_.push_back(std::make_unique<Worker>());
         workers_.back()->index = i;

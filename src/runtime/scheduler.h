@@ -15,6 +15,7 @@
 #include "runtime/deque.h"
 #include "runtime/inbox.h"
 #include "runtime/job.h"
+#include "runtime/timer.h"
 
 namespace pto::wsp::runtime {
 
@@ -63,6 +64,10 @@ public:
     void inject(Job &job);
     /// Queues a job that only worker `index` may run. From any thread.
     void deliver(int index, Job &job);
+    /// Queues a job at `time`, as `deliver` does, or for -1 as `inject`.
+    void inject_at(Job &job, int index, Timer::Clock::time_point time) {
+        timer_.add(job, index, time);
+    }
     /// Wakes up to `count` sleepers.
     void wake(int count);
     bool has_inbox(const Worker &me) const { return !me.inbox.empty(); }
@@ -123,6 +128,7 @@ private:
     int64_t run_count_ = 0;
     std::vector<Run *> runs_;  ///< those that can be cancelled
     std::condition_variable runs_ended_;
+    Timer timer_;
 };
 
 }  // namespace pto::wsp::runtime

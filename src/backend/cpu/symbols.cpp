@@ -40,6 +40,7 @@ const HostSymbol symbols[] = {
     PLAIN(halide_free),
     PLAIN(halide_error),
     PLAIN(pto_wsp_submit),
+    PLAIN(pto_wsp_hash),
     PLAIN(pto_wsp_await),
     PLAIN(pto_wsp_run_processes),
     PLAIN(pto_wsp_may_send),

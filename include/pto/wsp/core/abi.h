@@ -47,6 +47,8 @@ extern "C" {
 PTO_WSP_ABI void pto_wsp_submit(void *graph, int32_t site, const int64_t *slots,
                                 const int64_t *cells, int32_t worker);
 
+/// FNV-1a of 64 bits: `hash` continued by the 8 bytes of `value`, the lowest first.
+PTO_WSP_ABI int64_t pto_wsp_hash(int64_t hash, int64_t value);
 /// Of a slot's site: nonzero when all tasks that wrote its cells have ended. Otherwise the next
 /// step of the expander comes after them.
 PTO_WSP_ABI int32_t pto_wsp_await(void *graph, int32_t site, const int64_t *cells);

@@ -45,7 +45,48 @@ struct TaskSite {
     };
     std::vector<Loop> loops = {};
     int stream_access = -1;  ///< the access whose cell is the number of the task's stream
-    int process = 0;  ///< that submits its tasks
+    int process = 0;         ///< that submits its tasks
+    /// The slots that hold a task's rank and its pool, see TaskRules; -1: rank 0, and `pool`.
+    int rank_slot = -1;
+    int pool_slot = -1;
+    int pool = 0;
+    int64_t weight = 1;  ///< of a task in the window, see WindowRule
+};
+
+/// Which ready task starts when. Tasks that are pinned to a worker are chosen from apart.
+struct TaskRules {
+    /// Which of several ready tasks starts first.
+    enum class Order {
+        Fifo,         ///< that which became ready first
+        Newest,       ///< that which became ready last
+        Priority,     ///< that with the largest rank, of these the first
+        Interleaved,  ///< of ranks 0, 1, ... in turn, `in_a_row` of each
+    };
+    Order order = Order::Fifo;
+    int64_t in_a_row = 1;
+    int64_t ranks = 1;  ///< number of ranks that are interleaved
+    /// Ready tasks are let go that many at a time, the rest when nothing more can become ready.
+    int64_t batch = 1;
+    double tasks_per_ms = 0;  ///< that start at most; 0: any number
+    /// Most tasks of each pool that run at a time; 0: an equal share of the workers, at least 1.
+    /// None: any number.
+    std::vector<int64_t> pools;
+    /// No task starts before so many have been submitted, or as many as can be.
+    int64_t start_after = 0;
+    /// No task starts before all have been submitted; a run in which that cannot be fails.
+    bool start_at_end = false;
+};
+
+/// How much may be submitted and unfinished: tasks whose weights are `size` together.
+struct WindowRule {
+    enum class Mode {
+        Stall,      ///< what comes next waits
+        Abort,      ///< more ends the run with an ExecutionError
+        Benchmark,  ///< as Stall, counted in RunStats
+    };
+    Mode mode = Mode::Stall;
+    int64_t size = 1;
+    const char *unit = "tasks";  ///< for errors
 };
 
 /// A sequential thread of control that submits tasks and may send to and receive from channels: a
@@ -88,6 +129,8 @@ struct DynamicGraph {
     std::vector<int64_t> grids;  ///< cells of each
     std::vector<ChannelSpec> channels;
     int window = 8192;
+    std::optional<TaskRules> rules;         ///< none: ready tasks start as workers come to them
+    std::optional<WindowRule> window_rule;  ///< besides `window`
 };
 
 /// A loop whose iterations are proven independent; runs with no tracking, in chunks over workers.
@@ -119,8 +162,10 @@ struct RunStats {
     /// without cost per task: a chunk of a static loop counts as a whole, and a worker that goes
     /// from one task at once to the next counts as running in between.
     int64_t parallel_tasks = 0;
-    double execute_ms = 0;  ///< from start to the end of the last task
-    int64_t steals = 0;     ///< times that a worker took work from another's deque
+    double execute_ms = 0;       ///< from start to the end of the last task
+    int64_t steals = 0;          ///< times that a worker took work from another's deque
+    int64_t window_stalls = 0;   ///< times that a WindowRule for benchmarks made submission wait
+    int64_t most_in_flight = 0;  ///< most weight that such a rule saw in flight
 };
 
 /// One run of a plan.
