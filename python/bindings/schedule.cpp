@@ -6,8 +6,8 @@
 
 namespace pto::wsp::python {
 
-using schedule::Dispatch;
 using schedule::KernelSchedule;
+using schedule::Policy;
 using schedule::TaskSchedule;
 
 void bind_schedule(py::module_ &module) {
@@ -22,32 +22,38 @@ void bind_schedule(py::module_ &module) {
         .def("__eq__", [](const KernelSchedule &a, const KernelSchedule &b) { return a == b; })
         .def("__str__", &KernelSchedule::str);
 
-    py::class_<Dispatch>(module, "Dispatch")
+    py::class_<Policy>(module, "Policy")
         .def_static(
-            "round_robin",
-            [](int64_t lanes) {
-                return Dispatch{Dispatch::Policy::RoundRobin, lanes, 0};
+            "parse",
+            [](const std::string &part, const std::string &text) {
+                return Policy::parse(part, parse_json(text, part), user_loc());
             },
-            py::arg("lanes"))
-        .def_static(
-            "affinity",
-            [](const ScalarExpr &key) {
-                return Dispatch{Dispatch::Policy::Affinity, 0, key};
-            },
-            py::arg("key"))
-        .def("__eq__", [](const Dispatch &a, const Dispatch &b) { return a == b; });
+            py::arg("part"), py::arg("text"))
+        .def_property_readonly("part",
+                               [](const Policy &policy) { return schedule::name(policy.part()); })
+        .def_property_readonly("name", &Policy::name)
+        .def("json", [](const Policy &policy) { return canonical_json(policy.json()); })
+        .def("__eq__", [](const Policy &a, const Policy &b) { return a == b; })
+        .def("__str__", &Policy::str);
+    module.def(
+        "check_policy",
+        [](const Policy &policy, const workload::Workload &workload) {
+            schedule::check_policy(policy, workload, user_loc());
+        },
+        py::arg("policy"), py::arg("workload"));
 
     py::class_<TaskSchedule>(module, "TaskSchedule")
-        .def(py::init([](std::optional<Dispatch> dispatch, int64_t streams,
-                         std::optional<ScalarExpr> stream_key, int64_t window) {
-                 return TaskSchedule{std::move(dispatch), streams, std::move(stream_key), window};
-             }),
-             py::arg("dispatch") = std::nullopt, py::arg("streams") = 0,
-             py::arg("stream_key") = std::nullopt, py::arg("window") = 0)
-        .def_readonly("dispatch", &TaskSchedule::dispatch)
-        .def_readonly("streams", &TaskSchedule::streams)
-        .def_readonly("stream_key", &TaskSchedule::stream_key)
-        .def_readonly("window", &TaskSchedule::window)
+        .def(py::init<>())
+        .def("including", &TaskSchedule::with, py::arg("policy"))
+        .def("merged", &TaskSchedule::merged, py::arg("later"))
+        .def("parts",
+             [](const TaskSchedule &schedule) {
+                 std::vector<Policy> policies;
+                 for (const auto &[part, policy] : schedule.parts()) {
+                     policies.push_back(policy);
+                 }
+                 return policies;
+             })
         .def_static(
             "from_json",
             [](const std::string &text, const std::string &origin) {

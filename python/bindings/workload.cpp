@@ -323,14 +323,6 @@ std::map<std::string, std::set<std::string>> axes(const Workload &workload) {
     return names;
 }
 
-/// ScheduleError when `key` names a loop variable that some task does not have.
-void check_key(const Workload &workload, const ScalarExpr &key) {
-    const Loc at = user_loc();
-    workload::for_each_task(*workload.root,
-                            [&](const workload::TaskNode &, const workload::LoopPath &path,
-                                const workload::Node &) { workload::resolve_key(key, path, at); });
-}
-
 }  // namespace
 
 void bind_workload(py::module_ &module) {
@@ -370,7 +362,6 @@ void bind_workload(py::module_ &module) {
             },
             py::arg("name"), py::arg("values"))
         .def("written", &written)
-        .def("check_key", &check_key, py::arg("key"))
         .def("__str__", &Workload::str);
     module.def(
         "parse_workload",

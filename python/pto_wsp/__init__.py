@@ -77,21 +77,21 @@ from pto_wsp.passes import (
     PrintPass,
     RulePass,
 )
+from pto_wsp.policies import DispatchPolicy, TimingPolicy
 from pto_wsp.programs import Program, ProgramStats
 from pto_wsp.scalar_expr import ScalarExpr, slot_u64
-from pto_wsp.schedules import (
+from pto_wsp.schedules import Schedule
+from pto_wsp.symbols import Symbol
+from pto_wsp.task_graph_policies import (
     Deps,
     DepsMode,
-    DispatchPolicy,
     Pools,
     ReadyPolicy,
     StartPolicy,
     TaskWindow,
-    TimingPolicy,
     TracePolicy,
     WindowMode,
 )
-from pto_wsp.symbols import Symbol
 from pto_wsp.tensor import Tensor
 from pto_wsp.tracing import Value
 from pto_wsp.workloads import (
@@ -191,6 +191,7 @@ __all__ = [
     "RulePass",
     "Scalar",
     "ScalarExpr",
+    "Schedule",
     "ScheduleError",
     "Shard",
     "Sparse",

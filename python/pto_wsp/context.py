@@ -13,6 +13,7 @@ import pto_wsp._pto_wsp as native
 from pto_wsp import naming
 from pto_wsp.axes import Dense, DenseDyn, Ragged, Sparse
 from pto_wsp.errors import CompileError, TypeCheckError, error
+from pto_wsp.meshes import Sharded
 from pto_wsp.scalar_expr import Owner, ScalarExpr, common_owner
 from pto_wsp.symbols import Symbol
 from pto_wsp.tables import IndexableArray, Source, Table, refuse_written
@@ -43,6 +44,7 @@ class BuildContext:
         self.builder = native.WorkloadBuilder(name, at)
         self.owner = Owner(name)
         self.type_errors: list[TypeCheckError] = []
+        self.sharded: list[Sharded] = []  # arguments, which need a mesh
         self._collect_errors = collect_errors
         self.loops: list[object] = []
         self.variable_names: list[list[str]] = []
@@ -179,21 +181,27 @@ class BuildContext:
                 if source in names:
                     names[source].add(name if len(of_axis) == 1 else f"{name}.{source.part}")
         return Workload(
-            made, self.kernels, type_errors=self.type_errors, tables=self.tables, names=names
+            made,
+            self.kernels,
+            type_errors=self.type_errors,
+            tables=self.tables,
+            names=names,
+            on_mesh=self.sharded,
         )
 
     def include(self, part: Workload, what: str) -> None:
         """A workload that is already built, as part of this one."""
-        if part.schedule != native.TaskSchedule():
+        if part.schedule:
             raise error(
                 CompileError,
                 f"{what}: '{part.name}' has a schedule of its own: {part.schedule}",
                 hint=f"schedule the whole: {what}(...).dispatch(...)",
             )
-        if part.type_errors:
-            raise part.type_errors[0]
+        if part._type_errors:
+            raise part._type_errors[0]
         _, renamed = self.builder.include(part._native)
         self.kernels.update(part._kernels)
+        self.sharded += part._on_mesh
         self.tables.update((renamed.get(key, key), table) for key, table in part._tables.items())
         for source, names in part._sources.items():
             self._included.setdefault(source, set()).update(names)

@@ -26,8 +26,8 @@ from pto_wsp.errors import (
 )
 from pto_wsp.graphs import TaskGraph
 from pto_wsp.kernel_refs import KernelRef
+from pto_wsp.policies import count_of
 from pto_wsp.scalar_expr import fitting
-from pto_wsp.schedules import count_of
 from pto_wsp.signatures import Parameter, Signature, like_declaration, parse_signature
 from pto_wsp.tables import Source
 from pto_wsp.tensor import Tensor
@@ -56,6 +56,11 @@ class ProgramStats:
         Tasks of one run.
     parallel_tasks : int
         Tasks of the last run that ran while another one did.
+    window_stalls, most_in_flight : int
+        Of the last run under ``TaskWindow(mode=WindowMode.BENCHMARK)``: times that submission
+        waited, and the most tasks (or bytes) that were in flight.
+    kernel_cycles : dict of str to int
+        Of the last run under ``TracePolicy.cycles``: cycles of the time stamp counter by kernel.
     cache_hits, cache_misses : int
         Objects of this program that were found compiled, or not.
 
@@ -81,6 +86,9 @@ class ProgramStats:
         self.execute_time_ms = made.execute_time_ms
         self.task_count = made.task_count
         self.parallel_tasks = made.parallel_tasks
+        self.window_stalls = made.window_stalls
+        self.most_in_flight = made.most_in_flight
+        self.kernel_cycles = made.kernel_cycles
         self.cache_hits = made.cache_hits
         self.cache_misses = made.cache_misses
         self._total_cycles = made.total_cycles
@@ -530,7 +538,7 @@ def compile_workload(source: Workload, target: str, options: Mapping[str, Any]) 
         source._native,
         native.CompileOptions(
             target=target_name(target),
-            tasks=source.schedule,
+            tasks=source.schedule._native,
             kernels=schedules,
             block_m=blocks.get("BLOCK_M", 0),
             block_n=blocks.get("BLOCK_N", 0),

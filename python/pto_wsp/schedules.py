@@ -2,227 +2,250 @@
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable
-from typing import Any, NoReturn
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 import pto_wsp._pto_wsp as native
-from pto_wsp.errors import PtoError, ScheduleError, error
-from pto_wsp.scalar_expr import ScalarExpr, as_expr, axis, is_scalar
-
-Key = str | ScalarExpr | Callable[[Any], Any]
-
-_supported = (
-    "supported are dispatch(DispatchPolicy.round_robin(n) or .affinity(key)), streams(n), "
-    "stream_by(key) and task_graph(window=TaskWindow(n))"
+from pto_wsp.errors import ScheduleError, at_user_line, error
+from pto_wsp.policies import DispatchPolicy, Policy, Step, TimingPolicy, count_of
+from pto_wsp.schedule_keys import Key, key_expr
+from pto_wsp.task_graph_policies import (
+    Deps,
+    Pools,
+    ReadyPolicy,
+    StartPolicy,
+    TaskWindow,
+    TracePolicy,
 )
 
+S = TypeVar("S", bound="Schedulable")
 
-def refused(step: str) -> ScheduleError:
-    """The error of a step that no target enforces yet."""
-    made = error(ScheduleError, f"{step} is not supported yet", hint=_supported)
-    assert isinstance(made, ScheduleError)
-    return made
+_of_task_graph: dict[str, type[Policy]] = {
+    "deps": Deps,
+    "window": TaskWindow,
+    "pools": Pools,
+    "ready": ReadyPolicy,
+    "start": StartPolicy,
+    "trace": TracePolicy,
+}
+_classes: dict[str, type[Policy]] = {
+    "dispatch": DispatchPolicy,
+    "timing": TimingPolicy,
+    **_of_task_graph,
+}
 
 
-class DispatchPolicy:
-    """To which serial lane a task goes. Tasks of one lane complete in program order."""
+def policy_of(made: native.Policy) -> Policy:
+    """A native policy as one of its class."""
+    return _classes.get(made.part, Step)._of(made)
 
-    def __init__(self, made: native.Dispatch, key: ScalarExpr | None, text: str) -> None:
-        self.native = made
-        self.key = key
-        self._text = text
 
-    @staticmethod
-    def round_robin(num_aicpus: int) -> DispatchPolicy:
-        """Task i goes to lane i % `num_aicpus`."""
-        lanes = count_of(num_aicpus, "DispatchPolicy.round_robin")
-        return DispatchPolicy(native.Dispatch.round_robin(lanes), None, f"round_robin({lanes})")
+def _step(part: str, text: str) -> Step:
+    return Step(native.Policy.parse(part, text))
 
-    @staticmethod
-    def affinity(key: Key) -> DispatchPolicy:
-        """Tasks of one `key` go to one lane, on one worker.
 
-        Parameters
-        ----------
-        key : str, ScalarExpr or callable
-            An integer expression of loop variables: ``"b % 4"`` or ``lambda t: t.get("b") % 4``.
+class Schedulable(ABC):
+    """What the steps of a schedule can be applied to. Each step gives a new object; one that is
+    given again replaces what was there."""
+
+    @abstractmethod
+    def _with_policy(self: S, policy: Policy) -> S: ...
+
+    def dispatch(self: S, policy: DispatchPolicy) -> S:
+        """Each task on the lane that `policy` says.
 
         Raises
         ------
         ScheduleError
-            A function that cannot be turned into an expression, with the reason.
+            No policy, or a key with a loop variable that a task does not have.
         """
-        expr = key_expr(key, "DispatchPolicy.affinity")
-        return DispatchPolicy(native.Dispatch.affinity(expr.native), expr, f'affinity("{expr}")')
+        _check("dispatch", policy, DispatchPolicy)
+        return self._with_policy(policy)
 
-    @staticmethod
-    def hash(key: Key) -> NoReturn:
-        """Not supported yet."""
-        raise refused("DispatchPolicy.hash")
+    def streams(self: S, count: int) -> S:
+        """Tasks on `count` streams; tasks of a stream complete in program order."""
+        return self._with_policy(_step("streams", f'{{"count": {count_of(count, "streams")}}}'))
 
-    @staticmethod
-    def dispatch_by(function: Callable[[Any], Any]) -> NoReturn:
-        """Not supported yet."""
-        raise refused("DispatchPolicy.dispatch_by")
+    def stream_by(self: S, key: Key) -> S:
+        """A task's stream is `key` modulo the number of streams.
 
-    @staticmethod
-    def work_steal() -> NoReturn:
-        """Not supported yet; without a dispatch step any worker takes any task."""
-        raise refused("DispatchPolicy.work_steal")
+        Parameters
+        ----------
+        key : str, ScalarExpr or callable
+            An integer expression of loop variables: ``"h % 4"`` or ``lambda t: t.get("h")``.
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, DispatchPolicy) and self.native == other.native
+        Raises
+        ------
+        ScheduleError
+            It is no expression, or has a loop variable that a task does not have.
+        """
+        expr = key_expr(key, "stream_by")
+        return self._with_policy(_step("stream_by", f'{{"key": "{expr}"}}'))
 
-    def __hash__(self) -> int:
-        return hash(self._text)
+    def timing(self: S, policy: TimingPolicy) -> S:
+        """Tasks start when `policy` says.
 
-    def __repr__(self) -> str:
-        return f"DispatchPolicy.{self._text}"
+        Raises
+        ------
+        ScheduleError
+            No TimingPolicy.
+        """
+        _check("timing", policy, TimingPolicy)
+        return self._with_policy(policy)
 
+    def task_graph(
+        self: S,
+        *,
+        deps: Deps | None = None,
+        window: TaskWindow | None = None,
+        pools: Pools | None = None,
+        ready: ReadyPolicy | None = None,
+        start: StartPolicy | None = None,
+        trace: TracePolicy | None = None,
+    ) -> S:
+        """How tasks are taken one by one; what is left out stays as it was.
 
-class TaskProxy:
-    """The task that a key function is called with once, to see which expression it is."""
+        Parameters
+        ----------
+        deps : Deps
+            Where dependences come from.
+        window : TaskWindow
+            How much may be submitted and unfinished at a time.
+        pools : Pools
+            How many tasks of which kind run at a time.
+        ready : ReadyPolicy
+            Which of the tasks that wait for no other starts first.
+        start : StartPolicy
+            When the first task starts.
+        trace : TracePolicy
+            What is measured of each task.
 
-    def get(self, name: str) -> ScalarExpr:
-        """The value of the loop variable called `name`."""
-        return axis(name)
-
-    def __getattr__(self, name: str) -> ScalarExpr:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return axis(name)
-
-
-def key_expr(key: Key, step: str) -> ScalarExpr:
-    """The expression of a key; a function is traced into one.
-
-    Raises
-    ------
-    ScheduleError
-        It is none, with the reason.
-    """
-    if isinstance(key, str):
-        try:
-            return ScalarExpr(key)
-        except PtoError as cause:
-            raise _bad_key(step, cause.text) from None
-    if is_scalar(key):
-        return as_expr(key)
-    if not callable(key):
-        raise _bad_key(step, f"{key!r} is neither an expression nor a function")
-    try:
-        found = key(TaskProxy())
-    except PtoError as cause:
-        raise _bad_key(step, cause.text) from cause
-    except Exception as cause:
-        raise _bad_key(step, f"{type(cause).__name__}: {cause}") from cause
-    if not is_scalar(found):
-        raise _bad_key(step, f"the function returns {found!r}, not an integer expression")
-    return as_expr(found)
-
-
-def _bad_key(step: str, reason: str) -> ScheduleError:
-    made = error(
-        ScheduleError,
-        f"{step}: the key cannot be made an expression: {reason}",
-        hint='write it over loop variables with + - * // % and comparisons: "b % 4"',
-    )
-    assert isinstance(made, ScheduleError)
-    return made
-
-
-def count_of(value: Any, what: str) -> int:
-    """A number of lanes or streams."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-        raise error(ScheduleError, f"{what}: expected an integer >= 1, got {value!r}")
-    return int(value.__index__())
-
-
-class _Refusing(type):
-    def __getattr__(cls, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        raise refused(f"{cls.__name__}.{name}")
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        raise refused(cls.__name__)
-
-
-class TimingPolicy(metaclass=_Refusing):
-    """When tasks are issued. Not supported yet: every use is a `ScheduleError`."""
-
-
-class WindowMode(enum.Enum):
-    """What a full window does."""
-
-    STALL = "stall"
-    ABORT = "abort"
-    BENCHMARK = "benchmark"
-
-
-class TaskWindow:
-    """How many tasks may be submitted and unfinished at a time.
-
-    Parameters
-    ----------
-    size : int
-        At least 1.
-    unit : str
-        ``"tasks"``.
-    mode : WindowMode
-        ``STALL``: what comes next waits.
-
-    Raises
-    ------
-    ScheduleError
-        Another size, unit or mode.
-    """
-
-    def __init__(self, size: int, unit: str = "tasks", mode: WindowMode = WindowMode.STALL) -> None:
-        self.size = count_of(size, "TaskWindow")
-        if self.size > 2**24:
-            raise error(ScheduleError, f"TaskWindow: at most {2**24} tasks, got {size}")
-        if unit != "tasks":
+        Raises
+        ------
+        ScheduleError
+            Something else than these, or nothing.
+        """
+        given = {
+            "deps": deps,
+            "window": window,
+            "pools": pools,
+            "ready": ready,
+            "start": start,
+            "trace": trace,
+        }
+        result = self
+        for part, policy in given.items():
+            if policy is not None:
+                _check(f"task_graph: {part}", policy, _of_task_graph[part])
+                result = result._with_policy(policy)
+        if all(policy is None for policy in given.values()):
             raise error(
-                ScheduleError, f"TaskWindow: unknown unit {unit!r}", hint='the unit is "tasks"'
+                ScheduleError,
+                "task_graph: no policy is given",
+                hint="give one or more of " + ", ".join(_of_task_graph),
             )
-        if not isinstance(mode, WindowMode):
-            raise error(ScheduleError, f"TaskWindow: expected a WindowMode, got {mode!r}")
-        if mode is not WindowMode.STALL:
-            raise refused(f"TaskWindow(mode={mode})")
-        self.unit = unit
-        self.mode = mode
+        return result
+
+    def spatial_map(self: S, grid: Sequence[int]) -> S:
+        """Tasks on a mesh of `grid`, which the layouts of tensors are checked against: mesh axis i
+        has ``grid[i]`` members.
+
+        Raises
+        ------
+        ScheduleError
+            No sizes; when the workload is compiled, a tensor that is sharded over an axis that the
+            mesh does not have, or in parts of different sizes.
+        """
+        if not isinstance(grid, (tuple, list)) or not grid:
+            raise error(
+                ScheduleError, f"spatial_map: grid is {grid!r}, not the sizes of a mesh: (4, 4)"
+            )
+        sizes = [count_of(size, "spatial_map") for size in grid]
+        return self._with_policy(_step("spatial_map", f'{{"grid": {sizes}}}'))
+
+
+def _check(what: str, given: Any, wanted: type[Policy]) -> None:
+    if not isinstance(given, wanted):
+        raise error(ScheduleError, f"{what}: expected a {wanted.__name__}, got {given!r}")
+
+
+class Schedule(Schedulable):
+    """Steps without a workload: data that is made of the same steps, compared, written to JSON and
+    applied by `Workload.with_schedule`.
+
+    >>> s = Schedule().dispatch(DispatchPolicy.round_robin(4)).streams(2)
+    >>> s
+    Schedule().dispatch(DispatchPolicy.round_robin(4)).streams(2)
+    >>> Schedule.from_json(s.to_json()) == s
+    True
+    """
+
+    def __init__(self) -> None:
+        self._native = native.TaskSchedule()
+
+    @classmethod
+    def _of(cls, made: native.TaskSchedule) -> Schedule:
+        schedule = cls()
+        schedule._native = made
+        return schedule
+
+    @classmethod
+    def from_json(cls, text: str, origin: str = "schedule") -> Schedule:
+        """The inverse of `to_json`; errors name `origin`.
+
+        Raises
+        ------
+        ScheduleError
+            Anything that `to_json` does not make: an unknown step, policy or argument (with a
+            suggestion), a step given twice, a value that does not fit.
+        """
+        with at_user_line():
+            return cls._of(native.TaskSchedule.from_json(text, origin))
+
+    def to_json(self) -> str:
+        """``[["dispatch",{"lanes":4,"policy":"round_robin"}],["streams",{"count":2}]]``."""
+        return self._native.json()
+
+    def get(self, part: str) -> Policy | None:
+        """Its policy for ``"dispatch"``, ``"streams"``, ``"stream_by"``, ``"timing"``, ``"deps"``,
+        ``"window"``, ``"pools"``, ``"ready"``, ``"start"``, ``"trace"`` or ``"spatial_map"``."""
+        return next((policy for policy in self if policy.part == part), None)
+
+    def __iter__(self) -> Iterator[Policy]:
+        return iter([policy_of(made) for made in self._native.parts()])
+
+    def __len__(self) -> int:
+        return len(self._native.parts())
+
+    def __or__(self, later: Schedule) -> Schedule:
+        """The steps of both; of a part that both have, `later`'s."""
+        if not isinstance(later, Schedule):
+            return NotImplemented
+        return self._of(self._native.merged(later._native))
+
+    def _with_policy(self, policy: Policy) -> Schedule:
+        return self._of(self._native.including(policy.native))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, TaskWindow) and other.size == self.size
+        return isinstance(other, Schedule) and self._native == other._native
 
     def __hash__(self) -> int:
-        return hash((TaskWindow, self.size))
+        return hash(self._native.json())
+
+    def __str__(self) -> str:
+        return str(self._native)
 
     def __repr__(self) -> str:
-        return f'TaskWindow({self.size}, "{self.unit}", {self.mode})'
-
-
-class Deps(metaclass=_Refusing):
-    """Where dependences come from. Not supported yet: every use is a `ScheduleError`."""
-
-
-class DepsMode(metaclass=_Refusing):
-    """Modes of `Deps`. Not supported yet: every use is a `ScheduleError`."""
-
-
-class ReadyPolicy(metaclass=_Refusing):
-    """Which ready task runs first. Not supported yet: every use is a `ScheduleError`."""
-
-
-class StartPolicy(metaclass=_Refusing):
-    """When execution starts. Not supported yet: every use is a `ScheduleError`."""
-
-
-class TracePolicy(metaclass=_Refusing):
-    """What is traced. Not supported yet: every use is a `ScheduleError`."""
-
-
-class Pools(metaclass=_Refusing):
-    """Pools of tasks. Not supported yet: every use is a `ScheduleError`."""
+        steps = []
+        task_graph = []
+        for policy in self:
+            if policy.part in _of_task_graph:
+                task_graph.append(f"{policy.part}={policy!r}")
+            elif isinstance(policy, Step):
+                steps.append(repr(policy))
+            else:
+                steps.append(f"{policy.part}({policy!r})")
+        if task_graph:
+            steps.append(f"task_graph({', '.join(task_graph)})")
+        return "Schedule()" + "".join(f".{step}" for step in steps)

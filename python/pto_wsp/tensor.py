@@ -205,20 +205,24 @@ class Tensor:
         return id(self._storage)
 
     def check_placement(self, what: str) -> None:
-        """Refuses a distribution that argument `what` cannot have, and says in the log where a
-        memory level is ignored.
+        """Refuses a distribution of argument `what` of a call without a mesh, and says in the log
+        where a memory level is ignored.
 
         Raises
         ------
         TypeCheckError
-            A sharded tensor: no target has a mesh yet.
+            A sharded tensor.
         """
         if not self._distribution.is_replicated():
             raise error(
                 TypeCheckError,
                 f"{what} is distributed as {self._distribution!r}, but there is no mesh",
-                hint="spatial_map is not supported yet: use TensorLayout.replicated(rank)",
+                hint="use TensorLayout.replicated(rank); workloads have a mesh by spatial_map",
             )
+        self.report_location(what)
+
+    def report_location(self, what: str) -> None:
+        """Says in the log, once, where the memory level of argument `what` is ignored."""
         if self._location is not Location.Global and not self._storage.location_reported:
             self._storage.location_reported = True
             file, line = user_place()

@@ -7,7 +7,7 @@ import sys
 import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import pto_wsp._pto_wsp as native
 from pto_wsp import context
@@ -25,17 +25,12 @@ from pto_wsp.errors import (
 from pto_wsp.kernel_refs import KernelRef
 from pto_wsp.loop_variables import AxisVar
 from pto_wsp.loops import left_early
+from pto_wsp.meshes import Sharded, sharded
+from pto_wsp.policies import Policy
 from pto_wsp.program_kernels import ProgramKernel
 from pto_wsp.scalar_expr import ScalarExpr, cast_u64, is_scalar, native_expr, slot_number
 from pto_wsp.scalars import number_of
-from pto_wsp.schedules import (
-    DispatchPolicy,
-    Key,
-    TaskWindow,
-    count_of,
-    key_expr,
-    refused,
-)
+from pto_wsp.schedules import Schedulable, Schedule
 from pto_wsp.signatures import closure_of, place_of
 from pto_wsp.tables import Source, Table, indexable
 from pto_wsp.tensor import Tensor
@@ -95,7 +90,7 @@ class Task:
         return f"<Task {self.id}: {self.kernel.name}[{values}]>"
 
 
-class Workload:
+class Workload(Schedulable):
     """An immutable expression of tasks with its schedule.
 
     Its printed form is its type: ``Workload[Dense[4] × Dense[8], attn, Independent]``.
@@ -105,11 +100,13 @@ class Workload:
         self,
         made: native.WorkloadIR,
         kernels: dict[native.Kernel, KernelRef],
-        schedule: native.TaskSchedule | None = None,
+        schedule: Schedule | None = None,
         type_errors: Sequence[TypeCheckError] = (),
         tables: Mapping[str, Table] | None = None,
         names: Mapping[Source, set[str]] | None = None,
+        on_mesh: Sequence[Sharded] = (),
     ) -> None:
+        self._on_mesh = tuple(on_mesh)
         # An expression that no statement uses has made tables too.
         used = made.tables() if tables else set()
         self._tables = {name: table for name, table in (tables or {}).items() if name in used}
@@ -117,7 +114,7 @@ class Workload:
         self._native = made
         self._kernels = kernels
         self._type_errors = tuple(type_errors)
-        self._schedule = schedule or native.TaskSchedule()
+        self._schedule = schedule if schedule is not None else Schedule()
 
     @property
     def name(self) -> str:
@@ -133,7 +130,9 @@ class Workload:
     def type_errors(self) -> list[TypeCheckError]:
         """Calls that do not fit their kernels, in the order of the calls; such a workload cannot be
         compiled."""
-        return list(self._type_errors)
+        has_mesh = self._schedule.get("spatial_map") is not None
+        without_mesh = [] if has_mesh else [each.without_mesh for each in self._on_mesh]
+        return [*self._type_errors, *without_mesh]
 
     @property
     def type_warnings(self) -> list[str]:
@@ -145,8 +144,8 @@ class Workload:
         ]
 
     @property
-    def schedule(self) -> native.TaskSchedule:
-        """The steps so far: printable, comparable, JSON both ways."""
+    def schedule(self) -> Schedule:
+        """The steps so far."""
         return self._schedule
 
     @property
@@ -170,77 +169,24 @@ class Workload:
                 return
             first += _chunk
 
-    def dispatch(self, policy: DispatchPolicy) -> Workload:
-        """The same tasks, each on the lane that `policy` says.
+    def with_schedule(self, schedule: Schedule) -> Workload:
+        """The same tasks with all steps of `schedule`, which replace its own of the same parts.
 
         Raises
         ------
         ScheduleError
-            No policy, or a key with a loop variable that a task does not have.
+            No Schedule, or a key with a loop variable that a task does not have.
         """
-        if not isinstance(policy, DispatchPolicy):
-            raise refused(f"dispatch({policy!r})")
-        if policy.key is not None:
-            self._native.check_key(policy.key.native)
-        old = self._schedule
-        return self._scheduled(
-            native.TaskSchedule(policy.native, old.streams, old.stream_key, old.window)
-        )
-
-    def streams(self, count: int) -> Workload:
-        """The same tasks on `count` streams; tasks of a stream complete in program order."""
-        old = self._schedule
-        return self._scheduled(
-            native.TaskSchedule(
-                old.dispatch, count_of(count, "streams"), old.stream_key, old.window
+        if not isinstance(schedule, Schedule):
+            raise error(
+                ScheduleError,
+                f"with_schedule: expected a Schedule, got {schedule!r}",
+                hint="Schedule.from_json(text) reads one",
             )
-        )
-
-    def stream_by(self, key: Key) -> Workload:
-        """A task's stream is `key` modulo the number of streams.
-
-        Parameters
-        ----------
-        key : str, ScalarExpr or callable
-            An integer expression of loop variables: ``"h % 4"`` or ``lambda t: t.get("h")``.
-
-        Raises
-        ------
-        ScheduleError
-            It is no expression, or has a loop variable that a task does not have.
-        """
-        expr = key_expr(key, "stream_by")
-        self._native.check_key(expr.native)
-        old = self._schedule
-        return self._scheduled(
-            native.TaskSchedule(old.dispatch, old.streams, expr.native, old.window)
-        )
-
-    def timing(self, policy: Any) -> NoReturn:
-        """Not supported yet."""
-        raise refused("timing")
-
-    def task_graph(self, *, window: TaskWindow | None = None, **others: Any) -> Workload:
-        """The same tasks, of which at most as many as the window holds are submitted and unfinished
-        at a time.
-
-        Raises
-        ------
-        ScheduleError
-            No window, or another policy: none is supported yet.
-        """
-        if others:
-            raise refused(f"task_graph({min(others)}=...)")
-        if not isinstance(window, TaskWindow):
-            raise refused(f"task_graph(window={window!r})")
-        old = self._schedule
-        return self._scheduled(
-            native.TaskSchedule(old.dispatch, old.streams, old.stream_key, window.size)
-        )
-
-    def spatial_map(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not supported yet."""
-        raise refused("spatial_map")
+        result = self
+        for policy in schedule:
+            result = result._with_policy(policy)
+        return result
 
     def layout(self, *args: Any, **kwargs: Any) -> Workload:
         """Deprecated, and changes nothing: layouts belong to tensors."""
@@ -282,9 +228,20 @@ class Workload:
     def __repr__(self) -> str:
         return self._native.type_str()
 
-    def _scheduled(self, schedule: native.TaskSchedule) -> Workload:
+    def _with_policy(self, policy: Policy) -> Workload:
+        native.check_policy(policy.native, self._native)
+        if policy.part == "spatial_map":
+            for argument in self._on_mesh:
+                argument.check(policy.arguments["grid"])
+        schedule = self._schedule._with_policy(policy)
         return Workload(
-            self._native, self._kernels, schedule, self._type_errors, self._tables, self._sources
+            self._native,
+            self._kernels,
+            schedule,
+            self._type_errors,
+            self._tables,
+            self._sources,
+            self._on_mesh,
         )
 
     def _rewritten(self, made: native.WorkloadIR) -> Workload:
@@ -294,7 +251,13 @@ class Workload:
             if handle not in kernels and handle.program is not None:
                 kernels[handle] = ProgramKernel(handle.program)
         return Workload(
-            made, kernels, self._schedule, self._type_errors, self._tables, self._sources
+            made,
+            kernels,
+            self._schedule,
+            self._type_errors,
+            self._tables,
+            self._sources,
+            self._on_mesh,
         )
 
 
@@ -638,7 +601,7 @@ def emit_task(
             building.require_own(f"kernel '{kernel.name}': a subscript", axis)
         subscripts = [_subscript(kernel, axis) for axis in axes]
         handle = kernel.specialise(constants, tiles).kernel
-        _check_placement(kernel, handle, tensors)
+        _check_placement(building, kernel, handle, tensors)
         building.builder.task(handle, subscripts, passed)
         building.kernels[handle] = kernel
 
@@ -713,9 +676,12 @@ def _tensor(
 
 
 def _check_placement(
-    kernel: KernelRef, handle: native.Kernel, tensors: Mapping[str, Tensor]
+    building: context.BuildContext,
+    kernel: KernelRef,
+    handle: native.Kernel,
+    tensors: Mapping[str, Tensor],
 ) -> None:
-    """Refuses layouts that do not fit each other, and those that there is no mesh for."""
+    """Refuses layouts that do not fit each other, and keeps those that need a mesh."""
     if not all(tensor.distribution().is_replicated() for tensor in tensors.values()):
         numbers = {param.name: number for number, param in enumerate(handle.params)}
         native.check_layouts(
@@ -726,7 +692,13 @@ def _check_placement(
             ],
         )
     for name, tensor in tensors.items():
-        tensor.check_placement(f"kernel '{kernel.name}': '{name}'")
+        what = f"kernel '{kernel.name}': '{name}'"
+        layout = tensor.distribution()
+        if not layout.is_replicated():
+            of_base = len(layout.dist) == tensor.base.ndim
+            shape = tensor.base.shape if of_base else tensor.shape
+            building.sharded.append(sharded(what, layout, shape))
+        tensor.report_location(what)
 
 
 def slot_set_u64(slot: int, value: Any) -> None:

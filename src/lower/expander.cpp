@@ -172,6 +172,26 @@ private:
         return Call::make(Handle(), Call::make_struct, words, Call::Intrinsic);
     }
 
+    Expr hashed(const TrackedSite::Hash &hash) const {
+        Expr value = i64(static_cast<int64_t>(workload::hash_keys({})));
+        for (const ScalarExpr &key : hash.keys) {
+            value = Call::make(Int(64), "pto_wsp_hash", {value, writer_.scalar(key)}, Call::Extern);
+        }
+        const auto whole = [](const Expr &word) { return reinterpret(Halide::UInt(64), word); };
+        return Halide::cast<int64_t>(whole(value) % whole(writer_.scalar(hash.count)));
+    }
+
+    /// What a task is submitted with: its arguments, then its rank and its pool, where they count.
+    std::vector<Expr> slots(const TrackedSite &place) const {
+        std::vector<Expr> words = writer_.slots(*place.task);
+        for (const std::optional<ScalarExpr> &word : {place.rank, place.pool}) {
+            if (word) {
+                words.push_back(writer_.scalar(*word));
+            }
+        }
+        return words;
+    }
+
     Expr cells(const TrackedSite &place) const {
         std::vector<Expr> cells;
         for (const workload::CellAccess &access : place.accesses) {
@@ -188,8 +208,8 @@ private:
             place.worker ? Halide::cast<int32_t>(writer_.scalar(*place.worker)) : Expr(-1);
         std::vector<Expr> arguments{
             Variable::make(Handle(), "graph"), number,
-            packed(place.task != nullptr ? writer_.slots(*place.task) : std::vector<Expr>{}),
-            cells(place), worker};
+            packed(place.task != nullptr ? slots(place) : std::vector<Expr>{}), cells(place),
+            worker};
         Stmt submit =
             Evaluate::make(Call::make(Int(32), "pto_wsp_submit", arguments, Call::Extern));
         if (place.task == nullptr) {
@@ -197,6 +217,9 @@ private:
         }
         const Expr next = word("frame", FrameLayout::number);
         Stmt all = Block::make({submit, set_word("frame", FrameLayout::number, next + 1), then});
+        for (const TrackedSite::Hash &hash : place.hashes) {
+            all = LetStmt::make(hash.variable, hashed(hash), all);
+        }
         all = writer_.checked(place.task->checks, all);
         return LetStmt::make(workload::number_variable, next, all);
     }

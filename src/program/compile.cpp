@@ -12,6 +12,7 @@
 #include "pto/wsp/support/error.h"
 #include "pto/wsp/support/text.h"
 #include "pto/wsp/workload/builder.h"
+#include "task_rules.h"
 
 namespace pto::wsp {
 
@@ -348,9 +349,7 @@ Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols)
          {},
          {},
          {}});
-    if (options.tasks.window != 0) {
-        graph.window = static_cast<int>(options.tasks.window);
-    }
+    apply_rules(options.tasks, workload::constant_task_count(*workload.root), graph);
     for (const workload::CellGrid &grid : tracked.grids) {
         graph.grids.push_back(grid.cells);
     }
@@ -361,7 +360,8 @@ Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols)
         if (site.task != nullptr) {
             place.function =
                 reinterpret_cast<abi::KernelFn>(object->address(symbols.at(site.task) + ".packed"));
-            place.slot_count = lower::slot_count(*site.task);
+            apply_rules(options.tasks, site, *program_of(site.task->kernel),
+                        lower::slot_count(*site.task), at, place);
         }
         for (const workload::CellAccess &access : site.accesses) {
             runtime::Access to{access.grid, access.reads, access.writes, {}};
@@ -423,21 +423,6 @@ void check_implementation(const workload::Kernel &declaration,
     }
 }
 
-namespace {
-
-/// Why a window needs tracking: in a loop that is not tracked each worker runs a task, and no more
-/// are in flight.
-std::string narrow_window(int64_t window) {
-    const int workers = env::workers();
-    if (window == 0 || window >= workers) {
-        return "";
-    }
-    return fmt::format("a window of {} holds fewer tasks than there are workers ({})", window,
-                       workers);
-}
-
-}  // namespace
-
 Program compile(const workload::Workload &workload, const CompileOptions &options, const Loc &at) {
     auto start = std::chrono::steady_clock::now();
     if (options.target != "cpu" && options.target != "cpu_sim") {
@@ -453,8 +438,16 @@ Program compile(const workload::Workload &workload, const CompileOptions &option
     impl->target = lower::host_target();
     impl->at = at;
     schedule::check_task_schedule(options.tasks, workload, at);
-    impl->summary = workload::analyse_dependence(workload, schedule::lane_rules(options.tasks, at),
-                                                 narrow_window(options.tasks.window));
+    impl->summary =
+        workload::analyse_dependence(workload, schedule::lane_rules(options.tasks, at),
+                                     schedule::order_rules(options.tasks, env::workers(), at));
+    if (const schedule::Policy *mesh = options.tasks.find(schedule::Part::SpatialMap)) {
+        impl->summary.reasons.push_back(
+            {"spatial_map", true,
+             fmt::format("{}: layouts are checked against the mesh; this process is all of it",
+                         mesh->str()),
+             at});
+    }
     impl->tensors = workload.tensors();
     impl->kernels = workload.kernels();
     for (const workload::TensorPtr &tensor : impl->tensors) {

@@ -39,6 +39,15 @@ bool wait_for_run(Program::Impl &impl, std::unique_lock<std::mutex> &lock) {
 
 }  // namespace
 
+std::shared_ptr<runtime::Observer> Program::Impl::observe(int workers) {
+    cycles = nullptr;
+    const auto *graph = std::get_if<runtime::DynamicGraph>(plan.get());
+    if (options.tasks.traces_cycles() && graph != nullptr) {
+        cycles = std::make_shared<KernelCycles>(*graph, workers, nullptr);
+    }
+    return cycles;
+}
+
 void Program::execute() {
     std::unique_lock lock(impl_->mutex);
     impl_->require_kernels();
@@ -53,7 +62,8 @@ void Program::execute() {
     std::vector<int64_t> bindings = impl_->bindings(executor.workers());
     impl_->in_use = impl_->views;
     impl_->data_in_use = impl_->workload.data;
-    impl_->run = executor.start(impl_->plan, std::move(bindings));
+    std::shared_ptr<runtime::Observer> observer = impl_->observe(executor.workers());
+    impl_->run = executor.start(impl_->plan, std::move(bindings), std::move(observer));
     impl_->is_reported = false;
 }
 
@@ -229,6 +239,11 @@ ProgramStats Program::stats() const {
         runtime::RunStats run = impl_->run->stats();
         stats.execute_time_ms = run.execute_ms;
         stats.parallel_tasks = run.parallel_tasks;
+        stats.window_stalls = run.window_stalls;
+        stats.most_in_flight = run.most_in_flight;
+        if (impl_->cycles != nullptr) {
+            stats.kernel_cycles = impl_->cycles->by_kernel();
+        }
         if (!workload::constant_task_count(*impl_->workload.root)) {
             stats.task_count = run.tasks;
         }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernel_code.h"
+#include "kernel_cycles.h"
 #include "pto/wsp/backend/cpu/loader.h"
 #include "pto/wsp/lower/expand.h"
 #include "pto/wsp/program/program.h"
@@ -48,6 +49,7 @@ struct Program::Impl {
     bool is_modelled = false;  ///< `stats` has the virtual cycles, or why there are none
     std::optional<GraphCycles> graph_cycles;
     Reasons cache_reasons;
+    std::shared_ptr<KernelCycles> cycles;  ///< of the last run, where the schedule asks for them
 
     /// Waits for the run in flight: it works in memory and code that this keeps.
     ~Impl();
@@ -70,6 +72,8 @@ struct Program::Impl {
     }
     /// Walks all tasks: done when somebody asks.
     void model_cycles();
+    /// What watches the next run; null for nothing.
+    std::shared_ptr<runtime::Observer> observe(int workers);
     /// Finds or generates the code and makes the plan.
     void build();
     /// What a run gets: addresses of tensors, the number of workers, symbols, tables and numbers of

@@ -81,25 +81,6 @@ void slot_load_u64(int64_t slot, const Tensor &element, const Loc &at) {
     Building::required("slot_load_u64", at).builder.load_slot(slot, element.region(), at);
 }
 
-schedule::Dispatch DispatchPolicy::round_robin(int64_t num_aicpus, const Loc &at) {
-    if (num_aicpus < 1) {
-        throw ScheduleError(
-            at, fmt::format("DispatchPolicy.round_robin: expected an integer >= 1, got {}",
-                            num_aicpus));
-    }
-    schedule::Dispatch made;
-    made.policy = schedule::Dispatch::Policy::RoundRobin;
-    made.lanes = num_aicpus;
-    return made;
-}
-
-schedule::Dispatch DispatchPolicy::affinity(const Key &key) {
-    schedule::Dispatch made;
-    made.policy = schedule::Dispatch::Policy::Affinity;
-    made.key = key.expr;
-    return made;
-}
-
 Workload::Workload(const std::string &name, const std::function<void()> &body,
                    const WorkloadOptions &options, const Loc &at) {
     Building building(name, options.fail_on_type_error, at);
@@ -112,7 +93,7 @@ Workload::Workload(const std::string &name, const std::function<void()> &body,
 
 void Workload::operator()(const Loc &at) const {
     Building &building = Building::required("workload '" + name() + "'", at);
-    if (schedule_ != schedule::TaskSchedule()) {
+    if (!schedule_.empty()) {
         throw CompileError(
             at, fmt::format("'{}' has a schedule of its own: {}", name(), schedule_.str()), {},
             "schedule the whole");
@@ -120,50 +101,76 @@ void Workload::operator()(const Loc &at) const {
     building.builder.include(built_, at);
 }
 
-Workload Workload::dispatch(const schedule::Dispatch &policy, const Loc &at) const {
+Workload Workload::with(const schedule::Policy &policy, const Loc &at) const {
+    schedule::check_policy(policy, built_, at);
     Workload result = *this;
-    result.schedule_.dispatch = policy;
-    schedule::TaskSchedule step;
-    step.dispatch = policy;
-    schedule::check_task_schedule(step, built_, at);
+    result.schedule_ = schedule_.with(policy);
     return result;
+}
+
+Workload Workload::with_schedule(const schedule::TaskSchedule &schedule, const Loc &at) const {
+    Workload result = *this;
+    for (const auto &[part, policy] : schedule.parts()) {
+        result = result.with(policy, at);
+    }
+    return result;
+}
+
+namespace {
+
+/// ScheduleError when the policy is of another step.
+void expect(const schedule::Policy &policy, bool fits, const char *step, const Loc &at) {
+    if (!fits) {
+        throw ScheduleError(at, fmt::format("{} takes no policy of {}: {}", step,
+                                            schedule::name(policy.part()), policy.str()));
+    }
+}
+
+}  // namespace
+
+Workload Workload::dispatch(const schedule::Policy &policy, const Loc &at) const {
+    expect(policy, policy.part() == schedule::Part::Dispatch, "dispatch", at);
+    return with(policy, at);
 }
 
 Workload Workload::streams(int64_t count, const Loc &at) const {
-    if (count < 1) {
-        throw ScheduleError(at, fmt::format("streams: expected an integer >= 1, got {}", count));
-    }
-    Workload result = *this;
-    result.schedule_.streams = count;
-    return result;
+    return with(schedule::Policy::make(schedule::Part::Streams, "streams", {{"count", count}}, at),
+                at);
 }
 
 Workload Workload::stream_by(const Key &key, const Loc &at) const {
+    const std::vector<ScalarExpr> keys{key.expr};
+    return with(schedule::Policy::make(schedule::Part::StreamBy, "stream_by", {{"key", keys}}, at),
+                at);
+}
+
+Workload Workload::timing(const schedule::Policy &policy, const Loc &at) const {
+    expect(policy, policy.part() == schedule::Part::Timing, "timing", at);
+    return with(policy, at);
+}
+
+Workload Workload::task_graph(const std::vector<schedule::Policy> &policies, const Loc &at) const {
     Workload result = *this;
-    result.schedule_.stream_key = key.expr;
-    // Streams may be counted later; the key is checked now, at its line.
-    schedule::TaskSchedule step;
-    step.streams = 1;
-    step.stream_key = key.expr;
-    schedule::check_task_schedule(step, built_, at);
+    for (const schedule::Policy &policy : policies) {
+        expect(policy, schedule::is_of_task_graph(policy.part()), "task_graph", at);
+        result = result.with(policy, at);
+    }
     return result;
 }
 
 Workload Workload::task_graph(int64_t window, const Loc &at) const {
-    if (window < 1) {
-        throw ScheduleError(at, fmt::format("task_graph: the window is {}, must be >= 1", window));
-    }
-    Workload result = *this;
-    result.schedule_.window = window;
-    schedule::TaskSchedule step;
-    step.window = window;
-    schedule::check_task_schedule(step, built_, at);
-    return result;
+    return with(TaskWindow::stall(window, "tasks", at), at);
+}
+
+Workload Workload::spatial_map(const std::vector<int64_t> &grid, const Loc &at) const {
+    return with(
+        schedule::Policy::make(schedule::Part::SpatialMap, "spatial_map", {{"grid", grid}}, at),
+        at);
 }
 
 Program Workload::compile(CompileOptions options, const Loc &at) const {
-    if (schedule_ != schedule::TaskSchedule()) {
-        if (options.tasks != schedule::TaskSchedule()) {
+    if (!schedule_.empty()) {
+        if (!options.tasks.empty()) {
             throw ScheduleError(at,
                                 fmt::format("compile: workload '{}' has the schedule {}, the "
                                             "options another: {}",
@@ -185,7 +192,7 @@ Workload group(const char *name, bool in_order, const std::vector<Workload> &par
     workload::Builder builder(name, at);
     builder.open_group(in_order, at);
     for (const Workload &part : parts) {
-        if (part.schedule() != schedule::TaskSchedule()) {
+        if (!part.schedule().empty()) {
             throw CompileError(at,
                                fmt::format("{}: '{}' has a schedule of its own: {}", name,
                                            part.name(), part.schedule().str()),

@@ -58,17 +58,18 @@ private:
 };
 
 int64_t worker_count(const TaskSchedule &schedule) {
-    if (schedule.dispatch && schedule.dispatch->lanes > 0) {
-        return schedule.dispatch->lanes;
+    const Policy *dispatch = schedule.find(Part::Dispatch);
+    if (dispatch != nullptr && dispatch->is("round_robin")) {
+        return dispatch->count("lanes");
     }
-    return schedule.streams > 0 ? schedule.streams : 1;
+    return std::max<int64_t>(schedule.streams(), 1);
 }
 
 /// A place that makes tasks.
 struct Place {
     const kernel::TileProgram *program = nullptr;
     std::map<std::string, int64_t> symbols;
-    std::optional<ScalarExpr> key;  ///< over ids of loop variables
+    std::vector<ScalarExpr> keys;  ///< of the dispatch policy, over ids of loop variables
     std::vector<std::optional<int64_t>> scalars;
     std::optional<int64_t> cycles;  ///< for `scalars`
 };
@@ -152,20 +153,31 @@ private:
         Place place;
         place.program = &program_of_(task.kernel);
         place.symbols = workload::task_symbols(task, node.at);
-        if (schedule_.dispatch && schedule_.dispatch->policy == Dispatch::Policy::Affinity) {
-            place.key = workload::resolve_key(schedule_.dispatch->key, path_, node.at);
+        if (const Policy *dispatch = schedule_.find(Part::Dispatch)) {
+            for (const ScalarExpr &key : dispatch->all_keys()) {
+                place.keys.push_back(workload::resolve_key(key, path_, node.at));
+            }
         }
         return place;
     }
 
     int64_t worker(const Place &place) {
-        if (!schedule_.dispatch) {
+        const Policy *dispatch = schedule_.find(Part::Dispatch);
+        if (dispatch == nullptr) {
             return 0;
         }
-        if (!place.key) {
+        if (place.keys.empty()) {
             return round_robin_++ % workers_;
         }
-        const int64_t lane = value_of(*place.key) % workers_;
+        if (dispatch->is("hash")) {
+            std::vector<int64_t> values;
+            for (const ScalarExpr &key : place.keys) {
+                values.push_back(value_of(key));
+            }
+            return static_cast<int64_t>(workload::hash_keys(values) %
+                                        static_cast<uint64_t>(workers_));
+        }
+        const int64_t lane = value_of(place.keys.front()) % workers_;
         return lane < 0 ? lane + workers_ : lane;
     }
 

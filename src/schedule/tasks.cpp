@@ -5,10 +5,36 @@
 
 #include "pto/wsp/support/text.h"
 #include "pto/wsp/workload/names.h"
+#include "schedule/contradictions.h"
+#include "schedule/policy_table.h"
 
 namespace pto::wsp::schedule {
 
 namespace {
+
+constexpr const char *task_graph_step = "task_graph";
+
+/// The parts whose name is `text`, among those of `task_graph` or the others.
+std::optional<Part> part_of(const std::string &text, bool of_task_graph) {
+    for (const PolicyRow &row : policy_table()) {
+        if (is_of_task_graph(row.part) == of_task_graph && text == name(row.part)) {
+            return row.part;
+        }
+    }
+    return std::nullopt;
+}
+
+std::vector<std::string> part_names(bool of_task_graph) {
+    std::vector<std::string> names;
+    for (const PolicyRow &row : policy_table()) {
+        const std::string text = name(row.part);
+        if (is_of_task_graph(row.part) == of_task_graph &&
+            std::ranges::find(names, text) == names.end()) {
+            names.push_back(text);
+        }
+    }
+    return names;
+}
 
 /// Reads the steps of a schedule file and says what is wrong with them.
 class StepReader {
@@ -30,88 +56,36 @@ public:
     }
 
 private:
-    void read_step(const std::string &name, const Json &arguments) {
-        known(name, {"dispatch", "streams", "stream_by", "task_graph"}, "step");
-        if (!seen_.insert(name).second) {
-            fail("step " + name + " is given twice");
+    void read_step(const std::string &step, const Json &arguments) {
+        if (!seen_.insert(step).second) {
+            fail("step " + step + " is given twice");
         }
-        step_ = name;
-        if (name == "dispatch") {
-            read_dispatch(arguments);
-        } else if (name == "streams") {
-            only(arguments, {"count"});
-            schedule_.streams = count(arguments, "count");
-        } else if (name == "task_graph") {
-            only(arguments, {"window"});
-            schedule_.window = count(arguments, "window");
+        if (step == task_graph_step) {
+            for (const auto &[key, policy] : arguments.items()) {
+                add(part(key, true, step + " key"), policy);
+            }
         } else {
-            only(arguments, {"key"});
-            schedule_.stream_key = key(arguments);
+            add(part(step, false, "step"), arguments);
         }
     }
 
-    void read_dispatch(const Json &arguments) {
-        const Json &policy = value(arguments, "policy");
-        if (!policy.is_string()) {
-            fail(step_ + ": policy must be a name, is " + policy.dump());
-        }
-        const auto name = policy.get<std::string>();
-        known(name, {"round_robin", "affinity"}, "policy");
-        Dispatch dispatch;
-        if (name == "round_robin") {
-            only(arguments, {"policy", "lanes"});
-            dispatch.lanes = count(arguments, "lanes");
-        } else {
-            only(arguments, {"policy", "key"});
-            dispatch.policy = Dispatch::Policy::Affinity;
-            dispatch.key = key(arguments);
-        }
-        schedule_.dispatch = dispatch;
-    }
-
-    const Json &value(const Json &arguments, const char *name) const {
-        const auto found = arguments.find(name);
-        if (found == arguments.end()) {
-            fail(step_ + ": " + name + " is missing");
+    Part part(const std::string &text, bool of_task_graph, const std::string &what) const {
+        const auto found = part_of(text, of_task_graph);
+        if (!found) {
+            std::vector<std::string> names = part_names(of_task_graph);
+            if (!of_task_graph) {
+                names.emplace_back(task_graph_step);
+            }
+            const std::string nearest = nearest_name(text, names);
+            fail("unknown " + what + " " + quoted(text),
+                 (nearest.empty() ? "" : "did you mean " + nearest + "? ") +
+                     "known: " + join(names));
         }
         return *found;
     }
 
-    int64_t count(const Json &arguments, const char *name) const {
-        const Json &number = value(arguments, name);
-        const bool fits = number.is_number_integer() && number.get<int64_t>() >= 1;
-        if (!fits || (number.is_number_unsigned() && number.get<uint64_t>() > INT64_MAX)) {
-            fail(step_ + ": " + name + " must be an integer >= 1, is " + number.dump());
-        }
-        return number.get<int64_t>();
-    }
-
-    ScalarExpr key(const Json &arguments) const {
-        const Json &text = value(arguments, "key");
-        if (!text.is_string()) {
-            fail(step_ + ": key must be an expression in quotes, is " + text.dump());
-        }
-        try {
-            return ScalarExpr::parse(text.get<std::string>(), origin_);
-        } catch (const IRConversionError &error) {
-            fail(step_ + ": key " + text.dump() + ": " + error.text());
-        }
-    }
-
-    void only(const Json &arguments, const std::vector<std::string> &names) const {
-        for (const auto &[name, argument] : arguments.items()) {
-            known(name, names, step_ + " key");
-        }
-    }
-
-    void known(const std::string &name, const std::vector<std::string> &names,
-               const std::string &what) const {
-        if (std::ranges::find(names, name) != names.end()) {
-            return;
-        }
-        const std::string nearest = nearest_name(name, names);
-        fail("unknown " + what + " " + quoted(name),
-             (nearest.empty() ? "" : "did you mean " + nearest + "? ") + "known: " + join(names));
+    void add(Part part, const Json &policy) {
+        schedule_ = schedule_.with(Policy::parse(part, policy, origin_));
     }
 
     [[noreturn]] void fail(const std::string &text, const std::string &hint = "") const {
@@ -119,40 +93,109 @@ private:
     }
 
     std::string origin_;
-    std::string step_;
     std::set<std::string> seen_;
     TaskSchedule schedule_;
 };
 
-constexpr int64_t largest_window = int64_t{1} << 24;
+void check_called(const std::set<std::string> &kernels, const std::string &name, Part part,
+                  const Loc &at) {
+    if (!kernels.contains(name)) {
+        const std::vector<std::string> known(kernels.begin(), kernels.end());
+        throw ScheduleError(
+            at, std::string(schedule::name(part)) + ": no kernel " + quoted(name) + " is called",
+            {}, "kernels: " + join(known));
+    }
+}
 
-void check_count(int64_t count, const std::string &what, const Loc &at) {
-    if (count < 1) {
-        throw ScheduleError(at, what + ": expected at least 1, got " + std::to_string(count));
+/// Resolves the key of an edge in the loops around each call of `kernel`.
+void check_edge_key(const workload::Workload &workload, const std::string &kernel,
+                    const ScalarExpr &key, const Loc &at) {
+    workload::for_each_task(*workload.root,
+                            [&](const workload::TaskNode &task, const workload::LoopPath &path,
+                                const workload::Node &) {
+                                if (task.kernel->name == kernel) {
+                                    workload::resolve_key(key, path, at);
+                                }
+                            });
+}
+
+void check_kernels(const Policy &policy, const workload::Workload &workload, const Loc &at) {
+    std::set<std::string> kernels;
+    for (const workload::KernelPtr &kernel : workload.kernels()) {
+        kernels.insert(kernel->name);
+    }
+    if (policy.part() == Part::Pools && policy.is("by_kernel")) {
+        for (const auto &[kernel, pool] : policy.get<std::map<std::string, int64_t>>("kernels")) {
+            check_called(kernels, kernel, policy.part(), at);
+        }
+    }
+    if (policy.part() == Part::Deps && (policy.is("explicit") || policy.is("hybrid"))) {
+        for (const Edge &edge : policy.get<std::vector<Edge>>("edges")) {
+            check_called(kernels, edge.before, policy.part(), at);
+            check_called(kernels, edge.after, policy.part(), at);
+            check_edge_key(workload, edge.before, edge.before_key, at);
+            check_edge_key(workload, edge.after, edge.after_key, at);
+        }
     }
 }
 
 }  // namespace
 
+TaskSchedule::TaskSchedule(std::initializer_list<Policy> policies) {
+    for (const Policy &policy : policies) {
+        parts_.insert_or_assign(policy.part(), policy);
+    }
+}
+
+TaskSchedule TaskSchedule::with(Policy policy) const {
+    TaskSchedule result = *this;
+    const Part part = policy.part();
+    result.parts_.insert_or_assign(part, std::move(policy));
+    return result;
+}
+
+TaskSchedule TaskSchedule::merged(const TaskSchedule &later) const {
+    TaskSchedule result = later;
+    result.parts_.insert(parts_.begin(), parts_.end());
+    return result;
+}
+
+const Policy *TaskSchedule::find(Part part) const {
+    const auto found = parts_.find(part);
+    return found == parts_.end() ? nullptr : &found->second;
+}
+
+int64_t TaskSchedule::streams() const {
+    const Policy *streams = find(Part::Streams);
+    return streams == nullptr ? 0 : streams->count("count");
+}
+
+int64_t TaskSchedule::window() const {
+    const Policy *window = find(Part::Window);
+    const bool stalls =
+        window != nullptr && window->is("stall") && window->get<std::string>("unit") == "tasks";
+    return stalls ? window->count("size") : 0;
+}
+
+bool TaskSchedule::traces_cycles() const {
+    const Policy *trace = find(Part::Trace);
+    return trace != nullptr && trace->is("cycles");
+}
+
 Json TaskSchedule::json() const {
     Json steps = Json::array();
-    if (dispatch) {
-        Json arguments;
-        if (dispatch->policy == Dispatch::Policy::RoundRobin) {
-            arguments = {{"policy", "round_robin"}, {"lanes", dispatch->lanes}};
+    Json task_graph = Json::object();
+    for (const auto &[part, policy] : parts_) {
+        if (is_of_task_graph(part)) {
+            task_graph[name(part)] = policy.json();
         } else {
-            arguments = {{"policy", "affinity"}, {"key", dispatch->key.str()}};
+            steps.push_back(Json::array({name(part), policy.json()}));
         }
-        steps.push_back(Json::array({"dispatch", arguments}));
     }
-    if (streams != 0) {
-        steps.push_back(Json::array({"streams", Json{{"count", streams}}}));
-    }
-    if (stream_key) {
-        steps.push_back(Json::array({"stream_by", Json{{"key", stream_key->str()}}}));
-    }
-    if (window != 0) {
-        steps.push_back(Json::array({"task_graph", Json{{"window", window}}}));
+    if (!task_graph.empty()) {
+        const bool last_is_map = find(Part::SpatialMap) != nullptr;
+        steps.insert(steps.end() - (last_is_map ? 1 : 0),
+                     Json::array({task_graph_step, task_graph}));
     }
     return steps;
 }
@@ -163,46 +206,27 @@ TaskSchedule TaskSchedule::parse(const Json &json, const std::string &origin) {
 
 std::string TaskSchedule::str() const {
     std::vector<std::string> steps;
-    if (dispatch) {
-        steps.push_back(dispatch->policy == Dispatch::Policy::RoundRobin
-                            ? "dispatch(round_robin(" + std::to_string(dispatch->lanes) + "))"
-                            : "dispatch(affinity(" + dispatch->key.str() + "))");
+    std::vector<std::string> task_graph;
+    for (const auto &[part, policy] : parts_) {
+        if (is_of_task_graph(part)) {
+            task_graph.push_back(std::string(name(part)) + "=" + policy.str());
+        } else {
+            steps.push_back(has_one_policy(part)
+                                ? policy.str()
+                                : std::string(name(part)) + "(" + policy.str() + ")");
+        }
     }
-    if (streams != 0) {
-        steps.push_back("streams(" + std::to_string(streams) + ")");
-    }
-    if (stream_key) {
-        steps.push_back("stream_by(" + stream_key->str() + ")");
-    }
-    if (window != 0) {
-        steps.push_back("task_graph(window = " + std::to_string(window) + ")");
+    if (!task_graph.empty()) {
+        const bool last_is_map = find(Part::SpatialMap) != nullptr;
+        steps.insert(steps.end() - (last_is_map ? 1 : 0),
+                     std::string(task_graph_step) + "(" + join(task_graph) + ")");
     }
     return join(steps);
 }
 
-void check_task_schedule(const TaskSchedule &schedule, const workload::Workload &workload,
-                         const Loc &at) {
-    if (schedule.dispatch && schedule.dispatch->policy == Dispatch::Policy::RoundRobin) {
-        check_count(schedule.dispatch->lanes, "round_robin", at);
-    }
-    if (schedule.window < 0 || schedule.window > largest_window) {
-        throw ScheduleError(at, "task_graph: the window holds 1..." +
-                                    std::to_string(largest_window) + " tasks, got " +
-                                    std::to_string(schedule.window));
-    }
-    if (schedule.streams != 0) {
-        check_count(schedule.streams, "streams", at);
-    } else if (schedule.stream_key) {
-        throw ScheduleError(
-            at, "stream_by(" + schedule.stream_key->str() + "): the number of streams is not given",
-            {}, "add streams(n)");
-    }
-    std::vector<ScalarExpr> keys;
-    for (const workload::LaneRule &rule : lane_rules(schedule, at)) {
-        if (rule.key) {
-            keys.push_back(*rule.key);
-        }
-    }
+void check_policy(const Policy &policy, const workload::Workload &workload, const Loc &at) {
+    check_kernels(policy, workload, at);
+    const std::vector<ScalarExpr> keys = policy.all_keys();
     workload::for_each_task(
         *workload.root,
         [&](const workload::TaskNode &, const workload::LoopPath &path, const workload::Node &) {
@@ -212,20 +236,50 @@ void check_task_schedule(const TaskSchedule &schedule, const workload::Workload 
         });
 }
 
+void check_task_schedule(const TaskSchedule &schedule, const workload::Workload &workload,
+                         const Loc &at) {
+    for (const auto &[part, policy] : schedule.parts()) {
+        check_policy(policy, workload, at);
+    }
+    check_contradictions(schedule, workload, at);
+}
+
+int64_t argument_bytes(const workload::TaskNode &task) {
+    int64_t bytes = 0;
+    for (const workload::TaskArgument &argument : task.arguments) {
+        if (const auto *region = std::get_if<workload::Region>(&argument.value)) {
+            int64_t elements = 1;
+            for (const int64_t extent : region->extents) {
+                elements *= extent;
+            }
+            bytes += elements * size_bytes(region->tensor->view.dtype);
+        }
+    }
+    return bytes;
+}
+
 std::vector<workload::LaneRule> lane_rules(const TaskSchedule &schedule, const Loc &at) {
     std::vector<workload::LaneRule> rules;
-    if (schedule.dispatch) {
-        workload::LaneRule rule{"dispatch", {}, 0, false, at};
-        if (schedule.dispatch->policy == Dispatch::Policy::RoundRobin) {
-            rule.lanes = schedule.dispatch->lanes;
+    const Policy *dispatch = schedule.find(Part::Dispatch);
+    if (dispatch != nullptr && !dispatch->is("work_steal")) {
+        workload::LaneRule rule{"dispatch", {}, 0, dispatch->is("affinity"), at, {}};
+        if (dispatch->is("round_robin")) {
+            rule.lanes = dispatch->count("lanes");
+        } else if (dispatch->is("hash")) {
+            rule.hashed = dispatch->keys();
         } else {
-            rule.key = schedule.dispatch->key;
-            rule.pinned = true;
+            rule.key = dispatch->keys().front();
         }
         rules.push_back(std::move(rule));
     }
-    if (schedule.streams > 0) {
-        rules.push_back({"stream", schedule.stream_key, schedule.streams, false, at});
+    if (schedule.streams() > 0) {
+        const Policy *key = schedule.find(Part::StreamBy);
+        rules.push_back({"stream",
+                         key != nullptr ? std::optional(key->keys().front()) : std::nullopt,
+                         schedule.streams(),
+                         false,
+                         at,
+                         {}});
     }
     return rules;
 }

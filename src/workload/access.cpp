@@ -276,7 +276,7 @@ Range range_of_offset(const Site &site, const DataAccess &access, size_t dim) {
     return range.low <= range.high ? range : Range{limits.low, limits.low};
 }
 
-AccessTable::AccessTable(const Node &root) {
+AccessTable::AccessTable(const Node &root, OrderRules::Data data) {
     for_each_node(root, [&](const Node &node, const LoopPath &path) {
         if (const auto *task = std::get_if<TaskNode>(&node.kind)) {
             add_site({task, nullptr, &node, path, {}, {}, {}});
@@ -284,7 +284,7 @@ AccessTable::AccessTable(const Node &root) {
             add_site({nullptr, slot, &node, path, {}, {}, {}});
         }
     });
-    finish();
+    finish(data);
 }
 
 AccessTable::AccessTable(const TaskNode &task, const LoopPath &path) {
@@ -308,7 +308,7 @@ void AccessTable::add_site(Site site) {
     }
 }
 
-void AccessTable::finish() {
+void AccessTable::finish(OrderRules::Data data) {
     const std::vector<int> numbers = storage_numbers(tensors_);
     for (size_t i = 0; i < tensors_.size(); ++i) {
         const auto number = static_cast<size_t>(numbers[i]);
@@ -328,6 +328,10 @@ void AccessTable::finish() {
     for (Site &site : sites_) {
         for_each_region(site, [&](const Region &region, int argument, kernel::Direction direction) {
             add_access(site, region, argument, direction);
+            if (data == OrderRules::Data::Bytes && !site.accesses.empty() &&
+                site.accesses.back().argument == argument) {
+                make_interval(site.accesses.back(), region);
+            }
         });
     }
 }
@@ -360,6 +364,36 @@ void limit(DataAccess &access, size_t dim, const ScalarExpr &size, const Sizes &
 }
 
 }  // namespace
+
+void AccessTable::make_interval(DataAccess &access, const Region &region) const {
+    const TensorView &view = region.tensor->view;
+    const auto address = [](const TensorPtr &tensor) {
+        const auto [low, high] = tensor->view.byte_extent();
+        return static_cast<const char *>(tensor->view.data) + low;
+    };
+    const char *first = address(std::ranges::min(storage(access).tensors, {}, address));
+    const int64_t size = size_bytes(view.dtype);
+    const int64_t origin = static_cast<const char *>(view.data) - first;
+    Affine begin = origin;
+    int64_t low = origin;
+    int64_t high = origin;
+    int64_t length = size;
+    for (size_t d = 0; d < region.offsets.size(); ++d) {
+        const int64_t stride = view.strides[d] * size;
+        const int64_t reach = (region.extents[d] - 1) * stride;
+        // With a negative stride the last place of the region is its lowest.
+        begin = begin + region.offsets[d] * stride + std::min<int64_t>(reach, 0);
+        length += std::abs(reach);
+        const bool partial = region.valid_rows || region.valid_columns;
+        const int64_t last = view.shape[d] - (partial ? 1 : region.extents[d]);
+        low += std::min<int64_t>(last * stride, 0) + std::min<int64_t>(reach, 0);
+        high += std::max<int64_t>(last * stride, 0) + std::min<int64_t>(reach, 0);
+    }
+    access.offsets = {begin};
+    access.extents = {length};
+    access.limits = {{low, high}};
+    access.valid.clear();
+}
 
 void AccessTable::add_access(Site &site, const Region &region, int argument,
                              kernel::Direction direction) {

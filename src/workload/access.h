@@ -52,7 +52,9 @@ struct Site {
 /// All task places of a workload in program order, with what they touch.
 class AccessTable {
 public:
-    explicit AccessTable(const Node &root);
+    /// With Data::Bytes accesses are intervals of bytes, from the first to the last that they
+    /// touch.
+    explicit AccessTable(const Node &root, OrderRules::Data data = OrderRules::Data::Exact);
     /// Of one task inside loops.
     AccessTable(const TaskNode &task, const LoopPath &path);
 
@@ -68,8 +70,9 @@ public:
 private:
     void add_site(Site site);
     void add_access(Site &site, const Region &region, int argument, kernel::Direction direction);
-    void finish();
+    void finish(OrderRules::Data data = OrderRules::Data::Exact);
     void add_accesses(Site &site);
+    void make_interval(DataAccess &access, const Region &region) const;
 
     std::vector<Site> sites_;
     std::unordered_map<const Node *, size_t> by_node_;

@@ -4,6 +4,7 @@
 
 #include "pto/wsp/support/text.h"
 #include "workload/access.h"
+#include "workload/given_edges.h"
 #include "workload/linear_system.h"
 #include "workload/proofs.h"
 #include "workload/static_plan.h"
@@ -61,7 +62,18 @@ std::string plan_text(const TrackedPlan &plan) {
     }
     for (const TrackedSite &site : plan.sites) {
         text += "site " + site.name + " over " + loops_text(site.loops);
-        text += site.worker ? ", on worker " + site.worker->str() + "\n" : "\n";
+        text += site.worker ? ", on worker " + site.worker->str() : "";
+        text += site.rank ? ", rank " + site.rank->str() : "";
+        text += site.pool ? ", pool " + site.pool->str() : "";
+        text += "\n";
+        for (const TrackedSite::Hash &hash : site.hashes) {
+            std::vector<std::string> keys;
+            for (const ScalarExpr &key : hash.keys) {
+                keys.push_back(key.str());
+            }
+            text +=
+                "  " + hash.variable + " = fnv1a(" + join(keys) + ") % " + hash.count.str() + "\n";
+        }
         for (const CellAccess &access : site.accesses) {
             text += "  " + access_text(access, plan) + "\n";
         }
@@ -73,7 +85,14 @@ std::string lanes_text(const std::vector<LaneRule> &lanes) {
     std::vector<std::string> parts;
     parts.reserve(lanes.size());
     for (const LaneRule &rule : lanes) {
-        parts.push_back(rule.name + " by " + (rule.key ? rule.key->str() : "number of the task"));
+        std::vector<std::string> keys;
+        for (const ScalarExpr &key : rule.hashed) {
+            keys.push_back(key.str());
+        }
+        parts.push_back(rule.name + " by " +
+                        (rule.key              ? rule.key->str()
+                         : rule.hashed.empty() ? "number of the task"
+                                               : "hash of " + join(keys)));
     }
     return join(parts);
 }
@@ -86,18 +105,21 @@ int64_t distance(const TensorView &a, const TensorView &b) {
 }  // namespace
 
 DependenceSummary analyse_dependence(const Workload &workload, const std::vector<LaneRule> &lanes,
-                                     const std::string &tracked_because) {
+                                     const OrderRules &rules) {
     DependenceSummary summary;
     summary.root = workload.root;
     const std::optional<int64_t> tasks = constant_task_count(*workload.root);
-    const AccessTable table(*workload.root);
+    const AccessTable table(*workload.root, rules.data);
+    if (rules.data == OrderRules::Data::None && !rules.trusted) {
+        check_edges_cover(workload, lanes, rules);
+    }
     summary.memory = table.memory();
     StaticPlan plan;
     if (workload.uses_slots()) {
         plan.why_not = "slots are filled and read in program order";
         plan.at = workload.at;
-    } else if (!tracked_because.empty()) {
-        plan.why_not = tracked_because;
+    } else if (!rules.tracked_because.empty()) {
+        plan.why_not = rules.tracked_because;
         plan.at = workload.at;
     } else if (lanes.empty()) {
         plan = plan_static(workload.root, table);
@@ -114,13 +136,24 @@ DependenceSummary analyse_dependence(const Workload &workload, const std::vector
     } else {
         reason.text = "tracked: " + plan.why_not;
         reason.at = plan.at;
-        summary.plan = plan_tracked(workload.root, table, lanes);
+        summary.plan = plan_tracked(workload.root, table, lanes, rules);
     }
     summary.reasons = loop_reasons(*workload.root, table, plan);
     summary.reasons.insert(summary.reasons.begin(), std::move(reason));
     const Reasons found = races(*workload.root, table);
     summary.reasons.insert(summary.reasons.end(), found.begin(), found.end());
     return summary;
+}
+
+uint64_t hash_keys(const std::vector<int64_t> &keys) {
+    uint64_t hash = 0xcbf29ce484222325ULL;
+    for (const int64_t key : keys) {
+        for (int byte = 0; byte < 8; ++byte) {
+            hash ^= (static_cast<uint64_t>(key) >> (8 * byte)) & 0xff;
+            hash *= 0x100000001b3ULL;
+        }
+    }
+    return hash;
 }
 
 Reasons racing_writes(const Workload &workload) {

@@ -21,9 +21,11 @@ int64_t floor_mod(int64_t value, int64_t by) {
 
 class GraphBuilder {
 public:
-    GraphBuilder(const Workload &workload, const std::vector<LaneRule> &lanes, int64_t workers)
-        : table_(*workload.root), data_(workload.data), lanes_(lanes), workers_(workers),
-          live_(table_.storages().size()), last_of_lane_(lanes.size()) {
+    GraphBuilder(const Workload &workload, const std::vector<LaneRule> &lanes, int64_t workers,
+                 const OrderRules &rules)
+        : table_(*workload.root, rules.data), data_(workload.data), lanes_(lanes),
+          workers_(workers), rules_(rules), live_(table_.storages().size()),
+          last_of_lane_(lanes.size()), of_edge_(rules.edges.size()) {
         for (const Site &site : table_.sites()) {
             for (const DataAccess &access : site.accesses) {
                 live_[static_cast<size_t>(access.storage)].expect(access);
@@ -131,7 +133,12 @@ private:
             }
         }
         const int number = add_vertex(std::move(vertex));
-        add_data(*table_.find(node), number);
+        if (rules_.data != OrderRules::Data::None) {
+            add_data(*table_.find(node), number);
+        }
+        for (size_t i = 0; i < rules_.edges.size(); ++i) {
+            add_edge(i, task.kernel->name, number);
+        }
         for (size_t i = 0; i < lanes_.size(); ++i) {
             add_lane(i, number, node.at);
         }
@@ -186,11 +193,46 @@ private:
         return region.str();
     }
 
+    /// As the runtime does: tasks before the edge write the cell of their key, those after it read
+    /// theirs.
+    void add_edge(size_t number, const std::string &kernel, int vertex) {
+        const EdgeRule &edge = rules_.edges[number];
+        const auto key = [&](const ScalarExpr &expr) {
+            return value_of(resolve_key(expr, loops_, rules_.at));
+        };
+        const auto order = [&](int before) {
+            if (before >= 0 && before != vertex) {
+                connect(before, vertex, TaskGraph::Cause::Given, edge.before + " -> " + edge.after);
+            }
+        };
+        if (kernel == edge.after) {
+            KeyOfEdge &cell = of_edge_[number][key(edge.after_key)];
+            order(cell.writer);
+            cell.readers.push_back(vertex);
+        }
+        if (kernel == edge.before) {
+            KeyOfEdge &cell = of_edge_[number][key(edge.before_key)];
+            order(cell.writer);
+            std::ranges::for_each(std::exchange(cell.readers, {}), order);
+            cell.writer = vertex;
+        }
+    }
+
+    int64_t lane_of(const LaneRule &rule, const Loc &at) const {
+        const int64_t count = rule.lanes > 0 ? rule.lanes : workers_;
+        if (!rule.hashed.empty()) {
+            std::vector<int64_t> keys;
+            for (const ScalarExpr &key : rule.hashed) {
+                keys.push_back(value_of(resolve_key(key, loops_, at)));
+            }
+            return static_cast<int64_t>(hash_keys(keys) % static_cast<uint64_t>(count));
+        }
+        return floor_mod(rule.key ? value_of(resolve_key(*rule.key, loops_, at)) : tasks_, count);
+    }
+
     void add_lane(size_t rule_number, int vertex, const Loc &at) {
         const LaneRule &rule = lanes_[rule_number];
-        const int64_t count = rule.lanes > 0 ? rule.lanes : workers_;
-        const int64_t key = rule.key ? value_of(resolve_key(*rule.key, loops_, at)) : tasks_;
-        const int64_t lane = floor_mod(key, count);
+        const int64_t lane = lane_of(rule, at);
         const auto [last, first_of_lane] = last_of_lane_[rule_number].try_emplace(lane, vertex);
         if (!first_of_lane) {
             connect(last->second, vertex, TaskGraph::Cause::Lane,
@@ -224,9 +266,16 @@ private:
     const RunData &data_;
     const std::vector<LaneRule> &lanes_;
     int64_t workers_;
+    const OrderRules &rules_;
     TaskGraph graph_;
     std::vector<LiveAccesses> live_;  ///< by storage
     std::vector<std::map<int64_t, int>> last_of_lane_;
+    /// The last task before an edge with some key, and those after it since.
+    struct KeyOfEdge {
+        int writer = -1;
+        std::vector<int> readers;
+    };
+    std::vector<std::map<int64_t, KeyOfEdge>> of_edge_;
     std::vector<bool> has_next_;
     std::vector<int> latest_before_;  ///< of each vertex: its last predecessor
     LoopPath loops_;
@@ -246,7 +295,7 @@ std::vector<std::vector<int>> successors(const TaskGraph &graph) {
 }  // namespace
 
 TaskGraph task_graph(const Workload &workload, const std::vector<LaneRule> &lanes, int64_t workers,
-                     int64_t max_tasks) {
+                     int64_t max_tasks, const OrderRules &rules) {
     if (workload.uses_slots()) {
         throw CompileError(workload.at, "graph: slots are filled while the program runs", {},
                            "make the graph of a workload without slots");
@@ -258,7 +307,7 @@ TaskGraph task_graph(const Workload &workload, const std::vector<LaneRule> &lane
                                " tasks, more than " + std::to_string(max_tasks),
                            {}, "make the graph of a smaller one, or raise max_tasks");
     }
-    return GraphBuilder(workload, lanes, workers).build(*workload.root);
+    return GraphBuilder(workload, lanes, workers, rules).build(*workload.root);
 }
 
 int64_t critical_path(const TaskGraph &graph, const std::vector<int64_t> &durations) {

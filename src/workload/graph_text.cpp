@@ -23,7 +23,7 @@ struct CauseRow {
 const CauseRow &row(TaskGraph::Cause cause) {
     static constexpr CauseRow rows[] = {
         {"RAW", "#1f6feb"},      {"WAR", "#bf8700"},  {"WAW", "#cf222e"},
-        {"sequence", "#57606a"}, {"lane", "#8250df"},
+        {"sequence", "#57606a"}, {"lane", "#8250df"}, {"edge", "#1a7f37"},
     };
     return rows[static_cast<size_t>(cause)];
 }
@@ -93,7 +93,7 @@ std::string TaskGraph::Vertex::str() const {
 }
 
 std::string TaskGraph::Edge::str() const {
-    const bool data = cause != Cause::Sequence && cause != Cause::Lane;
+    const bool data = cause < Cause::Sequence;
     return std::string(workload::name(cause)) + (data ? " on " : ": ") + on;
 }
 

@@ -47,12 +47,15 @@ bool has_no_conflict(const std::vector<std::pair<const Site *, const DataAccess 
 
 class Tracker {
 public:
-    Tracker(const AccessTable &table, const std::vector<LaneRule> &lanes)
-        : table_(table), lanes_(lanes) {
+    Tracker(const AccessTable &table, const std::vector<LaneRule> &lanes, const OrderRules &rules)
+        : table_(table), lanes_(lanes), rules_(rules) {
         add_storages();
         for (const LaneRule &rule : lanes) {
             const int64_t count = rule.lanes > 0 ? rule.lanes : max_workers;
             lane_grids_.push_back(add_grid(rule.name, std::min(count, max_cells)));
+        }
+        for (const EdgeRule &edge : rules.edges) {
+            edge_grids_.push_back(add_grid(edge.before + " -> " + edge.after, edge_cells));
         }
     }
 
@@ -62,6 +65,9 @@ public:
     }
 
 private:
+    /// Keys of an edge share these, which only adds order.
+    static constexpr int64_t edge_cells = 4096;
+
     /// A sequential scope around the place where the walk is.
     struct Scope {
         int grid = 0;
@@ -86,7 +92,8 @@ private:
         data_grids_.assign(count, -1);
         for (size_t i = 0; i < count; ++i) {
             const Storage &storage = table_.storages()[i];
-            if (storage.written && !accesses[i].empty() && !has_no_conflict(accesses[i])) {
+            if (rules_.data != OrderRules::Data::None && storage.written && !accesses[i].empty() &&
+                !has_no_conflict(accesses[i])) {
                 cell_maps_[i].emplace(accesses[i]);
                 data_grids_[i] = add_grid(storage.name, cell_maps_[i]->cells());
             }
@@ -269,19 +276,44 @@ private:
         for (size_t i = 0; i < lanes_.size(); ++i) {
             add_lane(site, lanes_[i], lane_grids_[i]);
         }
+        for (size_t i = 0; i < rules_.edges.size(); ++i) {
+            add_edge(site, rules_.edges[i], edge_grids_[i]);
+        }
+        site.rank = rules_.rank ? std::optional(resolved(*rules_.rank)) : std::nullopt;
+        site.pool = rules_.pool ? std::optional(resolved(*rules_.pool)) : std::nullopt;
         add_site(out, std::move(site));
     }
 
+    /// A key of the schedule, over ids.
+    ScalarExpr resolved(const ScalarExpr &key) const {
+        if (key.variables().contains(number_variable)) {
+            return key;
+        }
+        ScalarExpr result = resolve_key(key, loops_, rules_.at);
+        check_divisors(result, sizes_of(loops_), rules_.at);
+        return result;
+    }
+
+    static ScalarExpr modulo(const ScalarExpr &value, const ScalarExpr &by) {
+        return ScalarExpr::make(ScalarExpr::Op::Mod, {value, by});
+    }
+
+    void add_edge(TrackedSite &site, const EdgeRule &edge, int grid) const {
+        const std::string &kernel = site.task->kernel->name;
+        const auto cell = [&](const ScalarExpr &key) { return modulo(resolved(key), edge_cells); };
+        if (kernel == edge.after) {
+            add_access(site, {grid, true, false, cell(edge.after_key), {}});
+        }
+        if (kernel == edge.before) {
+            add_access(site, {grid, false, true, cell(edge.before_key), {}});
+        }
+    }
+
     void add_lane(TrackedSite &site, const LaneRule &rule, int grid) const {
-        const ScalarExpr key = rule.key ? resolve_key(*rule.key, loops_, rule.at)
-                                        : ScalarExpr::variable(number_variable);
-        check_divisors(key, sizes_of(loops_), rule.at);
-        const auto modulo = [](const ScalarExpr &value, const ScalarExpr &by) {
-            return ScalarExpr::make(ScalarExpr::Op::Mod, {value, by});
-        };
         const ScalarExpr count =
             rule.lanes > 0 ? ScalarExpr(rule.lanes) : ScalarExpr::variable(workers_variable);
-        ScalarExpr lane = modulo(key, count);
+        ScalarExpr lane =
+            rule.hashed.empty() ? plain_lane(rule, count) : hashed_lane(site, rule, count);
         if (rule.pinned) {
             site.worker = lane;
         }
@@ -289,6 +321,23 @@ private:
             lane = modulo(lane, max_cells);
         }
         add_access(site, {grid, true, true, lane, {}});
+    }
+
+    ScalarExpr plain_lane(const LaneRule &rule, const ScalarExpr &count) const {
+        const ScalarExpr key = rule.key ? resolve_key(*rule.key, loops_, rule.at)
+                                        : ScalarExpr::variable(number_variable);
+        check_divisors(key, sizes_of(loops_), rule.at);
+        return modulo(key, count);
+    }
+
+    ScalarExpr hashed_lane(TrackedSite &site, const LaneRule &rule, const ScalarExpr &count) const {
+        TrackedSite::Hash hash{"hash$" + std::to_string(site.hashes.size()), {}, count};
+        for (const ScalarExpr &key : rule.hashed) {
+            hash.keys.push_back(resolve_key(key, loops_, rule.at));
+            check_divisors(hash.keys.back(), sizes_of(loops_), rule.at);
+        }
+        site.hashes.push_back(hash);
+        return ScalarExpr::variable(hash.variable);
     }
 
     /// Accesses to the same cells become one.
@@ -314,10 +363,12 @@ private:
 
     const AccessTable &table_;
     const std::vector<LaneRule> &lanes_;
+    const OrderRules &rules_;
     TrackedPlan plan_;
     std::vector<std::optional<CellMap>> cell_maps_;
     std::vector<int> data_grids_;
     std::vector<int> lane_grids_;
+    std::vector<int> edge_grids_;
     LoopPath loops_;
     std::vector<bool> parallel_;  ///< of each of `loops_`
     std::vector<Scope> scopes_;
@@ -327,8 +378,8 @@ private:
 }  // namespace
 
 TrackedPlan plan_tracked(const NodePtr &root, const AccessTable &table,
-                         const std::vector<LaneRule> &lanes) {
-    return Tracker(table, lanes).plan(*root);
+                         const std::vector<LaneRule> &lanes, const OrderRules &rules) {
+    return Tracker(table, lanes, rules).plan(*root);
 }
 
 }  // namespace pto::wsp::workload

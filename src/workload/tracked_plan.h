@@ -13,8 +13,9 @@ namespace pto::wsp::workload {
 /// A sequential scope (a `P.seq` loop, a `sequential` group) has one cell for each combination of
 /// the indices of the parallel loops around it. Tasks of its items read the cell, and a join that
 /// writes it is submitted between two items. Items that are chains need no join: each of their
-/// tasks reads and writes the cell.
+/// tasks reads and writes the cell. A given edge has cells too: tasks before it write theirs, those
+/// after it read it.
 TrackedPlan plan_tracked(const NodePtr &root, const AccessTable &table,
-                         const std::vector<LaneRule> &lanes);
+                         const std::vector<LaneRule> &lanes, const OrderRules &rules);
 
 }  // namespace pto::wsp::workload

@@ -254,9 +254,9 @@ TEST(FrontDoor, WrongPipesBranchesAndWindows) {
     const Kernel copy = increment();
     const Workload workload("one", [&] { copy({x[0], y[1]}); });
     EXPECT_EQ(error_of<ScheduleError>([&] { workload.task_graph(0); }),
-              "task_graph: the window is 0, must be >= 1");
+              "window: stall: size must be an integer >= 1, is 0");
     expect_sequential_result(workload.task_graph(1));
-    EXPECT_EQ(workload.task_graph(8).schedule().str(), "task_graph(window = 8)");
+    EXPECT_EQ(workload.task_graph(8).schedule().str(), "task_graph(window=stall(8))");
 }
 
 }  // namespace

@@ -95,6 +95,20 @@ TEST(Order, of_lanes) {
          {plain.streams(1), plain.streams(2), plain.streams(3).stream_by("(b + h) % 3"),
           plain.streams(2).stream_by(axis("h") % 2), plain.dispatch(DispatchPolicy::round_robin(4)),
           plain.dispatch(DispatchPolicy::affinity("b % 4")),
+          plain.dispatch(DispatchPolicy::hash({"b", "h"})),
+          plain.dispatch(DispatchPolicy::dispatch_by("b + h")).timing(TimingPolicy::batched(2)),
+          plain.dispatch(DispatchPolicy::work_steal()).timing(TimingPolicy::interleaved(3, 2)),
+          plain.timing(TimingPolicy::rate_limit(1000)),
+          plain.task_graph({Deps::bytes_overlap(), TaskWindow::stall(100, "bytes"),
+                            Pools::single(1), ReadyPolicy::priority("b * h"),
+                            StartPolicy::threshold(5), TracePolicy::cycles()}),
+          plain.task_graph({Deps::hybrid({{"increment", "increment", 0, 0}}),
+                            TaskWindow::benchmark(7), Pools::custom("b", {1, 2}),
+                            ReadyPolicy::work_steal()}),
+          plain.task_graph({Deps::explicit_edges({}), TaskWindow::abort(1000),
+                            Pools::by_kernel({{"increment", 0}}, {2}),
+                            StartPolicy::after_orchestration()}),
+          plain.task_graph({Deps::exact(), Pools::by_exec_unit(), TracePolicy::none()}),
           plain.dispatch(DispatchPolicy::affinity(floordiv(axis("b"), 3)))
               .streams(2)
               .stream_by("h")}) {
@@ -141,8 +155,9 @@ TEST(Order, schedules_are_data) {
     const Workload scheduled =
         plain.dispatch(DispatchPolicy::round_robin(4)).streams(2).stream_by("h % 2");
     EXPECT_EQ(scheduled.schedule().str(),
-              "dispatch(round_robin(4)), streams(2), stream_by((h % 2))");
+              R"~(dispatch(round_robin(4)), streams(2), stream_by("(h % 2)"))~");
     EXPECT_EQ(plain.schedule(), schedule::TaskSchedule());
+    EXPECT_EQ(plain.with_schedule(scheduled.schedule()).schedule(), scheduled.schedule());
     EXPECT_EQ(scheduled.schedule(),
               schedule::TaskSchedule::parse(scheduled.schedule().json(), "test"));
     EXPECT_EQ(error_of<ScheduleError>([&] { plain.streams(2).stream_by("x"); }).substr(0, 50),
@@ -150,11 +165,17 @@ TEST(Order, schedules_are_data) {
                   plain.dispatch(DispatchPolicy::affinity("x"));
               }).substr(0, 50));
     EXPECT_EQ(error_of<ScheduleError>([&] { plain.streams(0); }),
-              "streams: expected an integer >= 1, got 0");
+              "streams: count must be an integer >= 1, is 0");
     EXPECT_EQ(error_of<ScheduleError>([] { DispatchPolicy::round_robin(-1); }),
-              "DispatchPolicy.round_robin: expected an integer >= 1, got -1");
+              "dispatch: round_robin: lanes must be an integer >= 1, is -1");
+    EXPECT_EQ(error_of<ScheduleError>([&] { plain.dispatch(TimingPolicy::immediate()); }),
+              "dispatch takes no policy of timing: immediate()");
+    EXPECT_EQ(error_of<ScheduleError>([&] {
+                  plain.task_graph({ReadyPolicy::fifo(), TimingPolicy::immediate()});
+              }),
+              "task_graph takes no policy of timing: immediate()");
     CompileOptions other;
-    other.tasks.streams = 3;
+    other.tasks = plain.streams(3).schedule();
     EXPECT_EQ(error_of<ScheduleError>([&] { plain.streams(2).compile(other); }),
               "compile: workload 'independent' has the schedule streams(2), the options another: "
               "streams(3) | give one of them");

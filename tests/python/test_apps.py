@@ -60,6 +60,18 @@ def test_routing_by_scores() -> None:
     assert tokens.tolist() == [1, 0, 0, 1]
 
 
+@pytest.mark.parametrize(
+    "dispatch", ["round_robin", "affinity", "hash", "dispatch_by", "work_steal"]
+)
+def test_routing_under_each_dispatch_policy(dispatch: str) -> None:
+    app = load("mixture_of_experts")
+    program, errors = app.run(batches=2, dispatch=dispatch)
+    assert all(worst < 1e-4 for worst in errors)
+    assert program.stats.task_count == app.TOKENS * (1 + app.CHOSEN)
+    assert program.workload.schedule == app.SCHEDULES[dispatch]
+    assert compilations(program) == 1
+
+
 def test_factorisations() -> None:
     app = load("factorisation")
     results = app.run(size=4 * app.BLOCK)

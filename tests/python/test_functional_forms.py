@@ -180,7 +180,7 @@ def test_a_task_window_keeps_the_result(size):
             bump[i](Y[i], X[i + 1])
 
     narrow = w().task_graph(window=TaskWindow(size, "tasks", WindowMode.STALL))
-    assert str(narrow.schedule) == f"task_graph(window = {size})"
+    assert str(narrow.schedule) == f"task_graph(window=stall({size}))"
     want = np.asarray(X)[:, 0].copy(), np.asarray(Y)[:, 0].copy()
     for i in range(63):
         want[1][i] = want[1][i] * 2 + want[0][i]
@@ -217,12 +217,11 @@ def test_wrong_windows_are_refused():
     for call, text in [
         (lambda: TaskWindow(0), "TaskWindow: expected an integer >= 1, got 0"),
         (lambda: TaskWindow(2**25), "TaskWindow: at most 16777216 tasks"),
-        (lambda: TaskWindow(8, "bytes"), "TaskWindow: unknown unit 'bytes'"),
+        (lambda: TaskWindow(8, "rows"), "TaskWindow: unknown unit 'rows'"),
         (lambda: TaskWindow(8, "tasks", "stall"), "TaskWindow: expected a WindowMode"),
-        (lambda: TaskWindow(8, mode=WindowMode.ABORT), "is not supported yet"),
-        (lambda: w().task_graph(window=8), "task_graph(window=8) is not supported yet"),
-        (lambda: w().task_graph(window=None), "is not supported yet"),
-        (lambda: w().task_graph(deps=1), "task_graph(deps=...) is not supported yet"),
+        (lambda: w().task_graph(window=8), "task_graph: window: expected a TaskWindow, got 8"),
+        (lambda: w().task_graph(window=None), "task_graph: no policy is given"),
+        (lambda: w().task_graph(deps=1), "task_graph: deps: expected a Deps, got 1"),
     ]:
         with pytest.raises(ScheduleError) as caught:
             call()
@@ -230,11 +229,12 @@ def test_wrong_windows_are_refused():
 
 
 def test_windows_are_part_of_schedule_files():
-    native = pto_wsp._native
-    schedule = native.TaskSchedule.from_json('[["task_graph",{"window":8}]]')
-    assert (schedule.window, schedule.json()) == (8, '[["task_graph",{"window":8}]]')
-    with pytest.raises(ScheduleError, match=r"window must be an integer >= 1, is 0"):
-        native.TaskSchedule.from_json('[["task_graph",{"window":0}]]')
+    text = '[["task_graph",{"window":{"policy":"stall","size":8}}]]'
+    schedule = pto_wsp.Schedule.from_json(text)
+    assert schedule.get("window") == TaskWindow(8)
+    assert schedule.to_json() == text
+    with pytest.raises(ScheduleError, match=r"window: size must be an integer >= 1, is 0"):
+        pto_wsp.Schedule.from_json(text.replace("8", "0"))
 
 
 def test_a_thousand_loops_within_each_other():

@@ -53,7 +53,16 @@ protected:
     }
 
     static TaskSchedule round_robin(int64_t lanes) {
-        return {Dispatch{Dispatch::Policy::RoundRobin, lanes, 0}, 0, {}};
+        return {Policy::make(Part::Dispatch, "round_robin", {{"lanes", lanes}})};
+    }
+
+    static Policy streams(int64_t count) {
+        return Policy::make(Part::Streams, "streams", {{"count", count}});
+    }
+
+    /// A policy of dispatch whose keys are these.
+    static Policy by(const char *policy, std::vector<ScalarExpr> keys) {
+        return Policy::make(Part::Dispatch, policy, {{"key", std::move(keys)}});
     }
 };
 
@@ -82,24 +91,57 @@ TEST_F(Tasks, StreamsWithoutDispatchLeaveWorkerZero) {
     open(false, 5, "i");
     task(10);
     builder.close();
-    EXPECT_EQ(total({{}, 4, {}}), 50);
+    EXPECT_EQ(total({streams(4)}), 50);
 }
 
 TEST_F(Tasks, AffinityTakesTheKeyModuloTheStreams) {
     const std::string i = open(false, 6, "i");
     task(10);
     builder.close();
-    const Dispatch policy{Dispatch::Policy::Affinity, 0, ScalarExpr::variable("i")};
     // Workers 0, 1, 2, 3, 0, 1 of four.
-    EXPECT_EQ(total({policy, 4, {}}), 20);
+    EXPECT_EQ(total({by("affinity", {ScalarExpr::variable("i")}), streams(4)}), 20);
 }
 
 TEST_F(Tasks, AffinityHasOneWorkerWithoutStreams) {
     const std::string i = open(false, 6, "i");
     task(10);
     builder.close();
-    EXPECT_EQ(total({Dispatch{Dispatch::Policy::Affinity, 0, ScalarExpr::variable("i")}, 0, {}}),
-              60);
+    EXPECT_EQ(total({by("affinity", {ScalarExpr::variable("i")})}), 60);
+}
+
+TEST_F(Tasks, DispatchByTakesTheKeyModuloTheStreams) {
+    open(false, 6, "i");
+    task(10);
+    builder.close();
+    EXPECT_EQ(total({by("dispatch_by", {ScalarExpr::parse("4 * i")}), streams(4)}), 60);
+}
+
+TEST_F(Tasks, WorkStealingTakesWorkersInTurn) {
+    open(false, 5, "i");
+    task(10);
+    builder.close();
+    const Policy steal = Policy::make(Part::Dispatch, "work_steal");
+    EXPECT_EQ(total({steal, streams(2)}), 30);
+}
+
+TEST_F(Tasks, HashTakesTheWorkerOfTheHash) {
+    open(false, 6, "i");
+    open(false, 5, "j");
+    task(10);
+    builder.close();
+    builder.close();
+    std::vector<int64_t> load(4, 0);
+    for (int64_t i = 0; i < 6; ++i) {
+        for (int64_t j = 0; j < 5; ++j) {
+            load[workload::hash_keys({i, j}) % 4] += 10;
+        }
+    }
+    EXPECT_EQ(
+        total({by("hash", {ScalarExpr::variable("i"), ScalarExpr::variable("j")}), streams(4)}),
+        *std::max_element(load.begin(), load.end()));
+    // The reference values of FNV-1a: of no byte, and of eight zero bytes.
+    EXPECT_EQ(workload::hash_keys({}), 0xcbf29ce484222325ULL);
+    EXPECT_EQ(workload::hash_keys({0}), 0xa8c7f832281a39c5ULL);
 }
 
 TEST_F(Tasks, ASequentialLoopWaitsForEachIteration) {

@@ -34,7 +34,13 @@ struct ProgramStats {
     double execute_time_ms = 0;  ///< of the last finished run
     int64_t task_count = 0;      ///< tasks of one run; of the last one, where they are not fixed
     int64_t parallel_tasks = 0;  ///< of the last run: ran while another was running
-    int64_t cache_hits = 0;      ///< objects of this program found compiled
+    /// Of the last run with a window for benchmarks: times that submission waited, and most tasks
+    /// (or bytes) in flight.
+    int64_t window_stalls = 0;
+    int64_t most_in_flight = 0;
+    /// Of the last run under TracePolicy::cycles: ticks of the time stamp counter by kernel.
+    std::map<std::string, int64_t> kernel_cycles;
+    int64_t cache_hits = 0;  ///< objects of this program found compiled
     int64_t cache_misses = 0;
     /// Of the virtual-cycle model (schedule/cycles.h) on the target `cpu_sim`. A model, not a
     /// measurement.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "pto/wsp/program/expressions.h"
+#include "pto/wsp/program/policies.h"
 #include "pto/wsp/program/program.h"
 #include "pto/wsp/program/tensors.h"
 #include "pto/wsp/schedule/tasks.h"
@@ -175,26 +176,6 @@ void slot_set_u64(int64_t slot, const ScalarExpr &value, const Loc &at = Loc::he
 /// TypeCheckError unless it is one inside its tensor; CompileError outside the body of a workload.
 void slot_load_u64(int64_t slot, const Tensor &element, const Loc &at = Loc::here());
 
-/// A key of `affinity` and `stream_by`: an expression of loop variables, or its text "b % 4".
-struct Key {
-    template <class T>
-    requires(ExpressionLike<T> || IntegerLike<T>)
-        Key(const T &expr)  // NOLINT: expressions are keys
-        : expr(as_expr(expr)) {}
-    Key(const char *text) : expr(ScalarExpr::parse(text, "key")) {}         // NOLINT: so are texts
-    Key(const std::string &text) : expr(ScalarExpr::parse(text, "key")) {}  // NOLINT: so are texts
-
-    ScalarExpr expr;
-};
-
-/// To which serial lane a task goes. Tasks of one lane complete in program order.
-struct DispatchPolicy {
-    /// Task i goes to lane i % `num_aicpus`. ScheduleError for a number below 1.
-    static schedule::Dispatch round_robin(int64_t num_aicpus, const Loc &at = Loc::here());
-    /// Tasks of one `key` go to one lane, on one worker.
-    static schedule::Dispatch affinity(const Key &key);
-};
-
 /// What `Workload` may be told.
 struct WorkloadOptions {
     /// Throw where a call does not fit its kernel. Otherwise such calls are collected in
@@ -230,18 +211,30 @@ public:
     /// The steps so far.
     const schedule::TaskSchedule &schedule() const { return schedule_; }
 
-    /// The same tasks, each on the lane that `policy` says. ScheduleError for a key with a loop
-    /// variable that a task does not have.
-    Workload dispatch(const schedule::Dispatch &policy, const Loc &at = Loc::here()) const;
+    /// The same with `policy` as one part of its schedule, which replaces what it had there.
+    /// ScheduleError for a key with a loop variable that a task does not have.
+    Workload with(const schedule::Policy &policy, const Loc &at = Loc::here()) const;
+    /// The same with all parts of `schedule`.
+    Workload with_schedule(const schedule::TaskSchedule &schedule,
+                           const Loc &at = Loc::here()) const;
+    /// The same tasks, each on the lane that a DispatchPolicy says. ScheduleError as of `with`.
+    Workload dispatch(const schedule::Policy &policy, const Loc &at = Loc::here()) const;
     /// The same tasks on `count` streams; tasks of a stream complete in program order.
     /// ScheduleError for a count below 1.
     Workload streams(int64_t count, const Loc &at = Loc::here()) const;
-    /// A task's stream is `key` modulo the number of streams. ScheduleError as of `dispatch`.
+    /// A task's stream is `key` modulo the number of streams. ScheduleError as of `with`.
     Workload stream_by(const Key &key, const Loc &at = Loc::here()) const;
-
+    /// The same tasks, started when a TimingPolicy says.
+    Workload timing(const schedule::Policy &policy, const Loc &at = Loc::here()) const;
+    /// The same tasks under these policies: of Deps, TaskWindow, Pools, ReadyPolicy, StartPolicy,
+    /// TracePolicy. ScheduleError for another.
+    Workload task_graph(const std::vector<schedule::Policy> &policies,
+                        const Loc &at = Loc::here()) const;
     /// The same tasks, of which at most `window` are submitted and unfinished at a time.
-    /// ScheduleError for a window below 1.
     Workload task_graph(int64_t window, const Loc &at = Loc::here()) const;
+    /// The same tasks on a mesh of `grid`, which layouts are checked against. ScheduleError for a
+    /// size below 1.
+    Workload spatial_map(const std::vector<int64_t> &grid, const Loc &at = Loc::here()) const;
 
     /// See `pto::wsp::compile`; `options.tasks` is its own schedule. ScheduleError when there is
     /// one in both.

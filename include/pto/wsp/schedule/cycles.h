@@ -28,7 +28,8 @@ using ProgramOf = std::function<const kernel::TileProgram &(const workload::Kern
 /// ```
 ///
 /// Workers: the lanes of the dispatch policy if it has any, else the streams, else 1. Without a
-/// policy all tasks are worker 0's; round robin takes `rr++ % workers`, affinity `key % workers`.
+/// policy all tasks are worker 0's; round robin and work stealing take `rr++ % workers`, affinity
+/// and dispatch_by `key % workers`, hash the FNV-1a of its keys `% workers`.
 /// In parallel loops and groups every child has the same `ready` and the whole is done with the
 /// last; in sequential ones a child is ready when the one before is done. The answer is done(root).
 ///

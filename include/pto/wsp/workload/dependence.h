@@ -29,6 +29,39 @@ struct LaneRule {
     int64_t lanes = 0;              ///< lane = key mod lanes; 0: as many as there are workers
     bool pinned = false;            ///< lane l runs on worker l
     Loc at;
+    /// Not empty: lane = FNV-1a of these, over names of loop variables, mod lanes.
+    std::vector<ScalarExpr> hashed = {};
+};
+
+/// FNV-1a of 64 bits (Fowler, Noll and Vo) of the little-endian bytes of `keys`, one after another.
+uint64_t hash_keys(const std::vector<int64_t> &keys);
+
+/// A given dependence: tasks of kernel `after` wait for those of kernel `before` that come before
+/// them in program order and whose key, over names of loop variables, is the same.
+struct EdgeRule {
+    std::string before;
+    std::string after;
+    ScalarExpr before_key = 0;
+    ScalarExpr after_key = 0;
+};
+
+/// What orders tasks besides sequences and lanes, and what a run needs to know of each of them.
+struct OrderRules {
+    /// Which dependences are found in data.
+    enum class Data {
+        Exact,  ///< of tasks that touch an element in common
+        Bytes,  ///< of tasks whose arguments' first to last bytes overlap
+        None,
+    };
+    Data data = Data::Exact;
+    std::vector<EdgeRule> edges;
+    /// With Data::None: dependences that the edges leave out are not an error.
+    bool trusted = false;
+    /// Where not empty: why tasks are tracked whatever is proven.
+    std::string tracked_because;
+    std::optional<ScalarExpr> rank;  ///< over names of loop variables and `number_variable`
+    std::optional<ScalarExpr> pool;  ///< as `rank`
+    Loc at;
 };
 
 /// The variable of expressions below that stands for the number of workers.
@@ -86,7 +119,16 @@ struct TrackedSite {
     LoopPath loops;                  ///< around it, outermost first
     std::vector<CellAccess> accesses;
     std::optional<ScalarExpr> worker;  ///< that it is pinned to, modulo the number of workers
-    std::string name;                  ///< of the kernel; `join`, `slot`
+    /// Variables of the expressions above that are hashes: FNV-1a of `keys` modulo `count`.
+    struct Hash {
+        std::string variable;
+        std::vector<ScalarExpr> keys;
+        ScalarExpr count = 1;
+    };
+    std::vector<Hash> hashes;
+    std::optional<ScalarExpr> rank;  ///< of tasks, see OrderRules
+    std::optional<ScalarExpr> pool;
+    std::string name;  ///< of the kernel; `join`, `slot`
     Loc at;
 };
 
@@ -132,12 +174,12 @@ struct DependenceSummary {
     std::string str() const;
 };
 
-/// Analyses `workload` under lane rules. `tracked_because`, where not empty, says why its tasks are
-/// tracked whatever is proven. ScheduleError for a key with an unknown name or a divisor
-/// that may be zero; CompileError past 2^63 tasks.
+/// Analyses `workload` under lane and order rules. ScheduleError for a key with an unknown name or
+/// a divisor that may be zero, and for edges that leave out a dependence and are not trusted;
+/// CompileError past 2^63 tasks.
 DependenceSummary analyse_dependence(const Workload &workload,
                                      const std::vector<LaneRule> &lanes = {},
-                                     const std::string &tracked_because = "");
+                                     const OrderRules &rules = {});
 
 /// Places where iterations of a parallel loop certainly write one element that nothing in the loop
 /// reads: they run in program order, so that the last one stays, but hardly that was meant. One

@@ -26,6 +26,7 @@ struct TaskGraph {
         WriteAfterWrite,
         Sequence,  ///< `P.seq`, `sequential`
         Lane,      ///< both are of one logical lane
+        Given,     ///< an edge of the schedule
     };
     /// `from` runs before `to`; indices of vertices, from < to.
     struct Edge {
@@ -45,18 +46,20 @@ struct TaskGraph {
     std::string svg() const;
 };
 
-/// `RAW`, `WAR`, `WAW`, `sequence`, `lane`.
+/// `RAW`, `WAR`, `WAW`, `sequence`, `lane`, `edge`.
 const char *name(TaskGraph::Cause cause);
 
 /// More tasks than this are not put into a graph unless asked for.
 inline constexpr int64_t max_graph_tasks = 10000;
 
-/// Builds the graph from the elements that tasks touch, the sequences and the lanes; `workers`
+/// Builds the graph from the elements that tasks touch (or what `rules` say), the sequences and
+/// the lanes; `workers`
 /// stands for the lanes of rules that have as many as there are workers. Elements of tensors that
 /// share memory in a way that is not analysed count as one. CompileError when there are more than
 /// `max_tasks` tasks; ScheduleError for a key with an unknown name.
 TaskGraph task_graph(const Workload &workload, const std::vector<LaneRule> &lanes = {},
-                     int64_t workers = 1, int64_t max_tasks = max_graph_tasks);
+                     int64_t workers = 1, int64_t max_tasks = max_graph_tasks,
+                     const OrderRules &rules = {});
 
 /// The longest path, where vertex v takes `durations[v]`.
 int64_t critical_path(const TaskGraph &graph, const std::vector<int64_t> &durations);
