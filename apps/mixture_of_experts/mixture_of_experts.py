@@ -1,24 +1,27 @@
 """A mixture of experts: random scores choose which expert sees which token.
 
-    python apps/mixture_of_experts/mixture_of_experts.py
+    python apps/mixture_of_experts/mixture_of_experts.py [--dispatch affinity]
 
 A kernel takes the best `CHOSEN` experts of every token. `Sparse` holds, expert by expert, which
 tokens came; ``P.sel`` makes one task of each. Other tokens go other ways through the same program:
-nothing is compiled again.
+nothing is compiled again. Any schedule gives the same result: `--dispatch` names one.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 import numpy as np
 from pto_wsp import (
+    DispatchPolicy,
     DType,
     In,
     InOut,
     Out,
     P,
     Program,
+    Schedule,
     Sparse,
     Tensor,
     Tile,
@@ -31,6 +34,18 @@ from pto_wsp import (
 TOKENS, EXPERTS, CHOSEN = 192, 8, 2
 DIM, HIDDEN = 64, 96
 BATCHES = 3
+
+SCHEDULES = {
+    "none": Schedule(),
+    "round_robin": Schedule().dispatch(DispatchPolicy.round_robin(4)),
+    "affinity": Schedule().dispatch(DispatchPolicy.affinity(lambda t: t.get("t"))),
+    "hash": Schedule().dispatch(DispatchPolicy.hash(lambda t: t.get("t"))),
+    "dispatch_by": Schedule().dispatch(DispatchPolicy.dispatch_by(lambda t: t.get("t") // 8)),
+    "work_steal": Schedule()
+    .dispatch(DispatchPolicy.work_steal())
+    .streams(8)
+    .stream_by(lambda t: t.get("t")),
+}
 
 F32 = DType.F32
 Token = Tile[1, DIM, F32]
@@ -101,7 +116,7 @@ def reference(x: np.ndarray, router: np.ndarray, up: np.ndarray, down: np.ndarra
     return np.einsum("tk,tkd->td", shares, said)
 
 
-def run(batches: int = BATCHES) -> tuple[Program, list[float]]:
+def run(batches: int = BATCHES, dispatch: str = "none") -> tuple[Program, list[float]]:
     """The program after all batches of tokens, and the largest error of each."""
     rng = np.random.default_rng(0)
     up = (rng.standard_normal((EXPERTS, DIM, HIDDEN)) / np.sqrt(DIM)).astype(np.float32)
@@ -115,7 +130,8 @@ def run(batches: int = BATCHES) -> tuple[Program, list[float]]:
 
     indptr, indices = np.zeros(EXPERTS + 1, np.int64), np.zeros(0, np.int64)
     routing = Sparse(EXPERTS, indptr, indices)
-    program = mixture(*(Tensor(array) for array in (x, gates, up, down, y)), routing).compile()
+    work = mixture(*(Tensor(array) for array in (x, gates, up, down, y)), routing)
+    program = work.with_schedule(SCHEDULES[dispatch]).compile()
 
     errors = []
     for _ in range(batches):
@@ -132,7 +148,9 @@ def run(batches: int = BATCHES) -> tuple[Program, list[float]]:
 
 
 def main() -> int:
-    program, errors = run()
+    options = argparse.ArgumentParser(description="A mixture of experts.")
+    options.add_argument("--dispatch", choices=SCHEDULES, default="none")
+    program, errors = run(dispatch=options.parse_args().dispatch)
     print(program.stats)
     return 0 if all(worst < 1e-4 for worst in errors) and program.stats.cache_misses <= 1 else 1
 
