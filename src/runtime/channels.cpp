@@ -15,39 +15,19 @@ Channel::Channel(const ChannelSpec &spec, std::vector<int> senders, std::vector<
     }
 }
 
-int64_t Channel::next_number() const {
+int64_t Channel::free_number() const {
     int64_t number = last_sent_ + 1;
-    while (watched_ && in_use_[static_cast<size_t>(number % slots_)]) {
+    while (in_use_[static_cast<size_t>(number % slots_)]) {
         number++;
     }
     return number;
 }
 
-int64_t Channel::put(int64_t order, int64_t task, const int64_t *values) {
-    if (size() > mask_) {
-        grow();
-    }
-    const int64_t number = next_number();
-    tokens_[static_cast<size_t>(sent_ & mask_)] = {number, order, task};
-    std::copy_n(values, spec_->value_count, values_.data() + (sent_ & mask_) * spec_->value_count);
-    if (watched_) {
-        in_use_[static_cast<size_t>(number % slots_)] = true;
-        free_slots_--;
-    }
-    last_sent_ = number;
-    sent_++;
+int64_t Channel::claim_slot() {
+    const int64_t number = free_number();
+    in_use_[static_cast<size_t>(number % slots_)] = true;
+    free_slots_--;
     return number;
-}
-
-std::span<const int64_t> Channel::values() const {
-    return {values_.data() + (taken_ & mask_) * spec_->value_count,
-            static_cast<size_t>(spec_->value_count)};
-}
-
-int64_t Channel::take() {
-    last_taken_ = front().number;
-    taken_++;
-    return last_taken_ % slots_;
 }
 
 void Channel::grow() {

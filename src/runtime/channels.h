@@ -50,14 +50,34 @@ public:
         return !full() && (watched_ ? free_slots_ > 0 : sent_ - slots_ < over_);
     }
     /// Has room.
-    int64_t next_number() const;
+    int64_t next_number() const { return watched_ ? free_number() : last_sent_ + 1; }
     /// Has room. Returns the number. std::bad_alloc.
-    int64_t put(int64_t order, int64_t task, const int64_t *values);
+    int64_t put(int64_t order, int64_t task, const int64_t *values) {
+        if (size() > mask_) {
+            grow();
+        }
+        const int64_t number = watched_ ? claim_slot() : last_sent_ + 1;
+        tokens_[static_cast<size_t>(sent_ & mask_)] = {number, order, task};
+        int64_t *to = values_.data() + (sent_ & mask_) * spec_->value_count;
+        for (int i = 0; i < spec_->value_count; i++) {
+            to[i] = values[i];
+        }
+        last_sent_ = number;
+        sent_++;
+        return number;
+    }
     /// Not empty, as for `values` and `take`.
     const Token &front() const { return tokens_[static_cast<size_t>(taken_ & mask_)]; }
-    std::span<const int64_t> values() const;
-    /// Its body begins. Returns the token's slot.
-    int64_t take();
+    std::span<const int64_t> values() const {
+        return {values_.data() + (taken_ & mask_) * spec_->value_count,
+                static_cast<size_t>(spec_->value_count)};
+    }
+    /// Its body begins. Returns the token's slot when watched.
+    int64_t take() {
+        last_taken_ = front().number;
+        taken_++;
+        return watched_ ? last_taken_ % slots_ : 0;
+    }
     /// Whether token `number`, which has been sent, has been taken.
     bool has_taken(int64_t number) const { return number <= last_taken_; }
     /// All tasks of the body of the token taken last have been submitted; not watched.
@@ -70,6 +90,8 @@ public:
 
 private:
     void grow();
+    int64_t free_number() const;
+    int64_t claim_slot();
 
     const ChannelSpec *spec_;
     std::vector<int> senders_;

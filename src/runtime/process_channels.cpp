@@ -12,24 +12,15 @@ constexpr int most_unfinished_bodies = 2;
 
 }  // namespace
 
-Channel *Processes::channel_of(int32_t channel, Role role) {
-    const auto index = static_cast<size_t>(channel);
-    if (index >= channels_.size()) {
-        fail("process " + current_->process->name + " uses channel " + std::to_string(channel) +
-             " of " + std::to_string(channels_.size()));
-        return nullptr;
+void Processes::refuse_channel(size_t channel, Role role) {
+    const std::string process = "process " + current_->process->name;
+    if (channel >= channels_.size()) {
+        fail(process + " uses channel " + std::to_string(static_cast<int64_t>(channel)) + " of " +
+             std::to_string(channels_.size()));
+        return;
     }
-    Channel &found = channels_[index];
-    if (role != Role::Any) {
-        const std::vector<int> &users = role == Role::Sends ? found.senders() : found.receivers();
-        if (std::find(users.begin(), users.end(), current()) == users.end()) {
-            fail("process " + current_->process->name +
-                 (role == Role::Sends ? " sends to channel " : " receives from channel ") +
-                 found.spec().name + ", which is not among its channels");
-            return nullptr;
-        }
-    }
-    return &found;
+    fail(process + (role == Sends ? " sends to channel " : " receives from channel ") +
+         channels_[channel].spec().name + ", which is not among its channels");
 }
 
 bool Processes::refuse_closed(const Channel &channel, int32_t site) {
@@ -74,7 +65,7 @@ bool Processes::may_send(int32_t channel, int32_t site) {
     if (asks_in_vain()) {
         return false;
     }
-    const Channel *to = channel_of(channel, Role::Sends);
+    const Channel *to = channel_of(channel, Sends);
     if (to == nullptr || refuse_closed(*to, site)) {
         return true;
     }
@@ -88,7 +79,7 @@ bool Processes::may_send(int32_t channel, int32_t site) {
 }
 
 bool Processes::try_send(int32_t channel, int32_t site) {
-    const Channel *to = asks_in_vain() ? nullptr : channel_of(channel, Role::Sends);
+    const Channel *to = asks_in_vain() ? nullptr : channel_of(channel, Sends);
     if (to == nullptr) {
         return false;
     }
@@ -112,12 +103,12 @@ bool Processes::try_send(int32_t channel, int32_t site) {
 }
 
 int64_t Processes::next_token(int32_t channel) {
-    const Channel *to = channel_of(channel, Role::Sends);
+    const Channel *to = channel_of(channel, Sends);
     return to != nullptr && to->has_room() ? to->next_number() : 0;
 }
 
 int64_t Processes::send(int32_t channel, const int64_t *values, int32_t count) {
-    Channel *to = channel_of(channel, Role::Sends);
+    Channel *to = channel_of(channel, Sends);
     if (to == nullptr || to->closed()) {
         return -1;
     }
@@ -137,7 +128,7 @@ bool Processes::taken(int32_t channel) {
     if (asks_in_vain()) {
         return false;
     }
-    const Channel *to = channel_of(channel, Role::Sends);
+    const Channel *to = channel_of(channel, Sends);
     if (to == nullptr || to->has_taken(current_->last_number)) {
         return true;
     }
@@ -177,7 +168,7 @@ int32_t Processes::receive(const Tracking &tracking, std::span<const int32_t> ch
     }
     bool shared = false;
     for (int32_t channel : channels) {
-        const Channel *from = channel_of(channel, Role::Receives);
+        const Channel *from = channel_of(channel, Receives);
         if (from == nullptr) {
             return -1;
         }
@@ -263,8 +254,11 @@ void Processes::free_slot(int64_t watched) {
 }
 
 void Processes::close(int32_t channel) {
-    if (Channel *found = channel_of(channel, Role::Any)) {
-        close(*found);
+    const auto index = static_cast<size_t>(channel);
+    if (index < channels_.size()) {
+        close(channels_[index]);
+    } else {
+        refuse_channel(index, Sends);
     }
 }
 

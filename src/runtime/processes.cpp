@@ -38,6 +38,14 @@ Processes::Processes(const DynamicGraph &graph, Run &run)
     current_ = states_.data();
     for (size_t i = 0; i < graph.channels.size(); i++) {
         const auto number = static_cast<int>(i);
+        for (State &state : states_) {
+            const auto has = [&](const std::vector<int> &list) {
+                return std::find(list.begin(), list.end(), number) != list.end();
+            };
+            const int roles = (has(state.process->sends) ? Sends : 0) |
+                              (has(state.process->receives) ? Receives : 0);
+            state.roles.push_back(static_cast<uint8_t>(roles));
+        }
         channels_.emplace_back(graph.channels[i], processes_with(graph, &Process::sends, number),
                                processes_with(graph, &Process::receives, number));
         first_slot_.push_back(static_cast<int64_t>(slot_channel_.size()));

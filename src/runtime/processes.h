@@ -125,10 +125,20 @@ private:
         std::vector<Body> bodies;  ///< that are being submitted, of watched channels
         int unfinished = 0;        ///< bodies of shared channels that are over and not ended
         std::vector<int64_t> awaited;
+        std::vector<uint8_t> roles;  ///< by channel: bits
     };
-    enum class Role { Sends, Receives, Any };
+    enum Role : uint8_t { Sends = 1, Receives = 2 };
 
-    Channel *channel_of(int32_t channel, Role role);
+    /// Null when the process has no such role in the channel: then the run has failed.
+    Channel *channel_of(int32_t channel, Role role) {
+        const auto index = static_cast<size_t>(channel);
+        if (index < channels_.size() && (current_->roles[index] & role) != 0) {
+            return &channels_[index];
+        }
+        refuse_channel(index, role);
+        return nullptr;
+    }
+    void refuse_channel(size_t channel, Role role);
     std::vector<int64_t> &tasks_of(int channel, int64_t slot) {
         return slot_tasks_[static_cast<size_t>(first_slot_[static_cast<size_t>(channel)] + slot)];
     }

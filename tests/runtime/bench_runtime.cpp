@@ -5,9 +5,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <fstream>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -28,6 +32,8 @@ using namespace pto::wsp::runtime;
 namespace {
 
 constexpr int rounds = 15;
+/// Of what takes much longer.
+constexpr int thread_rounds = 3;
 
 /// The processor's name, for the heading of a table.
 std::string cpu_name() {
@@ -287,6 +293,171 @@ bool compare_with_tbb(Executor &executor, int workers, const Plan &wavefront, in
 }
 #endif
 
+/// What a stage of the pipelines below does: one addition on what came in.
+abi::Status pass_on(const int64_t *slots) {
+    *reinterpret_cast<int64_t *>(slots[1]) = *reinterpret_cast<int64_t *>(slots[0]) + 1;
+    return 0;
+}
+
+// The stages keep in their frames: 0 whether they have ended, 1 tokens, 2 whether a token was taken
+// and not passed on, 3 ... 4 the token. Bindings: tokens, depth, address of two channels' slots.
+constexpr int stage_words = 8;
+
+int64_t slot_address(const int64_t *bindings, int64_t channel, int64_t number) {
+    const int64_t slots = bindings[1] + 1;
+    return bindings[2] + (channel * slots + number % slots) * 8;
+}
+
+abi::Status expand_first(int64_t *frame, void *graph, const int64_t *bindings, int32_t budget) {
+    for (; budget > 0 && frame[1] < bindings[0]; budget--) {
+        if (pto_wsp_may_send(graph, 0, 0) != 0) {
+            int64_t cell = pto_wsp_next_token(graph, 0) % (bindings[1] + 1);
+            const int64_t out = slot_address(bindings, 0, cell);
+            int64_t slots[2] = {reinterpret_cast<int64_t>(&bindings[0]), out};
+            pto_wsp_submit(graph, 0, slots, &cell, -1);
+            pto_wsp_send(graph, 0, nullptr, 0);
+            frame[1]++;
+        }
+    }
+    frame[0] = frame[1] == bindings[0] ? -1 : 0;
+    return 0;
+}
+
+abi::Status expand_second(int64_t *frame, void *graph, const int64_t *bindings, int32_t budget) {
+    const int32_t from = 0;
+    for (; budget > 0 && frame[0] == 0; budget--) {
+        if (frame[2] == 0) {
+            frame[2] = pto_wsp_receive(graph, &from, 1, frame + 3, 2);
+        }
+        if (frame[2] > 0 && pto_wsp_may_send(graph, 1, 0) != 0) {
+            const int64_t number = pto_wsp_next_token(graph, 1);
+            int64_t slots[2] = {slot_address(bindings, 0, frame[4]),
+                                slot_address(bindings, 1, number)};
+            int64_t cells[2] = {frame[4] % (bindings[1] + 1), number % (bindings[1] + 1)};
+            pto_wsp_submit(graph, 1, slots, cells, -1);
+            pto_wsp_send(graph, 1, nullptr, 0);
+            frame[2] = 0;
+        }
+        frame[0] = frame[2] < 0 ? -1 : 0;
+    }
+    return 0;
+}
+
+abi::Status expand_third(int64_t *frame, void *graph, const int64_t *bindings, int32_t budget) {
+    const int32_t from = 1;
+    for (; budget > 0 && frame[0] == 0; budget--) {
+        const int32_t got = pto_wsp_receive(graph, &from, 1, frame + 3, 2);
+        if (got > 0) {
+            int64_t cell = frame[4] % (bindings[1] + 1);
+            int64_t slots[2] = {slot_address(bindings, 1, frame[4]), bindings[3]};
+            pto_wsp_submit(graph, 2, slots, &cell, -1);
+        }
+        frame[0] = got < 0 ? -1 : 0;
+    }
+    return 0;
+}
+
+abi::Status expand_net(int64_t *frame, void *graph, const int64_t * /*bindings*/,
+                       int32_t /*budget*/) {
+    frame[0] = pto_wsp_run_processes(graph, 1, 3) != 0 ? -1 : 0;
+    return 0;
+}
+
+DynamicGraph pipeline(int64_t depth) {
+    DynamicGraph graph;
+    graph.processes = {main_process(&expand_net),
+                       {"first", &expand_first, stage_words, {0}, {}, {}},
+                       {"second", &expand_second, stage_words, {1}, {0}, {}},
+                       {"third", &expand_third, stage_words, {}, {1}, {}}};
+    graph.channels.resize(2);
+    for (ChannelSpec &channel : graph.channels) {
+        channel.depth = depth;
+    }
+    graph.grids = {depth + 1, depth + 1};
+    graph.sites.push_back({"first", &pass_on, 2, {on_grid(0, true)}, {}});
+    graph.sites.push_back({"second", &pass_on, 2, {on_grid(0, false), on_grid(1, true)}, {}});
+    graph.sites.push_back({"third", &pass_on, 2, {on_grid(1, false)}, {}});
+    return graph;
+}
+
+/// The same with threads that wait for each other on condition variables.
+class ThreadPipeline {
+public:
+    ThreadPipeline(int64_t tokens, size_t depth) : tokens_(tokens), depth_(depth) {}
+
+    void run() {
+        std::thread first([&] {
+            for (int64_t i = 0; i < tokens_; i++) {
+                put(pipes_[0], 1);
+            }
+        });
+        std::thread second([&] {
+            for (int64_t i = 0; i < tokens_; i++) {
+                put(pipes_[1], take(pipes_[0]) + 1);
+            }
+        });
+        std::thread third([&] {
+            for (int64_t i = 0; i < tokens_; i++) {
+                last_ = take(pipes_[1]) + 1;
+            }
+        });
+        first.join();
+        second.join();
+        third.join();
+    }
+
+private:
+    struct Pipe {
+        std::mutex mutex;
+        std::condition_variable changed;
+        std::deque<int64_t> values;
+    };
+
+    void put(Pipe &pipe, int64_t value) {
+        std::unique_lock lock(pipe.mutex);
+        pipe.changed.wait(lock, [&] { return pipe.values.size() < depth_; });
+        pipe.values.push_back(value);
+        pipe.changed.notify_all();
+    }
+
+    int64_t take(Pipe &pipe) {
+        std::unique_lock lock(pipe.mutex);
+        pipe.changed.wait(lock, [&] { return !pipe.values.empty(); });
+        const int64_t value = pipe.values.front();
+        pipe.values.pop_front();
+        pipe.changed.notify_all();
+        return value;
+    }
+
+    int64_t tokens_;
+    size_t depth_;
+    Pipe pipes_[2];
+    int64_t last_ = 0;
+};
+
+void bench_pipeline(Executor &executor) {
+    constexpr int64_t tokens = 100000;
+    constexpr int64_t depth = 2;
+    auto plan = std::make_shared<const Plan>(pipeline(depth));
+    std::vector<int64_t> memory(2 * (depth + 1) + 1);
+    const std::vector<int64_t> bindings{tokens, depth, reinterpret_cast<int64_t>(memory.data()),
+                                        reinterpret_cast<int64_t>(&memory.back())};
+    std::vector<double> own, other;
+    for (int i = 0; i < rounds; i++) {
+        own.push_back(nanoseconds([&] { run_once(executor, plan, bindings); }) / tokens);
+        if (i < thread_rounds) {
+            other.push_back(nanoseconds([&] { ThreadPipeline(tokens, depth).run(); }) / tokens);
+        }
+    }
+    if (memory.back() != tokens + 3) {
+        std::printf("the pipeline computes %ld\n", static_cast<long>(memory.back()));
+        std::exit(1);
+    }
+    std::printf("%-34s %9.1f ns/token, condition variables %9.1f ns/token: %.1f x\n",
+                "pipeline of 3 stages, depth 2", median(own), median(other),
+                median(other) / median(own));
+}
+
 void bench(int workers) {
     Executor executor(workers);
     if (workers <= static_cast<int>(std::thread::hardware_concurrency())) {
@@ -313,6 +484,7 @@ void bench(int workers) {
     }
 #endif
 
+    bench_pipeline(executor);
     constexpr int64_t tasks = 100000;
     for (int64_t chains : {int64_t(1), int64_t(2), int64_t(64), tasks}) {
         DynamicGraph graph;
