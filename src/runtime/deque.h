@@ -1,11 +1,12 @@
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
+
+#include "runtime/atomics.h"
 
 namespace pto::wsp::runtime {
 
@@ -24,7 +25,7 @@ namespace pto::wsp::runtime {
 /// - A thief reads the item before its compare-exchange. If the owner has overwritten the place in
 ///   the ring by then, top has moved and the compare-exchange fails.
 /// - A ring that has become too small is kept until the end, since a thief may still read from it.
-template <typename T> class Deque {
+template <typename T, typename Atomics = StdAtomics> class Deque {
 public:
     explicit Deque(int64_t capacity = 256) {
         rings_.push_back(std::make_unique<Ring>(capacity));
@@ -95,16 +96,18 @@ public:
     }
 
 private:
+    template <typename Value> using Atomic = typename Atomics::template Atomic<Value>;
+
     class Ring {
     public:
         explicit Ring(int64_t capacity)
-            : mask_(capacity - 1), items_(std::make_unique<std::atomic<T *>[]>(capacity)) {}
+            : mask_(capacity - 1), items_(std::make_unique<Atomic<T *>[]>(capacity)) {}
         int64_t capacity() const { return mask_ + 1; }
-        std::atomic<T *> &at(int64_t index) { return items_[static_cast<size_t>(index & mask_)]; }
+        Atomic<T *> &at(int64_t index) { return items_[static_cast<size_t>(index & mask_)]; }
 
     private:
         int64_t mask_;
-        std::unique_ptr<std::atomic<T *>[]> items_;
+        std::unique_ptr<Atomic<T *>[]> items_;
     };
 
     bool take(int64_t top) {
@@ -124,9 +127,9 @@ private:
         return ring;
     }
 
-    alignas(64) std::atomic<int64_t> top_ = 0;
-    alignas(64) std::atomic<int64_t> bottom_ = 0;
-    std::atomic<Ring *> ring_ = nullptr;
+    alignas(64) Atomic<int64_t> top_ = 0;
+    alignas(64) Atomic<int64_t> bottom_ = 0;
+    Atomic<Ring *> ring_ = nullptr;
     std::vector<std::unique_ptr<Ring>> rings_;  ///< owner only
 };
 

@@ -1,7 +1,6 @@
 #pragma once
 
-#include <atomic>
-
+#include "runtime/atomics.h"
 #include "runtime/job.h"
 
 namespace pto::wsp::runtime {
@@ -11,7 +10,7 @@ namespace pto::wsp::runtime {
 /// Protocol. `newest_` heads a list from the newest to the oldest job; a put links in front with a
 /// releasing compare-exchange. The owner takes the whole list with one exchange, so no job that is
 /// in the list is ever removed alone (no ABA), turns it around and serves it from `taken_`.
-class Inbox {
+template <typename Atomics> class BasicInbox {
 public:
     void put(Job &job) {
         Job *newest = newest_.load(std::memory_order_relaxed);
@@ -50,8 +49,10 @@ public:
     }
 
 private:
-    alignas(64) std::atomic<Job *> newest_ = nullptr;
+    alignas(64) typename Atomics::template Atomic<Job *> newest_ = nullptr;
     alignas(64) Job *taken_ = nullptr;
 };
+
+using Inbox = BasicInbox<StdAtomics>;
 
 }  // namespace pto::wsp::runtime

@@ -43,7 +43,8 @@ uint32_t next_random(uint32_t &state) {
 }  // namespace
 
 Scheduler::Scheduler(int workers)
-    : timer_([this](Job &job, int index) { index < 0 ? inject(job) : deliver(index, job); }) {
+    : sleepers_(workers),
+      timer_([this](Job &job, int index) { index < 0 ? inject(job) : deliver(index, job); }) {
     for (int i = 0; i < workers; i++) {
         workers_.push_back(std::make_unique<Worker>());
         workers_.back()->index = i;
@@ -121,33 +122,12 @@ void Scheduler::inject(Job &job) {
         injected_.push_back(&job);
         injected_count_.store(static_cast<int64_t>(injected_.size()), std::memory_order_seq_cst);
     }
-    wake_one();
+    sleepers_.wake_one();
 }
 
 void Scheduler::deliver(int index, Job &job) {
-    Worker &worker = *workers_[static_cast<size_t>(index)];
-    worker.inbox.put(job);
-    rouse(worker);
-}
-
-bool Scheduler::rouse(Worker &worker) {
-    int asleep = 1;
-    if (worker.asleep.load(std::memory_order_seq_cst) == 0 ||
-        !worker.asleep.compare_exchange_strong(asleep, 0, std::memory_order_seq_cst)) {
-        return false;
-    }
-    sleepers_.fetch_sub(1, std::memory_order_seq_cst);
-    worker.asleep.notify_one();
-    return true;
-}
-
-void Scheduler::wake(int count) {
-    for (const auto &worker : workers_) {
-        if (count == 0 || sleepers_.load(std::memory_order_seq_cst) == 0) {
-            return;
-        }
-        count -= rouse(*worker) ? 1 : 0;
-    }
+    workers_[static_cast<size_t>(index)]->inbox.put(job);
+    sleepers_.rouse(index);
 }
 
 void Scheduler::work(Worker &me) {
@@ -211,19 +191,17 @@ Job *Scheduler::steal(Worker &me) {
 
 Job *Scheduler::search(Worker &me) {
     while (true) {
-        searching_.fetch_add(1, std::memory_order_seq_cst);
+        sleepers_.begin_search();
         Job *job = look_around(me);
-        bool last = searching_.fetch_sub(1, std::memory_order_seq_cst) == 1;
+        sleepers_.end_search(job != nullptr, [&] { return sees_work(me); });
         if (job != nullptr) {
-            if (last && sleepers_.load(std::memory_order_seq_cst) > 0 && sees_work(me)) {
-                wake(1);
-            }
             return job;
         }
         if (stop_.load(std::memory_order_seq_cst) && !sees_work(me)) {
             return nullptr;
         }
-        sleep(me);
+        sleepers_.sleep(me.index,
+                        [&] { return sees_work(me) || stop_.load(std::memory_order_seq_cst); });
     }
 }
 
@@ -247,19 +225,6 @@ Job *Scheduler::look_around(Worker &me) {
         }
     }
     return nullptr;
-}
-
-void Scheduler::sleep(Worker &me) {
-    me.asleep.store(1, std::memory_order_seq_cst);
-    sleepers_.fetch_add(1, std::memory_order_seq_cst);
-    if (sees_work(me) || stop_.load(std::memory_order_seq_cst)) {
-        int asleep = 1;
-        if (me.asleep.compare_exchange_strong(asleep, 0, std::memory_order_seq_cst)) {
-            sleepers_.fetch_sub(1, std::memory_order_seq_cst);
-        }
-        return;
-    }
-    me.asleep.wait(1, std::memory_order_seq_cst);
 }
 
 bool Scheduler::sees_work(const Worker &me) const {

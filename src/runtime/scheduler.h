@@ -15,6 +15,7 @@
 #include "runtime/deque.h"
 #include "runtime/inbox.h"
 #include "runtime/job.h"
+#include "runtime/sleepers.h"
 #include "runtime/timer.h"
 
 namespace pto::wsp::runtime {
@@ -27,19 +28,10 @@ struct alignas(64) Worker {
     bool running = false;  ///< see Scheduler::activity
     Deque<Job> deque;
     Inbox inbox;
-    alignas(64) std::atomic<int> asleep = 0;
 };
 
 /// Threads that take jobs: from their inbox, from their deque, from the common queue, and else from
 /// the deques of others. A worker without work looks around for some microseconds and then sleeps.
-///
-/// Protocol of sleep: whoever adds a job does so before it loads `sleepers_`; whoever goes to sleep
-/// adds itself to `sleepers_` before it looks into all queues a last time; all of these are
-/// sequentially consistent, so a job is seen by one of the two. A producer leaves sleepers alone
-/// while another worker is searching: that one counts itself out of `searching_` before it looks a
-/// last time, and, when it was the last searcher and found work, wakes one sleeper in its place.
-/// A sleeper's `asleep` goes from 1 to 0 by a compare-exchange, and whoever does that takes it out
-/// of `sleepers_`.
 class Scheduler {
 public:
     /// ExecutionError when a thread cannot be started.
@@ -51,13 +43,13 @@ public:
     /// Queues a job that any worker may take, by the thread of `me`.
     void push(Worker &me, Job &job) {
         me.deque.push(&job);
-        wake_one();
+        sleepers_.wake_one();
     }
     /// The same for several jobs, the first of which `me` itself takes first.
     void push_all(Worker &me, std::span<Job *const> jobs) {
         if (!jobs.empty()) {
             me.deque.push_all(jobs);
-            wake(static_cast<int>(jobs.size()));
+            sleepers_.wake(static_cast<int>(jobs.size()));
         }
     }
     /// Queues a job that any worker takes once its own deque is empty. From any thread.
@@ -69,7 +61,7 @@ public:
         timer_.add(job, index, time);
     }
     /// Wakes up to `count` sleepers.
-    void wake(int count);
+    void wake(int count) { sleepers_.wake(count); }
     bool has_inbox(const Worker &me) const { return !me.inbox.empty(); }
 
     /// A worker is *running* while it goes from task to task, in short gaps between tasks too, so
@@ -105,21 +97,12 @@ private:
     Job *steal(Worker &me);
     Job *search(Worker &me);
     Job *look_around(Worker &me);
-    void sleep(Worker &me);
     bool sees_work(const Worker &me) const;
-    bool rouse(Worker &worker);
-    void wake_one() {
-        if (sleepers_.load(std::memory_order_seq_cst) > 0 &&
-            searching_.load(std::memory_order_seq_cst) == 0) {
-            wake(1);
-        }
-    }
 
     std::vector<std::unique_ptr<Worker>> workers_;
     std::vector<std::thread> threads_;
-    alignas(64) std::atomic<int> sleepers_ = 0;
+    Sleepers sleepers_;
     std::atomic<bool> stop_ = false;
-    alignas(64) std::atomic<int> searching_ = 0;
     alignas(64) std::atomic<uint64_t> activity_ = 0;
     alignas(64) std::atomic<int64_t> injected_count_ = 0;
     std::mutex injected_mutex_;

@@ -1,7 +1,6 @@
 #pragma once
 
-#include <atomic>
-
+#include "runtime/atomics.h"
 #include "runtime/job.h"
 
 namespace pto::wsp::runtime {
@@ -18,7 +17,7 @@ namespace pto::wsp::runtime {
 ///   and come to its end.
 /// - The owner takes the whole list by an exchange, so nothing in it is ever removed alone (no
 ///   ABA), and reads what follows an entry before it uses the entry, which may be put again then.
-class WakeList {
+template <typename Atomics> class BasicWakeList {
 public:
     /// True when the owner was asleep: the caller queues it.
     bool put(Job &job) {
@@ -48,8 +47,10 @@ public:
     }
 
 private:
-    std::atomic<Job *> head_ = nullptr;
+    typename Atomics::template Atomic<Job *> head_ = nullptr;
     Job asleep_;
 };
+
+using WakeList = BasicWakeList<StdAtomics>;
 
 }  // namespace pto::wsp::runtime

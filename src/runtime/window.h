@@ -5,7 +5,9 @@
 #include <bit>
 #include <cstdint>
 #include <memory>
+#include <new>
 
+#include "runtime/atomics.h"
 #include "runtime/job.h"
 #include "runtime/zeroed.h"
 
@@ -13,13 +15,15 @@ namespace pto::wsp::runtime {
 
 /// A task of a dynamic graph, in a slot of a Window; its arguments follow it in memory. All zeros
 /// is a task that has ended.
-struct alignas(64) Task : Job {
+template <typename Atomics> struct alignas(64) BasicTask : Job {
+    template <typename Value> using Atomic = typename Atomics::template Atomic<Value>;
+
     static constexpr uint32_t link_count = 5;
     static constexpr int32_t any_worker = -1;
     static constexpr int32_t no_worker = -2;
 
-    std::atomic<uint32_t> successors;  ///< head of the list of links to tasks that wait for this
-    std::atomic<int32_t> pending;      ///< tasks that this waits for, plus the submitter's share
+    Atomic<uint32_t> successors;  ///< head of the list of links to tasks that wait for this
+    Atomic<int32_t> pending;      ///< tasks that this waits for, plus the submitter's share
     std::array<uint32_t, link_count> links;  ///< what follows this task's links in their lists
     uint32_t extra_links;                    ///< those that do not fit, 0 for none
     uint32_t index;                          ///< of the slot
@@ -29,6 +33,7 @@ struct alignas(64) Task : Job {
 
     int64_t *arguments() { return reinterpret_cast<int64_t *>(this + 1); }
 };
+using Task = BasicTask<StdAtomics>;
 static_assert(sizeof(Task) == 64);
 
 /// The tasks of a dynamic graph that may be unfinished: task number `n` (from 1 on, in program
@@ -50,17 +55,24 @@ static_assert(sizeof(Task) == 64);
 /// - The tasks of one step of the submitter stay private until its end: a task that waits only for
 ///   tasks of the same step is linked by plain stores. They are published with the tasks that lead
 ///   to them, whose shares (release) or places in queues come last.
-class Window {
+template <typename Atomics> class BasicWindow {
 public:
+    using Task = BasicTask<Atomics>;
+
     /// std::bad_alloc when there is no memory. Takes it from the system only when first touched.
-    Window(int64_t size, int argument_count, int waiter_count);
+    BasicWindow(int64_t size, int argument_count, int waiter_count)
+        : mask_(capacity_of(size) - 1), waiter_count_(waiter_count),
+          stride_bytes_(stride_of(argument_count)), memory_(memory_slots(), stride_bytes_) {}
 
     int64_t capacity() const { return mask_ + 1; }
     size_t bytes() const { return memory_slots() * stride_bytes_; }
     /// Whether a window made with these arguments would have the same shape, but for waiters more.
-    bool fits(int64_t size, int argument_count, int waiter_count) const;
+    bool fits(int64_t size, int argument_count, int waiter_count) const {
+        return capacity() == capacity_of(size) && waiter_count_ >= waiter_count &&
+               stride_bytes_ == stride_of(argument_count);
+    }
     Task &task(int64_t number) { return slot(static_cast<uint32_t>(number & mask_)); }
-    const Task &task(int64_t number) const { return const_cast<Window *>(this)->task(number); }
+    const Task &task(int64_t number) const { return const_cast<BasicWindow *>(this)->task(number); }
     Task &submitter() { return slot(static_cast<uint32_t>(capacity())); }
     int waiter_number(const Task &waiter) const {
         return static_cast<int>(waiter.index - capacity()) - 1;
@@ -124,7 +136,7 @@ public:
         while (id != list_end) {
             Link link = follow(id);
             id = link.next;
-            std::atomic<int32_t> &pending = link.after->pending;
+            auto &pending = link.after->pending;
             if (pending.load(std::memory_order_acquire) == 1 ||
                 pending.fetch_sub(1, std::memory_order_acq_rel) == 1) {
                 ready(*link.after);
@@ -202,8 +214,42 @@ private:
         Task &after = slot(place >> links_per_slot_log2);
         return {&after, after.links[place & ((1U << links_per_slot_log2) - 1)]};
     }
-    uint32_t take_extra(Task &after);
-    void free_extra(Task &task);
+    static int64_t capacity_of(int64_t size) {
+        return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(size)));
+    }
+    static size_t stride_of(int argument_count) {
+        size_t arguments = static_cast<size_t>(argument_count) * sizeof(int64_t);
+        return sizeof(Task) + (arguments + sizeof(Task) - 1) / sizeof(Task) * sizeof(Task);
+    }
+    void free_extra(Task &task) {
+        while (task.extra_links != 0) {
+            uint32_t number = task.extra_links;
+            task.extra_links = extra(number).sibling;
+            extra(number).sibling = free_extra_;
+            free_extra_ = number;
+        }
+    }
+    uint32_t take_extra(Task &after) {
+        uint32_t number = free_extra_;
+        if (number != 0) {
+            free_extra_ = extra(number).sibling;
+        } else {
+            number = extra_count_;
+            auto chunk = static_cast<size_t>(std::bit_width((number >> first_chunk_log2) + 1)) - 1;
+            if (chunk >= extra_.size()) {
+                throw std::bad_alloc();
+            }
+            if (extra_[chunk] == nullptr) {
+                extra_[chunk] =
+                    std::make_unique<ExtraLink[]>(size_t(1) << (first_chunk_log2 + chunk));
+            }
+            extra_count_++;
+        }
+        extra(number).slot = after.index;
+        extra(number).sibling = after.extra_links;
+        after.extra_links = number;
+        return number;
+    }
 
     int64_t mask_;
     int waiter_count_;
@@ -214,5 +260,7 @@ private:
     uint32_t extra_count_ = 1;
     uint32_t free_extra_ = 0;
 };
+
+using Window = BasicWindow<StdAtomics>;
 
 }  // namespace pto::wsp::runtime
