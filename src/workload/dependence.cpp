@@ -110,8 +110,8 @@ DependenceSummary analyse_dependence(const Workload &workload, const std::vector
     summary.root = workload.root;
     const std::optional<int64_t> tasks = constant_task_count(*workload.root);
     const AccessTable table(*workload.root, rules.data);
-    if (rules.data == OrderRules::Data::None && !rules.trusted) {
-        check_edges_cover(workload, lanes, rules);
+    if (rules.data == OrderRules::Data::None || !rules.edges.empty()) {
+        check_edges(workload, lanes, rules);
     }
     summary.memory = table.memory();
     StaticPlan plan;

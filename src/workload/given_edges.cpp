@@ -1,6 +1,8 @@
 #include "workload/given_edges.h"
 
 #include <algorithm>
+#include <iterator>
+#include <optional>
 
 #include "pto/wsp/workload/graph.h"
 
@@ -46,8 +48,14 @@ std::vector<size_t> vertices_of_tasks(const TaskGraph &graph) {
     return result;
 }
 
-TaskGraph graph_under(const Workload &workload, const std::vector<LaneRule> &lanes,
-                      const OrderRules &rules) {
+/// Whether the edges are all there is and nobody vouches for them.
+bool must_cover(const OrderRules &rules) {
+    return rules.data == OrderRules::Data::None && !rules.trusted;
+}
+
+/// None when the tasks are not known and need not be.
+std::optional<TaskGraph> graph_under(const Workload &workload, const std::vector<LaneRule> &lanes,
+                                     const OrderRules &rules, bool needed) {
     try {
         // One worker: lanes of which there are as many as workers order nothing for certain.
         std::vector<LaneRule> certain;
@@ -57,6 +65,9 @@ TaskGraph graph_under(const Workload &workload, const std::vector<LaneRule> &lan
     } catch (const ScheduleError &) {
         throw;
     } catch (const PtoError &error) {
+        if (!needed) {
+            return std::nullopt;
+        }
         throw ScheduleError(
             rules.at,
             "deps=explicit: whether the edges leave out a dependence is not known: " + error.text(),
@@ -85,11 +96,18 @@ void check_each_orders(const TaskGraph &given, const OrderRules &rules) {
 
 }  // namespace
 
-void check_edges_cover(const Workload &workload, const std::vector<LaneRule> &lanes,
-                       const OrderRules &rules) {
-    const TaskGraph given = graph_under(workload, lanes, rules);
+void check_edges(const Workload &workload, const std::vector<LaneRule> &lanes,
+                 const OrderRules &rules) {
+    const auto found = graph_under(workload, lanes, rules, must_cover(rules));
+    if (!found) {
+        return;
+    }
+    const TaskGraph &given = *found;
     check_each_orders(given, rules);
-    const TaskGraph data = graph_under(workload, {}, {});
+    if (!must_cover(rules)) {
+        return;
+    }
+    const TaskGraph data = *graph_under(workload, {}, {}, true);
     const Ancestors ancestors(given);
     const std::vector<size_t> places = vertices_of_tasks(given);
     for (const TaskGraph::Edge &edge : data.edges) {

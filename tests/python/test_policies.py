@@ -409,7 +409,6 @@ STEPS: dict[str, tuple[Schedule, Callable[[Ran], bool]]] = {
         Schedule().streams(3).stream_by("h"),
         lambda run: run.lanes_in_turn(HEAD % 3),
     ),
-    "immediate": (Schedule().timing(TimingPolicy.immediate), always),
     "batched": (Schedule().timing(TimingPolicy.batched(2)), always),
     "interleaved": (Schedule().timing(TimingPolicy.interleaved(3)), always),
     "rate": (
@@ -419,10 +418,6 @@ STEPS: dict[str, tuple[Schedule, Callable[[Ran], bool]]] = {
     "bytes": (Schedule().task_graph(deps=Deps(DepsMode.bytes_overlap)), always),
     "explicit": (
         Schedule().task_graph(deps=Deps(DepsMode.explicit, edges=EDGES)),
-        lambda run: run.lanes_in_turn(NUMBER // 2),
-    ),
-    "hybrid": (
-        Schedule().task_graph(deps=Deps(DepsMode.hybrid, edges=EDGES)),
         lambda run: run.lanes_in_turn(NUMBER // 2),
     ),
     "stall": (Schedule().task_graph(window=TaskWindow(1)), one_by_one),

@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/graphs.h"
+#include "runtime/nets.h"
 #include "runtime/random_script.h"
 
 namespace pto::wsp::runtime {
@@ -426,6 +427,59 @@ TEST_P(ReadyQueue, AFailingTaskEndsARunWithRules) {
             executor.start(plan_of(graph_of(rules, &fail_some)), {address(&script)});
         ASSERT_TRUE(execution->wait(time_limit));
         EXPECT_THROW(execution->rethrow(), KernelError);
+    }
+}
+
+/// Rules of each kind.
+std::vector<TaskRules> all_rules() {
+    std::vector<TaskRules> result(10);
+    result[1].order = TaskRules::Order::Newest;
+    result[2].order = TaskRules::Order::Priority;
+    result[3].order = TaskRules::Order::Interleaved;
+    result[4].batch = 7;
+    result[5].batch = 1000;
+    result[6].tasks_per_ms = 100;
+    result[7].pools = {1};
+    result[8].start_after = 150;
+    result[9].start_at_end = true;
+    return result;
+}
+
+TEST_P(ReadyQueue, ANetOfProcessesUnderRules) {
+    using namespace testing;
+    int number = 0;
+    for (const TaskRules &rules : all_rules()) {
+        for (int64_t depth : {0, 1, 3}) {
+            SCOPED_TRACE("rules " + std::to_string(number) + ", depth " + std::to_string(depth));
+            Net net({{repeat(60), send(0), end()},
+                     {consume({0}), send(1), end()},
+                     {consume({1}), task(), end()}},
+                    {depth, depth});
+            DynamicGraph graph = net.graph();
+            graph.rules = rules;
+            run(executor, plan_of(graph), {address(&net)});
+            EXPECT_EQ(net.wrong(), 0);
+            EXPECT_EQ(net.tasks_run(), 180);
+        }
+        number++;
+    }
+}
+
+TEST_P(ReadyQueue, ReplicasUnderRulesWaitForTasks) {
+    using namespace testing;
+    for (TaskRules rules : all_rules()) {
+        if (rules.start_at_end) {
+            continue;  // Replicas take tokens when their bodies have really ended.
+        }
+        Net net({{repeat(60), send(0), end()},
+                 {consume({0}), task(), end()},
+                 {consume({0}), task(), end()}},
+                {2});
+        DynamicGraph graph = net.graph();
+        graph.rules = rules;
+        run(executor, plan_of(graph), {address(&net)});
+        EXPECT_EQ(net.wrong(), 0);
+        EXPECT_EQ(net.tasks_run(), 120);
     }
 }
 

@@ -120,6 +120,11 @@ TEST(OrderRules, EdgesMayLeaveNothingOut) {
     EXPECT_THAT(refusal(chains, rules_of(OrderRules::Data::None, {{"add", "fill", i, i}})),
                 HasSubstr("deps: the edge add -> fill orders no two tasks: no task of 'add' comes "
                           "before one of 'fill' with the same key"));
+    EXPECT_THAT(refusal(chains, rules_of(OrderRules::Data::Exact, {{"fill", "add", i, 9}})),
+                HasSubstr("the edge fill -> add orders no two tasks"));
+    EXPECT_EQ(refusal("parallel i in DenseDyn[symbol(n)] as i { task fill(out A[i, 0:8]) }",
+                      rules_of(OrderRules::Data::Exact, {{"fill", "fill", i, 9}})),
+              "");
     EXPECT_THAT(refusal("parallel i in DenseDyn[symbol(n)] as i { task fill(out A[i, 0:8]) }",
                         rules_of(OrderRules::Data::None)),
                 HasSubstr("deps=explicit: whether the edges leave out a dependence is not known"));
