@@ -98,6 +98,8 @@ public:
     /// The token's number, -1 when the run has failed.
     int64_t send(int32_t channel, const int64_t *values, int32_t count);
     bool taken(int32_t channel);
+    /// It ends the bodies of the tokens taken from these channels before, so the body of a token
+    /// must not receive from its own channel.
     int32_t receive(const Tracking &tracking, std::span<const int32_t> channels,
                     std::span<int64_t> token);
     void close(int32_t channel);
