@@ -5,8 +5,11 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
+#include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -59,13 +62,152 @@ TEST(Arena, GivesMemoryBackAtTheEndOfTheThread) {
     constexpr size_t bytes = size_t(64) << 20;
     auto use = [] { arena_free(arena_allocate(bytes)); };
     std::thread(use).join();
-    int64_t once = arena_high_water_bytes();
+    int64_t once = arena_stats().high_water_bytes;
     EXPECT_GE(once, static_cast<int64_t>(bytes));
     for (int i = 0; i < 4; i++) {
         std::thread(use).join();
     }
-    EXPECT_EQ(arena_high_water_bytes(), once);
+    EXPECT_EQ(arena_stats().high_water_bytes, once);
 }
+
+constexpr int64_t mib = int64_t(1) << 20;
+
+void use(int64_t bytes) {
+    arena_free(arena_allocate(static_cast<size_t>(bytes)));
+}
+
+TEST(Arena, GivesBackWhatIsNoLongerUsed) {
+    std::thread([] {
+        const int64_t before = arena_stats().held_bytes;
+        auto held = [&] { return arena_stats().held_bytes - before; };
+        std::vector<void *> blocks;
+        for (int i = 0; i < 3; i++) {
+            blocks.push_back(arena_allocate(100 * mib));
+        }
+        EXPECT_GE(held(), 300 * mib);
+        for (void *block : blocks) {
+            arena_free(block);
+        }
+        // For the next task, which may well need as much.
+        EXPECT_GE(held(), 300 * mib);
+        for (int i = 0; i < 3000; i++) {
+            use(2 * mib);
+        }
+        EXPECT_LE(held(), 2 * 3 * mib + 32 * mib);
+        EXPECT_GE(held(), 2 * mib);
+    }).join();
+}
+
+TEST(Arena, KeepsNoMoreThanABoundOfBlocksOfMixedSizes) {
+    std::thread([] {
+        const int64_t before = arena_stats().held_bytes;
+        int64_t most = 0;
+        for (int64_t size : {1, 3, 7, 15, 31, 63}) {
+            for (int64_t count = 1; count * size <= 64; count++) {
+                std::vector<void *> blocks;
+                for (int64_t i = 0; i < count; i++) {
+                    blocks.push_back(arena_allocate(static_cast<size_t>(size * mib)));
+                }
+                for (void *block : blocks) {
+                    arena_free(block);
+                }
+                // A block is at most a quarter larger than asked for, or was free and twice so.
+                most = std::max(most, arena_stats().held_bytes - before);
+            }
+        }
+        EXPECT_LE(most, 2 * 2 * 64 * mib + 32 * mib);
+        EXPECT_GE(most, 63 * mib);
+    }).join();
+}
+
+TEST(Arena, TakesAFreeBlockUpToTwiceAsLarge) {
+    std::thread([] {
+        void *block = arena_allocate(1800);
+        arena_free(block);
+        EXPECT_EQ(arena_allocate(1000), block);
+        EXPECT_NE(arena_allocate(1000), block);
+    }).join();
+}
+
+TEST(Arena, LargeBlocksAreOfHugePages) {
+    std::ifstream file("/sys/kernel/mm/transparent_hugepage/enabled");
+    std::string setting;
+    const bool granted =
+        std::getline(file, setting) && setting.find("[never]") == std::string::npos;
+    std::thread([&] {
+        const int64_t before = arena_stats().huge_page_bytes;
+        void *block = arena_allocate(64 * mib);
+        EXPECT_EQ(arena_stats().huge_page_bytes - before >= 64 * mib, granted);
+        // Behind the block's own header.
+        EXPECT_EQ(reinterpret_cast<uintptr_t>(block) % (2 * mib), 64U);
+        std::memset(block, 1, 64 * mib);
+        arena_free(block);
+    }).join();
+    std::thread([&] {
+        const int64_t before = arena_stats().huge_page_bytes;
+        use(1000);
+        EXPECT_EQ(arena_stats().huge_page_bytes, before);
+    }).join();
+}
+
+class ArenaThreads : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Workers, ArenaThreads, ::testing::Values(1, 2, 4, 8));
+
+/// Every thread fills its blocks with its own number and finds it there as long as they are its.
+TEST_P(ArenaThreads, HaveBlocksOfTheirOwn) {
+    std::vector<std::thread> threads;
+    for (int t = 0; t < GetParam(); t++) {
+        threads.emplace_back([t] {
+            std::mt19937 random(static_cast<uint32_t>(t));
+            std::vector<std::pair<unsigned char *, size_t>> blocks;
+            auto holds = [&](const auto &block) {
+                return std::all_of(block.first, block.first + block.second,
+                                   [&](unsigned char byte) { return byte == t + 1; });
+            };
+            for (int i = 0; i < 2000; i++) {
+                if (blocks.size() < 12 && random() % 2 == 0) {
+                    const size_t bytes = random() % 50 == 0 ? 3 * mib / 2 : random() % 4000;
+                    auto *block = static_cast<unsigned char *>(arena_allocate(bytes));
+                    std::memset(block, t + 1, bytes);
+                    blocks.emplace_back(block, bytes);
+                } else if (!blocks.empty()) {
+                    std::swap(blocks[random() % blocks.size()], blocks.back());
+                    EXPECT_TRUE(holds(blocks.back()));
+                    arena_free(blocks.back().first);
+                    blocks.pop_back();
+                }
+            }
+            for (const auto &block : blocks) {
+                EXPECT_TRUE(holds(block));
+                arena_free(block.first);
+            }
+        });
+    }
+    for (std::thread &thread : threads) {
+        thread.join();
+    }
+}
+
+#ifdef __SANITIZE_ADDRESS__
+TEST(ArenaDeathTest, WhatIsNotAllocatedCannotBeTouched) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    for (size_t bytes : {size_t(100), size_t(3 * mib)}) {
+        EXPECT_DEATH(
+            {
+                auto *block = static_cast<volatile char *>(arena_allocate(bytes));
+                arena_free(const_cast<char *>(block));
+                block[0] = 1;
+            },
+            "use-after-poison");
+        EXPECT_DEATH(
+            {
+                auto *block = static_cast<volatile char *>(arena_allocate(bytes));
+                block[bytes] = 1;
+            },
+            "use-after-poison");
+    }
+}
+#endif
 
 TEST(GuardedCall, ReturnsTheStatus) {
     const char *text = nullptr;

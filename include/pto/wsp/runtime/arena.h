@@ -9,12 +9,21 @@
 namespace pto::wsp::runtime {
 
 /// Scratch memory of the calling thread, 64-byte aligned: blocks by size class, kept for the next
-/// task until the thread ends. Never null: see halide_malloc. Freed by the thread that allocated.
+/// task. A thread keeps at most twice what it lately had in use at a time, plus 32 MiB; the rest,
+/// and all at its end, goes back to the system. Large blocks are of huge pages where the system
+/// has them. Never null: see halide_malloc. Freed by the thread that allocated. Built with
+/// AddressSanitizer, what is not allocated cannot be touched.
 void *arena_allocate(size_t bytes);
 /// Null is allowed.
 void arena_free(void *memory);
-/// Largest number of bytes that this process's arenas held at a time, in use or kept for reuse.
-int64_t arena_high_water_bytes();
+
+/// Of the arenas of all threads of this process.
+struct ArenaStats {
+    int64_t held_bytes = 0;        ///< in use or kept for reuse
+    int64_t high_water_bytes = 0;  ///< the most that were held at a time
+    int64_t huge_page_bytes = 0;   ///< of those held: in blocks for which huge pages were granted
+};
+ArenaStats arena_stats();
 
 /// Leaves the innermost guard with `text`, which is about the user's line.
 [[noreturn]] void leave_at(const char *file, int line, const char *text);
