@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "pto/wsp/runtime/arena.h"
+#include "runtime/ticks.h"
 #include "runtime/wait_until.h"
 
 namespace pto::wsp::runtime {
@@ -25,6 +26,9 @@ Run::Run(Scheduler &scheduler, std::shared_ptr<const Plan> plan, std::vector<int
       started_(Clock::now()) {}
 
 void Run::launch() {
+    for (size_t i = 0; i < tallies_.size(); i++) {
+        tallies_[i].busy_at_start = scheduler_.busy_ticks(static_cast<int>(i));
+    }
     self_ = shared_from_this();
     scheduler_.run_started(*this);
     scheduler_.inject(first_job());
@@ -101,6 +105,12 @@ RunStats Run::stats() const {
         stats.tasks += tally.tasks.load(std::memory_order_relaxed);
         stats.parallel_tasks += tally.parallel_tasks.load(std::memory_order_relaxed);
         stats.steals += tally.steals.load(std::memory_order_relaxed);
+        const auto worker = static_cast<int>(&tally - tallies_.data());
+        const int64_t busy = is_complete() ? tally.busy_at_end : scheduler_.busy_ticks(worker);
+        stats.workers.push_back(
+            {tally.tasks.load(std::memory_order_relaxed),
+             tally.steals.load(std::memory_order_relaxed),
+             static_cast<double>(busy - tally.busy_at_start) * nanoseconds_per_tick() / 1e6});
     }
     stats.window_stalls = window_stalls_.load(std::memory_order_relaxed);
     stats.most_in_flight = most_in_flight_.load(std::memory_order_relaxed);
@@ -112,6 +122,9 @@ RunStats Run::stats() const {
 void Run::end() {
     std::shared_ptr<Run> self = std::move(self_);
     ended_ = Clock::now();
+    for (size_t i = 0; i < tallies_.size(); i++) {
+        tallies_[i].busy_at_end = scheduler_.busy_ticks(static_cast<int>(i));
+    }
     if (observer_ != nullptr) {
         observer_->run_ended();
     }

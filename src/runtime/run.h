@@ -50,6 +50,8 @@ protected:
         std::atomic<int64_t> tasks = 0;
         std::atomic<int64_t> parallel_tasks = 0;
         std::atomic<int64_t> steals = 0;
+        int64_t busy_at_start = 0;  ///< see Scheduler::busy_ticks
+        int64_t busy_at_end = 0;    ///< set before complete_
     };
     Tally &tally(const Worker &me) { return tallies_[static_cast<size_t>(me.index)]; }
     static void add(std::atomic<int64_t> &figure, int64_t amount) {

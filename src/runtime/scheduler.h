@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/busy_time.h"
 #include "runtime/deque.h"
 #include "runtime/inbox.h"
 #include "runtime/job.h"
@@ -26,6 +27,7 @@ struct alignas(64) Worker {
     uint32_t random = 1;
     uint32_t turns = 0;
     bool running = false;  ///< see Scheduler::activity
+    BusyTime busy;         ///< in which it was running
     Deque<Job> deque;
     Inbox inbox;
 };
@@ -74,10 +76,16 @@ public:
     void set_running(Worker &me, bool running) {
         if (me.running != running) {
             me.running = running;
+            me.busy.add(running);
             // Low half: workers running now; high half: how often one began.
             activity_.fetch_add(running ? (uint64_t(1) << 32) + 1 : ~uint64_t(0),
                                 std::memory_order_relaxed);
         }
+    }
+
+    /// How long worker `index` has been running since the executor was made, in ticks.
+    int64_t busy_ticks(int index) const {
+        return workers_[static_cast<size_t>(index)]->busy.ticks();
     }
 
     void run_started(Run &run);

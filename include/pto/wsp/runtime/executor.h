@@ -166,6 +166,13 @@ struct RunStats {
     int64_t steals = 0;          ///< times that a worker took work from another's deque
     int64_t window_stalls = 0;   ///< times that a WindowRule for benchmarks made submission wait
     int64_t most_in_flight = 0;  ///< most weight that such a rule saw in flight
+    struct Worker {
+        int64_t tasks = 0;
+        int64_t steals = 0;
+        /// Time in which it went from task to task, of this run or another.
+        double busy_ms = 0;
+    };
+    std::vector<Worker> workers;
 };
 
 /// One run of a plan.
