@@ -48,6 +48,8 @@ void bind_workload(py::module_ &module);
 void bind_workload_rules(py::module_ &module);
 /// Steps inside a kernel and between tasks, as data.
 void bind_schedule(py::module_ &module);
+/// What was recorded of runs.
+void bind_trace(py::module_ &module);
 /// What is compiled and runs.
 void bind_program(py::module_ &module);
 /// Ready-made kernels, on arrays and as tile programs.

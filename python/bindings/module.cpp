@@ -10,6 +10,7 @@ PYBIND11_MODULE(_pto_wsp, module) {
     pto::wsp::python::bind_workload(module);
     pto::wsp::python::bind_workload_rules(module);
     pto::wsp::python::bind_schedule(module);
+    pto::wsp::python::bind_trace(module);
     pto::wsp::python::bind_program(module);
     pto::wsp::python::bind_library(module);
 }

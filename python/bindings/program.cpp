@@ -98,6 +98,16 @@ void bind_options(py::module_ &module) {
 }
 
 void bind_stats(py::module_ &module) {
+    py::class_<Progress>(module, "Progress")
+        .def_readonly("done", &Progress::done)
+        .def_readonly("total", &Progress::total)
+        .def_readonly("elapsed_ms", &Progress::elapsed_ms)
+        .def_readonly("complete", &Progress::complete);
+    py::class_<ProgramStats::Worker>(module, "WorkerStats")
+        .def_readonly("task_count", &ProgramStats::Worker::task_count)
+        .def_readonly("steals", &ProgramStats::Worker::steals)
+        .def_readonly("busy_ms", &ProgramStats::Worker::busy_ms)
+        .def_readonly("busy_fraction", &ProgramStats::Worker::busy_fraction);
     py::class_<ProgramStats>(module, "ProgramStats")
         .def_readonly("compile_time_ms", &ProgramStats::compile_time_ms)
         .def_readonly("execute_time_ms", &ProgramStats::execute_time_ms)
@@ -108,6 +118,11 @@ void bind_stats(py::module_ &module) {
         .def_readonly("kernel_cycles", &ProgramStats::kernel_cycles)
         .def_readonly("cache_hits", &ProgramStats::cache_hits)
         .def_readonly("cache_misses", &ProgramStats::cache_misses)
+        .def_readonly("workers", &ProgramStats::workers)
+        .def_readonly("critical_path_ms", &ProgramStats::critical_path_ms)
+        .def_readonly("critical_path_note", &ProgramStats::critical_path_note)
+        .def_readonly("arena_high_water_bytes", &ProgramStats::arena_high_water_bytes)
+        .def_readonly("arena_huge_page_bytes", &ProgramStats::arena_huge_page_bytes)
         .def_readonly("total_cycles", &ProgramStats::total_cycles)
         .def_readonly("total_cycles_note", &ProgramStats::total_cycles_note);
 }
@@ -156,6 +171,26 @@ void bind_program(py::module_ &module) {
              })
         .def("synchronize", &synchronize, py::arg("timeout_s") = std::nullopt)
         .def("is_complete", &Program::is_complete, py::call_guard<py::gil_scoped_release>())
+        .def("progress", &Program::progress, py::call_guard<py::gil_scoped_release>())
+        .def(
+            "enable_tracing",
+            [](Program &program, int level) {
+                settle(program);
+                const py::gil_scoped_release release;
+                program.enable_tracing(static_cast<runtime::TraceLevel>(level));
+            },
+            py::arg("level"))
+        .def_property_readonly("trace_level",
+                               [](const Program &program) {
+                                   const py::gil_scoped_release release;
+                                   return static_cast<int>(program.trace_level());
+                               })
+        .def("trace",
+             [](const Program &program) {
+                 const Loc at = user_loc();
+                 const py::gil_scoped_release release;
+                 return std::const_pointer_cast<runtime::Trace>(program.trace(at));
+             })
         .def(
             "bind",
             [](Program &program, const std::map<std::string, TensorView> &tensors) {

@@ -79,6 +79,7 @@ from pto_wsp.passes import (
 )
 from pto_wsp.policies import DispatchPolicy, TimingPolicy
 from pto_wsp.programs import Program, ProgramStats
+from pto_wsp.progress import Progress
 from pto_wsp.scalar_expr import ScalarExpr, slot_u64
 from pto_wsp.schedules import Schedule
 from pto_wsp.symbols import Symbol
@@ -93,6 +94,7 @@ from pto_wsp.task_graph_policies import (
     WindowMode,
 )
 from pto_wsp.tensor import Tensor
+from pto_wsp.traces import Trace, TraceEvent, TraceLevel
 from pto_wsp.tracing import Value
 from pto_wsp.workloads import (
     Task,
@@ -123,7 +125,6 @@ _not_yet = frozenset(
         "Channel",
         "Event",
         "Process",
-        "TraceLevel",
         "connect",
         "consume",
         "graph",
@@ -182,6 +183,7 @@ __all__ = [
     "PrintPass",
     "Program",
     "ProgramStats",
+    "Progress",
     "PtoError",
     "RaceWarning",
     "Ragged",
@@ -205,6 +207,9 @@ __all__ = [
     "TensorShard",
     "Tile",
     "TimingPolicy",
+    "Trace",
+    "TraceEvent",
+    "TraceLevel",
     "TracePolicy",
     "TypeCheckError",
     "TypeChecker",

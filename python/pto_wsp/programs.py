@@ -8,7 +8,7 @@ import sys
 import types
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import numpy as np
 
@@ -27,10 +27,12 @@ from pto_wsp.errors import (
 from pto_wsp.graphs import TaskGraph
 from pto_wsp.kernel_refs import KernelRef
 from pto_wsp.policies import count_of
+from pto_wsp.progress import Progress, display_for, watch
 from pto_wsp.scalar_expr import fitting
 from pto_wsp.signatures import Parameter, Signature, like_declaration, parse_signature
 from pto_wsp.tables import Source
 from pto_wsp.tensor import Tensor
+from pto_wsp.traces import Trace, TraceLevel
 from pto_wsp.workloads import Workload
 
 
@@ -63,6 +65,12 @@ class ProgramStats:
         Of the last run under ``TracePolicy.cycles``: cycles of the time stamp counter by kernel.
     cache_hits, cache_misses : int
         Objects of this program that were found compiled, or not.
+    workers : list of WorkerStats
+        Of the last run: for each worker ``task_count``, ``steals``, ``busy_ms`` (it went from task
+        to task, of this run or another) and ``busy_fraction`` of the run's time.
+    arena_high_water_bytes, arena_huge_page_bytes : int
+        Scratch memory of the kernels of this process: the most bytes that were held at a time, and
+        how many are held now in huge pages.
 
     Notes
     -----
@@ -91,6 +99,11 @@ class ProgramStats:
         self.kernel_cycles = made.kernel_cycles
         self.cache_hits = made.cache_hits
         self.cache_misses = made.cache_misses
+        self.workers = made.workers
+        self.arena_high_water_bytes = made.arena_high_water_bytes
+        self.arena_huge_page_bytes = made.arena_huge_page_bytes
+        self._critical_path = made.critical_path_ms
+        self._critical_path_note = made.critical_path_note
         self._total_cycles = made.total_cycles
         self._note = made.total_cycles_note
 
@@ -104,6 +117,23 @@ class ProgramStats:
             Nothing models them for this target, or they depend on data.
         """
         return self._modelled("total_cycles", self._total_cycles, self._note)
+
+    @property
+    def critical_path_ms(self) -> float:
+        """Time of the longest chain of tasks of the last run that wait for each other, measured.
+
+        Raises
+        ------
+        ExecutionError
+            That run was not traced at the level FULL.
+        """
+        if self._critical_path is None:
+            raise error(
+                NotAvailableError,
+                f"critical_path_ms: {self._critical_path_note}",
+                hint="call program.enable_tracing(TraceLevel.FULL) before execute",
+            )
+        return self._critical_path
 
     @property
     def critical_path_cycles(self) -> int:
@@ -153,8 +183,6 @@ class ProgramStats:
 _not_yet = frozenset(
     {
         "codegen_artifact_dir",
-        "enable_tracing",
-        "trace",
     }
 )
 
@@ -194,13 +222,16 @@ class Program:
         _runs.started(self)
         self._native.execute()
 
-    def synchronize(self, timeout: float | None = None) -> bool:
+    def synchronize(self, timeout: float | None = None, *, progress: bool | TextIO = False) -> bool:
         """Waits for the run; Ctrl-C is seen meanwhile.
 
         Parameters
         ----------
         timeout : float, optional
             Seconds.
+        progress : bool or text stream
+            Whether to show how far the run is, meanwhile: a bar in terminals and notebooks, a line
+            now and then in logs. A stream is written to instead of standard error.
 
         Returns
         -------
@@ -220,7 +251,15 @@ class Program:
             raise error(
                 TypeCheckError, f"synchronize: the timeout must be seconds >= 0, got {timeout!r}"
             )
-        return self._native.synchronize(timeout)
+        if progress is False:
+            return self._native.synchronize(timeout)
+        display = display_for(None if progress is True else progress)
+        return watch(self._native.synchronize, self.progress, display, timeout)
+
+    def progress(self) -> Progress:
+        """How far the last run is. Loops without tracking count whole chunks of iterations."""
+        made = self._native.progress()
+        return Progress(made.done, made.total, made.elapsed_ms / 1000, made.complete)
 
     def is_complete(self) -> bool:
         """True when no run is going on."""
@@ -416,6 +455,35 @@ class Program:
         for handle in matching:
             body = _implementation(implementation, handle)
             self._native.register_kernel(handle, body.implement(handle.params))
+
+    def enable_tracing(self, level: TraceLevel) -> None:
+        """Records the runs that follow.
+
+        Loops that run several tasks in an iteration without tracking are compiled again from the
+        level TIMING on, as tracked tasks: only those are seen one by one.
+
+        Parameters
+        ----------
+        level : TraceLevel
+            How much; NONE ends it.
+
+        Raises
+        ------
+        TypeCheckError
+            Not a TraceLevel.
+        """
+        self._native.enable_tracing(TraceLevel.checked(level))
+
+    @property
+    def trace(self) -> Trace:
+        """What was recorded of the last run.
+
+        Raises
+        ------
+        ExecutionError
+            It was not traced, or has not ended.
+        """
+        return Trace(self._native.trace())
 
     @property
     def stats(self) -> ProgramStats:

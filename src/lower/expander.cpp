@@ -28,6 +28,7 @@ public:
     static constexpr int place = 0;
     static constexpr int number = 1;
     int counter(const LoopVar *loop) const { return counters_.at(loop); }
+    const std::map<const LoopVar *, int> &counters() const { return counters_; }
     int size(const LoopVar *loop) const { return sizes_.at(loop); }
     int first_slot() const { return first_slot_; }
     int words() const { return words_; }
@@ -278,6 +279,10 @@ LoweredFunc expander(const workload::TrackedPlan &plan, const TaskLoops &loops) 
 
 int frame_words(const workload::TrackedPlan &plan) {
     return FrameLayout(plan).words();
+}
+
+std::map<const LoopVar *, int> loop_words(const workload::TrackedPlan &plan) {
+    return FrameLayout(plan).counters();
 }
 
 }  // namespace pto::wsp::lower

@@ -386,7 +386,7 @@ void Program::Impl::build() {
     cache_reasons = {
         {"cache", hit,
          hit ? "the program's object was there" : "the program's object had to be generated", at}};
-    plan = make_plan(symbols);
+    plan = with_loops(*make_plan(symbols));
     stats.cache_hits += hit ? 1 : 0;
     stats.cache_misses += hit ? 0 : 1;
     stats.compile_time_ms +=
@@ -423,6 +423,23 @@ void check_implementation(const workload::Kernel &declaration,
     }
 }
 
+workload::DependenceSummary Program::Impl::analyse(const std::string &tracked_because) const {
+    workload::OrderRules rules = schedule::order_rules(options.tasks, env::workers(), at);
+    if (rules.tracked_because.empty()) {
+        rules.tracked_because = tracked_because;
+    }
+    workload::DependenceSummary made =
+        workload::analyse_dependence(workload, schedule::lane_rules(options.tasks, at), rules);
+    if (const schedule::Policy *mesh = options.tasks.find(schedule::Part::SpatialMap)) {
+        made.reasons.push_back(
+            {"spatial_map", true,
+             fmt::format("{}: layouts are checked against the mesh; this process is all of it",
+                         mesh->str()),
+             at});
+    }
+    return made;
+}
+
 Program compile(const workload::Workload &workload, const CompileOptions &options, const Loc &at) {
     auto start = std::chrono::steady_clock::now();
     if (options.target != "cpu" && options.target != "cpu_sim") {
@@ -438,16 +455,7 @@ Program compile(const workload::Workload &workload, const CompileOptions &option
     impl->target = lower::host_target();
     impl->at = at;
     schedule::check_task_schedule(options.tasks, workload, at);
-    impl->summary =
-        workload::analyse_dependence(workload, schedule::lane_rules(options.tasks, at),
-                                     schedule::order_rules(options.tasks, env::workers(), at));
-    if (const schedule::Policy *mesh = options.tasks.find(schedule::Part::SpatialMap)) {
-        impl->summary.reasons.push_back(
-            {"spatial_map", true,
-             fmt::format("{}: layouts are checked against the mesh; this process is all of it",
-                         mesh->str()),
-             at});
-    }
+    impl->summary = impl->analyse("");
     impl->tensors = workload.tensors();
     impl->kernels = workload.kernels();
     for (const workload::TensorPtr &tensor : impl->tensors) {

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "program_impl.h"
+#include "pto/wsp/runtime/arena.h"
 #include "pto/wsp/support/error.h"
 #include "pto/wsp/support/text.h"
 
@@ -41,10 +42,12 @@ bool wait_for_run(Program::Impl &impl, std::unique_lock<std::mutex> &lock) {
 
 std::shared_ptr<runtime::Observer> Program::Impl::observe(int workers) {
     cycles = nullptr;
+    std::shared_ptr<runtime::Observer> tracing = start_trace(workers);
     const auto *graph = std::get_if<runtime::DynamicGraph>(plan.get());
-    if (options.tasks.traces_cycles() && graph != nullptr) {
-        cycles = std::make_shared<KernelCycles>(*graph, workers, nullptr);
+    if (!options.tasks.traces_cycles() || graph == nullptr) {
+        return tracing;
     }
+    cycles = std::make_shared<KernelCycles>(*graph, workers, std::move(tracing));
     return cycles;
 }
 
@@ -90,6 +93,19 @@ bool Program::synchronize(std::optional<std::chrono::nanoseconds> timeout) {
 bool Program::is_complete() const {
     std::scoped_lock lock(impl_->mutex);
     return impl_->run == nullptr || impl_->run->is_complete();
+}
+
+Progress Program::progress() const {
+    std::scoped_lock lock(impl_->mutex);
+    Progress progress;
+    progress.total = workload::constant_task_count(*impl_->workload.root);
+    if (impl_->run != nullptr) {
+        progress.complete = impl_->run->is_complete();
+        const runtime::RunStats stats = impl_->run->stats();
+        progress.done = stats.tasks;
+        progress.elapsed_ms = stats.execute_ms;
+    }
+    return progress;
 }
 
 namespace {
@@ -229,6 +245,21 @@ void Program::register_kernel(const KernelPtr &declaration,
     }
 }
 
+void Program::enable_tracing(runtime::TraceLevel level) {
+    std::unique_lock lock(impl_->mutex);
+    wait_for_run(*impl_, lock);
+    impl_->trace_level = level;
+    workload::DependenceSummary summary = impl_->analyse_for(level);
+    if (summary.is_static() == impl_->summary.is_static()) {
+        return;
+    }
+    impl_->summary = std::move(summary);
+    impl_->plan = nullptr;
+    if (impl_->missing_kernel() == nullptr) {
+        impl_->build();
+    }
+}
+
 ProgramStats Program::stats() const {
     std::scoped_lock lock(impl_->mutex);
     if (!impl_->is_modelled) {
@@ -247,7 +278,15 @@ ProgramStats Program::stats() const {
         if (!workload::constant_task_count(*impl_->workload.root)) {
             stats.task_count = run.tasks;
         }
+        for (const runtime::RunStats::Worker &worker : run.workers) {
+            const double fraction = run.execute_ms > 0 ? worker.busy_ms / run.execute_ms : 0;
+            stats.workers.push_back({worker.tasks, worker.steals, worker.busy_ms, fraction});
+        }
     }
+    impl_->add_critical_path(stats);
+    const runtime::ArenaStats arenas = runtime::arena_stats();
+    stats.arena_high_water_bytes = arenas.high_water_bytes;
+    stats.arena_huge_page_bytes = arenas.huge_page_bytes;
     return stats;
 }
 

@@ -11,6 +11,7 @@
 #include "pto/wsp/lower/expand.h"
 #include "pto/wsp/program/program.h"
 #include "pto/wsp/runtime/executor.h"
+#include "pto/wsp/runtime/tracer.h"
 
 namespace pto::wsp {
 
@@ -50,6 +51,9 @@ struct Program::Impl {
     std::optional<GraphCycles> graph_cycles;
     Reasons cache_reasons;
     std::shared_ptr<KernelCycles> cycles;  ///< of the last run, where the schedule asks for them
+    runtime::TraceLevel trace_level = runtime::TraceLevel::None;
+    std::shared_ptr<const runtime::Tracer> tracer;        ///< of the last run, where it is traced
+    mutable std::shared_ptr<const runtime::Trace> trace;  ///< what it has, once somebody asked
 
     /// Waits for the run in flight: it works in memory and code that this keeps.
     ~Impl();
@@ -74,6 +78,17 @@ struct Program::Impl {
     void model_cycles();
     /// What watches the next run; null for nothing.
     std::shared_ptr<runtime::Observer> observe(int workers);
+    /// Analyses what orders the tasks. `tracked_because`, where not empty, is why they are tracked
+    /// although none of them may need it.
+    workload::DependenceSummary analyse(const std::string &tracked_because) const;
+    /// The same, so that all tasks can be traced that `level` asks for.
+    workload::DependenceSummary analyse_for(runtime::TraceLevel level) const;
+    /// What watches a run, or null.
+    std::shared_ptr<runtime::Tracer> start_trace(int workers);
+    /// The measured critical path, or why there is none.
+    void add_critical_path(ProgramStats &stats) const;
+    /// Needs: the last run has ended and was traced.
+    const std::shared_ptr<const runtime::Trace> &finished_trace() const;
     /// Finds or generates the code and makes the plan.
     void build();
     /// What a run gets: addresses of tensors, the number of workers, symbols, tables and numbers of
@@ -89,6 +104,8 @@ private:
     std::string key(const std::map<const workload::TaskNode *, std::string> &symbols) const;
     std::shared_ptr<const runtime::Plan>
     make_plan(const std::map<const workload::TaskNode *, std::string> &symbols) const;
+    /// `plan` with the loops around its tasks, and their streams.
+    std::shared_ptr<const runtime::Plan> with_loops(const runtime::Plan &plan) const;
 };
 
 /// TypeCheckError unless `implementation` has the parameters of `declaration`: number, directions,

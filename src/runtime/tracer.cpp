@@ -95,6 +95,10 @@ Tracer::Tracer(TraceLevel level, std::shared_ptr<const Plan> plan, int workers, 
 
 Tracer::~Tracer() = default;
 
+TraceLevel Tracer::level() const {
+    return impl_->level;
+}
+
 Detail Tracer::detail() const {
     switch (impl_->level) {
     case TraceLevel::Full:
@@ -179,6 +183,12 @@ public:
                     trace.sites.back().loops.push_back(loop.name);
                 }
             }
+            for (const ChannelSpec &channel : graph->channels) {
+                trace.channels.push_back(channel.name);
+            }
+            for (const Process &process : graph->processes) {
+                trace.processes.push_back(process.name);
+            }
             return;
         }
         int phase = 0;
@@ -257,6 +267,7 @@ Trace Tracer::trace() const {
     trace.level = impl.level;
     trace.workers = static_cast<int>(impl.workers.size());
     trace.duration_ns = reading.time(impl.end);
+    trace.cycles_per_ns = ticks_of_processor ? 1 / nanoseconds_per_tick() : 0;
     reading.name_sites(trace);
     trace.dropped = impl.submissions.dropped() + impl.values.dropped() + impl.edges.dropped() +
                     impl.tokens.dropped() + impl.steps.dropped();

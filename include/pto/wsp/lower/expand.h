@@ -39,6 +39,9 @@ int slot_count(const workload::TaskNode &node);
 /// Words of the frame of `expand_symbol`.
 int frame_words(const workload::TrackedPlan &plan);
 
+/// The words of that frame that hold the values of loop variables.
+std::map<const workload::LoopVar *, int> loop_words(const workload::TrackedPlan &plan);
+
 /// Names of the functions that `append_task_loops` makes: one abi::LoopFn for each nest, counted
 /// over all phases, or one abi::ExpandFn.
 std::string loop_symbol(int nest);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "pto/wsp/core/tensor.h"
+#include "pto/wsp/runtime/trace.h"
 #include "pto/wsp/schedule/step.h"
 #include "pto/wsp/schedule/tasks.h"
 #include "pto/wsp/support/reason.h"
@@ -42,10 +43,34 @@ struct ProgramStats {
     std::map<std::string, int64_t> kernel_cycles;
     int64_t cache_hits = 0;  ///< objects of this program found compiled
     int64_t cache_misses = 0;
+    /// A worker in the last run.
+    struct Worker {
+        int64_t task_count = 0;
+        int64_t steals = 0;        ///< times that it took work from another's queue
+        double busy_ms = 0;        ///< it went from task to task, of this run or another
+        double busy_fraction = 0;  ///< of the run's time
+    };
+    std::vector<Worker> workers;
+    /// The longest chain of tasks of the last run, by measured times, where it was traced at the
+    /// level Full.
+    std::optional<double> critical_path_ms;
+    std::string critical_path_note;  ///< why it is absent
+    /// Scratch memory of the kernels of this process: the most bytes that were held at a time, and
+    /// how many are held now in huge pages.
+    int64_t arena_high_water_bytes = 0;
+    int64_t arena_huge_page_bytes = 0;
     /// Of the virtual-cycle model (schedule/cycles.h) on the target `cpu_sim`. A model, not a
     /// measurement.
     std::optional<int64_t> total_cycles;
     std::string total_cycles_note;  ///< why it is absent
+};
+
+/// How far a run is.
+struct Progress {
+    int64_t done = 0;              ///< tasks that have ended
+    std::optional<int64_t> total;  ///< none: not known before the end
+    double elapsed_ms = 0;         ///< since the start of the run
+    bool complete = true;          ///< no run is going on
 };
 
 /// Figures of the real graph of a program, beside the model's `total_cycles`, which knows no data
@@ -67,6 +92,8 @@ public:
     /// Waits for the run; rethrows task errors. False when the timeout passed first.
     bool synchronize(std::optional<std::chrono::nanoseconds> timeout = std::nullopt);
     bool is_complete() const;
+    /// Of the last run. Loops without tracking count whole chunks of iterations.
+    Progress progress() const;
 
     /// Other data for captured tensors, by name: same shape, dtype and strides. TypeCheckError
     /// otherwise, then nothing is bound.
@@ -87,6 +114,12 @@ public:
 
     /// On the target `cpu_sim` the first call walks all tasks in the cycle model.
     ProgramStats stats() const;
+    /// Traces the runs that follow. From the level Timing on loops that run several tasks in an
+    /// iteration are compiled again, as tracked tasks: only those are seen one by one.
+    void enable_tracing(runtime::TraceLevel level);
+    runtime::TraceLevel trace_level() const;
+    /// Of the last run. ExecutionError when it was not traced or has not ended.
+    std::shared_ptr<const runtime::Trace> trace(const Loc &at = Loc::here()) const;
     /// Its tasks and what orders them. CompileError when there are more than `max_tasks`.
     workload::TaskGraph graph(int64_t max_tasks = workload::max_graph_tasks) const;
     /// On the target `cpu_sim`, of programs of at most `workload::max_graph_tasks` tasks. The first

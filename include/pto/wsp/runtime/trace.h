@@ -27,6 +27,8 @@ struct Trace {
     TraceLevel level = TraceLevel::None;
     int workers = 0;
     int64_t duration_ns = 0;
+    /// Of the processor's time stamp counter, which all times were read from; 0: of another clock.
+    double cycles_per_ns = 0;
     /// Events for which there was no memory; what is made of the others may be too small.
     int64_t dropped = 0;
 

@@ -18,6 +18,7 @@ public:
            size_t most_bytes = size_t(1) << 30);
     ~Tracer() override;
 
+    TraceLevel level() const;
     /// What was recorded. Needs: the run has ended.
     Trace trace() const;
 
