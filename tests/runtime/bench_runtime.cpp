@@ -453,8 +453,9 @@ void bench_pipeline(Executor &executor) {
         std::printf("the pipeline computes %ld\n", static_cast<long>(memory.back()));
         std::exit(1);
     }
-    std::printf("%-34s %9.1f ns/token, condition variables %9.1f ns/token: %.1f x\n",
-                "pipeline of 3 stages, depth 2", median(own), median(other),
+    std::printf("%-34s %9.1f %9.1f ns/token, condition variables %9.1f: %.1f x\n",
+                "pipeline of 3 stages, depth 2", median(own),
+                *std::min_element(own.begin(), own.end()), median(other),
                 median(other) / median(own));
 }
 
