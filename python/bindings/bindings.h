@@ -44,6 +44,8 @@ void bind_tensor(py::module_ &module);
 void bind_kernel(py::module_ &module);
 /// The algebra of tasks.
 void bind_workload(py::module_ &module);
+/// Channels between processes.
+void bind_channels(py::module_ &module);
 /// Its nodes and the rules over them.
 void bind_workload_rules(py::module_ &module);
 /// Steps inside a kernel and between tasks, as data.

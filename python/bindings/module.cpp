@@ -7,6 +7,7 @@ PYBIND11_MODULE(_pto_wsp, module) {
     pto::wsp::python::bind_layout(module);
     pto::wsp::python::bind_tensor(module);
     pto::wsp::python::bind_kernel(module);
+    pto::wsp::python::bind_channels(module);
     pto::wsp::python::bind_workload(module);
     pto::wsp::python::bind_workload_rules(module);
     pto::wsp::python::bind_schedule(module);

@@ -1,5 +1,6 @@
 #include "arrays.h"
 #include "bindings.h"
+#include "channels.h"
 
 #include <set>
 #include <utility>
@@ -7,6 +8,7 @@
 #include "pto/wsp/workload/builder.h"
 #include "pto/wsp/workload/dependence.h"
 #include "pto/wsp/workload/names.h"
+#include "pto/wsp/workload/nets.h"
 #include "pto/wsp/workload/parse.h"
 #include "pto/wsp/workload/workload.h"
 
@@ -30,7 +32,7 @@ using ArgumentValue = std::variant<Region, ScalarExpr, uint64_t, double>;
 void bind_region(py::module_ &module) {
     py::class_<Tensor, TensorHandle>(module, "TensorHandle")
         .def(py::init([](std::string name, const TensorView &view, const Loc &at) {
-                 return std::make_shared<Tensor>(Tensor{std::move(name), view, at});
+                 return std::make_shared<Tensor>(Tensor{std::move(name), view, at, false});
              }),
              py::arg("name"), py::arg("view"), py::arg("at"))
         .def_readwrite("name", &Tensor::name)
@@ -59,6 +61,8 @@ void bind_region(py::module_ &module) {
             },
             py::arg("rows") = std::nullopt, py::arg("columns") = std::nullopt)
         .def_property_readonly("shape", &Region::shape)
+        .def_property_readonly("dtype",
+                               [](const Region &region) { return region.tensor->view.dtype; })
         .def_readonly("offsets", &Region::offsets)
         .def("__str__", &Region::str);
 }
@@ -90,8 +94,9 @@ void bind_builder(py::module_ &module) {
         .def_property_readonly("is_declaration",
                                [](const Kernel &kernel) { return kernel.program == nullptr; });
 
-    py::class_<Builder>(module, "WorkloadBuilder")
-        .def(py::init<std::string, Loc>(), py::arg("name"), py::arg("at"))
+    py::class_<Builder> builder(module, "WorkloadBuilder");
+    bind_channel_statements(builder);
+    builder.def(py::init<std::string, Loc>(), py::arg("name"), py::arg("at"))
         .def(
             "open_loop",
             [](Builder &builder, bool sequential, int64_t depth, const std::string &kind,
@@ -244,11 +249,13 @@ TensorView view_of(const Region &region, const std::map<std::string, int64_t> &v
     return view;
 }
 
-/// The memory that the task's tile arguments are bound to, in parameter order.
+/// The memory that the task's tile arguments are bound to, in parameter order; without what tokens
+/// carry, which is a program's own.
 std::vector<std::pair<std::string, TensorView>> resources(const TaskCopy &copy) {
     std::vector<std::pair<std::string, TensorView>> views;
     for (const workload::TaskArgument &argument : copy.task.node->arguments) {
-        if (const auto *region = std::get_if<Region>(&argument.value)) {
+        const auto *region = std::get_if<Region>(&argument.value);
+        if (region != nullptr && !region->tensor->own) {
             views.emplace_back(region->tensor->name, view_of(*region, copy.values()));
         }
     }
@@ -294,7 +301,7 @@ std::set<std::string> written(const Workload &workload) {
         [&](const workload::TaskNode &task, const workload::LoopPath &, const workload::Node &) {
             for (const workload::TaskArgument &argument : task.arguments) {
                 const auto *region = std::get_if<Region>(&argument.value);
-                if (region && argument.direction != kernel::Direction::In) {
+                if (region && !region->tensor->own && argument.direction != kernel::Direction::In) {
                     names.insert(region->tensor->name);
                 }
             }
@@ -348,7 +355,9 @@ void bind_workload(py::module_ &module) {
              [](const Workload &workload) {
                  std::vector<TensorHandle> handles;
                  for (const auto &tensor : workload.tensors()) {
-                     handles.push_back(std::const_pointer_cast<Tensor>(tensor));
+                     if (!tensor->own) {
+                         handles.push_back(std::const_pointer_cast<Tensor>(tensor));
+                     }
                  }
                  return handles;
              })
@@ -361,6 +370,8 @@ void bind_workload(py::module_ &module) {
                 workload.data.tables.insert_or_assign(name, values_of(values));
             },
             py::arg("name"), py::arg("values"))
+        .def("has_channels", &Workload::has_channels)
+        .def("check_nets", [](const Workload &workload) { workload::check_nets(*workload.root); })
         .def("written", &written)
         .def("__str__", &Workload::str);
     module.def(

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "pto/wsp/workload/names.h"
+#include "pto/wsp/workload/nets.h"
 #include "pto/wsp/workload/rules.h"
 #include "pto/wsp/workload/workload.h"
 
@@ -22,8 +23,8 @@ struct NodeHandle {
     NodePtr node;
 };
 
-constexpr const char *kinds[] = {"task",       "parallel", "seq",  "pipe", "combine",
-                                 "sequential", "call",     "when", "slot"};
+constexpr const char *kinds[] = {"task", "parallel", "seq", "pipe", "combine", "sequential", "call",
+                                 "when", "slot",     "net", "send", "consume", "close"};
 
 std::string kind_of(const Node &node) {
     if (const auto *loop = std::get_if<LoopNode>(&node.kind)) {
@@ -37,6 +38,18 @@ std::string kind_of(const Node &node) {
     }
     if (std::holds_alternative<workload::SlotNode>(node.kind)) {
         return "slot";
+    }
+    if (std::holds_alternative<workload::NetNode>(node.kind)) {
+        return "net";
+    }
+    if (std::holds_alternative<workload::SendNode>(node.kind)) {
+        return "send";
+    }
+    if (std::holds_alternative<workload::ConsumeNode>(node.kind)) {
+        return "consume";
+    }
+    if (std::holds_alternative<workload::CloseNode>(node.kind)) {
+        return "close";
     }
     return std::holds_alternative<workload::BranchNode>(node.kind) ? "when" : "call";
 }
@@ -83,6 +96,7 @@ Workload with_root(const Workload &workload, const NodeHandle &root) {
     Workload result = workload;
     result.root = root.node;
     workload::check_scopes(*root.node, user_loc());
+    workload::check_nets(*root.node);
     return result;
 }
 

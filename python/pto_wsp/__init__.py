@@ -36,6 +36,7 @@ from pto_wsp import language as pto
 from pto_wsp import naming as _naming
 from pto_wsp.annotations import Constexpr, In, InOut, Out, Scalar, Tile
 from pto_wsp.axes import Dense, DenseDyn, Ragged, Range, Sparse
+from pto_wsp.channels import Channel, consume, send, try_send
 from pto_wsp.collectives import allgather, allreduce, reduce_scatter, relayout
 from pto_wsp.compiled import CompiledKernel
 from pto_wsp.coverages import coverage
@@ -78,6 +79,7 @@ from pto_wsp.passes import (
     RulePass,
 )
 from pto_wsp.policies import DispatchPolicy, TimingPolicy
+from pto_wsp.processes import Pipeline, connect, process, replicate
 from pto_wsp.programs import Program, ProgramStats
 from pto_wsp.progress import Progress
 from pto_wsp.scalar_expr import ScalarExpr, slot_u64
@@ -122,24 +124,18 @@ if _native.env_log_level() in ("debug", "info"):
 
 _not_yet = frozenset(
     {
-        "Channel",
         "Event",
         "Process",
-        "connect",
-        "consume",
         "graph",
-        "process",
         "query",
         "record",
-        "replicate",
-        "send",
         "synchronize",
-        "try_send",
     }
 )
 
 __all__ = [
     "AxisVar",
+    "Channel",
     "ChannelClosed",
     "ChannelError",
     "ChannelFull",
@@ -179,6 +175,7 @@ __all__ = [
     "Pass",
     "PassManager",
     "PatternRewriter",
+    "Pipeline",
     "Pools",
     "PrintPass",
     "Program",
@@ -220,6 +217,8 @@ __all__ = [
     "allreduce",
     "combine",
     "cond",
+    "connect",
+    "consume",
     "coverage",
     "for_each",
     "hardware",
@@ -228,13 +227,16 @@ __all__ = [
     "kernels",
     "layout_join",
     "parallel_for",
+    "process",
     "pto",
     "ptoisa",
     "ptoisa_kernel",
     "reduce_scatter",
     "relayout",
+    "replicate",
     "scalar_expr",
     "select",
+    "send",
     "sequential",
     "slot_load_u64",
     "slot_set_u64",
@@ -242,6 +244,7 @@ __all__ = [
     "task",
     "tensor_layout_join",
     "tl",
+    "try_send",
     "workload",
 ]
 

@@ -21,7 +21,7 @@ from pto_wsp.tables import IndexableArray, Source, Table, refuse_written
 if TYPE_CHECKING:
     from pto_wsp.kernel_refs import KernelRef
     from pto_wsp.tensor import Tensor
-    from pto_wsp.workloads import Workload
+    from pto_wsp.workloads import UnboundCall, Workload
 
 
 class BuildContext:
@@ -58,6 +58,7 @@ class BuildContext:
         self._table_names: dict[int, str] = {}
         self.tables: dict[str, Table] = {}
         self._included: dict[Source, set[str]] = {}
+        self.unsent: list[UnboundCall] = []
         self._taken: set[str] = set()
 
     @contextlib.contextmanager
@@ -164,6 +165,10 @@ class BuildContext:
         """What was built."""
         from pto_wsp.workloads import Workload
 
+        # Calls without all outputs that were not sent.
+        for call in self.unsent:
+            with self.collecting():
+                raise call.problem
         made = self.builder.finish()
         refuse_written(made.written(), self.tables)
         names = {source: set(held) for source, held in self._included.items()}

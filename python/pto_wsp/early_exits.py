@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pto_wsp.errors import CompileError, error
 
 _BRANCHES = ("when", "otherwise")
+_TOKENS = "consume"
 
 
 def refuse_jumps(function: types.FunctionType) -> None:
@@ -23,22 +24,30 @@ def refuse_jumps(function: types.FunctionType) -> None:
         At the line of a `return`, `break` or `continue` that leaves a branch.
     """
     code = function.__code__
-    if not set(_BRANCHES) & set(code.co_names):
+    if not {*_BRANCHES, _TOKENS} & set(code.co_names):
         return
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):
         return
-    for branch in ast.walk(tree):
-        if isinstance(branch, ast.With) and any(_is_branch(item) for item in branch.items):
-            for jump in _jumps(branch.body, in_loop=False):
-                raise error(
-                    CompileError,
-                    f"'{type(jump).__name__.lower()}' leaves the body of a branch, which is built "
-                    "for all cases at once",
-                    at=(code.co_filename, code.co_firstlineno + jump.lineno - 1),
-                    hint="put what the other cases do into `with P.otherwise():`",
-                )
+    for scope in ast.walk(tree):
+        if not isinstance(scope, ast.With):
+            continue
+        is_branch = any(_is_branch(item) for item in scope.items)
+        if not is_branch and not any(_takes_tokens(item) for item in scope.items):
+            continue
+        for jump in _jumps(scope.body, in_loop=False):
+            leaves = f"'{type(jump).__name__.lower()}' leaves the body of a "
+            raise error(
+                CompileError,
+                leaves + "branch, which is built for all cases at once"
+                if is_branch
+                else leaves + "consume, which is built once for all tokens",
+                at=(code.co_filename, code.co_firstlineno + jump.lineno - 1),
+                hint="put what the other cases do into `with P.otherwise():`"
+                if is_branch
+                else "what follows the consume is a statement of its own",
+            )
 
 
 def _is_branch(item: ast.withitem) -> bool:
@@ -48,6 +57,14 @@ def _is_branch(item: ast.withitem) -> bool:
         and isinstance(call.func, ast.Attribute)
         and call.func.attr in _BRANCHES
     )
+
+
+def _takes_tokens(item: ast.withitem) -> bool:
+    call = item.context_expr
+    if not isinstance(call, ast.Call):
+        return False
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else call.func
+    return name == _TOKENS or (isinstance(name, ast.Name) and name.id == _TOKENS)
 
 
 def _jumps(body: list[ast.stmt], in_loop: bool) -> Iterator[ast.stmt]:

@@ -23,7 +23,8 @@ from pto_wsp.workloads import Part, Workload, WorkloadFunction
 _declared: dict[tuple[str, tuple[native.Direction, ...]], KernelRef] = {}
 
 
-def _made(name: str, build: Callable[[], None]) -> Part | Workload:
+def made_part(name: str, build: Callable[[], None]) -> Part | Workload:
+    """What `build` builds: a part of the workload around, or a workload."""
     outer = context.current()
     if outer is not None:
         number = outer.builder.statements
@@ -39,7 +40,7 @@ def _made(name: str, build: Callable[[], None]) -> Part | Workload:
     return building.finished()
 
 
-def _run(name: str, body: Any, *variables: Any) -> None:
+def run_body(name: str, body: Any, *variables: Any) -> None:
     """The statements of a body: a function of the loop variables, or a workload."""
     if isinstance(body, Part):
         raise error(
@@ -71,10 +72,10 @@ def _loop(name: str, what: str, axis: Any, body: Any) -> Part | Workload:
     def build() -> None:
         iterator = iter(Loops((axis,), what, _parameter(body), [None]))
         variable = next(iterator)
-        _run(name, body, variable)
+        run_body(name, body, variable)
         next(iterator, None)
 
-    return _made(name, build)
+    return made_part(name, build)
 
 
 def _parameter(body: Any) -> str | None:
@@ -112,12 +113,12 @@ def cond(predicate: Any, then: Any, otherwise: Any = None) -> Part | Workload:
 
     def build() -> None:
         with P.when(predicate):
-            _run("cond", then)
+            run_body("cond", then)
         if otherwise is not None:
             with P.otherwise():
-                _run("cond", otherwise)
+                run_body("cond", otherwise)
 
-    return _made("cond", build)
+    return made_part("cond", build)
 
 
 def task(kernel: Any, axes: Sequence[Any] = (), tensors: Sequence[Any] = ()) -> Part | Workload:
@@ -146,7 +147,7 @@ def task(kernel: Any, axes: Sequence[Any] = (), tensors: Sequence[Any] = ()) -> 
         else:
             kernel(*tensors)
 
-    return _made("task", build)
+    return made_part("task", build)
 
 
 def _declaration(name: str, tensors: Sequence[Any]) -> KernelRef:

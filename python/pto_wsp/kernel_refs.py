@@ -99,8 +99,8 @@ class KernelRef:
     def __getitem__(self, axes: Any) -> BoundKernel:
         return BoundKernel(self, axes if isinstance(axes, tuple) else (axes,))
 
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
-        BoundKernel(self, ())(*args, **kwargs)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return BoundKernel(self, ())(*args, **kwargs)
 
     def __str__(self) -> str:
         return self.name
@@ -405,10 +405,10 @@ class BoundKernel:
         self.axes = axes
         self.names = names
 
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         from pto_wsp.workloads import emit_task
 
-        emit_task(self.kernel, self.axes, args, kwargs, self.names)
+        return emit_task(self.kernel, self.axes, args, kwargs, self.names)
 
     def __repr__(self) -> str:
         return f"<kernel {self.kernel.name}{list(self.axes)}>"

@@ -236,6 +236,14 @@ def _no_axis(what: Any, loop: str) -> TypeCheckError:
     return made
 
 
+def close_scope(scope: Any, building: context.BuildContext) -> None:
+    """Closes what a ``with`` opened."""
+    if not building.loops or building.loops[-1] is not scope:
+        raise left_early(building.loops[-1] if building.loops else scope)
+    building.loops.pop()
+    building.builder.close()
+
+
 class Branch:
     """``with P.when(predicate):`` and ``with P.otherwise():``."""
 
@@ -256,10 +264,7 @@ class Branch:
     def __exit__(self, kind: object, *rest: object) -> None:
         if kind is not None:
             return
-        if not self.context.loops or self.context.loops[-1] is not self:
-            raise left_early(self.context.loops[-1] if self.context.loops else self)
-        self.context.loops.pop()
-        self.context.builder.close()
+        close_scope(self, self.context)
 
     def __iter__(self) -> NoReturn:
         raise error(CompileError, f"{self!r} is no loop", hint="with P.when(condition): ...")
@@ -276,14 +281,15 @@ class Branch:
 
 
 class Stage:
-    """``with P.pipe():`` the statements of a stage, in any order that their data allows."""
+    """``with P.pipe():`` the statements of a stage, in any order that their data allows; those that
+    send or consume are processes, one each."""
 
     def __init__(self) -> None:
         self.at = user_place()
         self.context = context.required("P.pipe")
 
     def __enter__(self) -> None:
-        self.context.builder.open_group(False)
+        self.context.builder.open_scope()
         self.context.loops.append(self)
 
     __exit__ = Branch.__exit__

@@ -53,6 +53,25 @@ def loop_targets(frame: types.FrameType, count: int) -> list[str | None]:
     return names[:count] if len(names) >= count else unknown
 
 
+def assigned_target(frame: types.FrameType) -> str | None:
+    """The variable that takes the result of the call that `frame` is at, also of a ``with``."""
+    steps = _steps(frame.f_code)
+    at = _position(steps, frame) + 1
+    while at < len(steps) and steps[at].opname in ("BEFORE_WITH", "SETUP_WITH"):
+        at += 1
+    if at < len(steps) and steps[at].opname.startswith(_stores):
+        value = steps[at].argval
+        return value[0] if isinstance(value, tuple) else str(value)
+    return None
+
+
+def unpack_count(frame: types.FrameType) -> int | None:
+    """To how many targets `frame` unpacks a value now."""
+    steps = _steps(frame.f_code)
+    step = steps[_position(steps, frame)]
+    return step.arg if step.opname == "UNPACK_SEQUENCE" else None
+
+
 def unpacked_targets(frame: types.FrameType) -> int | None:
     """To how many targets a ``for`` unpacks its value, where `frame` is at that."""
     steps = _steps(frame.f_code)

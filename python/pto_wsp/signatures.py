@@ -119,6 +119,17 @@ class Signature(Mapping[str, Parameter]):
             bound[parameter.name] = parameter.default
         return {name: bound[name] for name in names}
 
+    def outputs_left_out(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[str]:
+        """The tiles that a kernel only writes and that a call leaves out: what a token carries."""
+        given = set(list(self)[: len(args)]) | set(kwargs)
+        return [
+            parameter.name
+            for parameter in self.values()
+            if parameter.name not in given
+            and isinstance(parameter.spec, DirectedSpec)
+            and parameter.spec.direction == native.Direction.Out
+        ]
+
     def _error(self, text: str, hint: str) -> TypeCheckError:
         made = error(TypeCheckError, f"kernel '{self._kernel}': {text}", hint=hint)
         assert isinstance(made, TypeCheckError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 import types
@@ -417,10 +418,10 @@ def _names_in(code: types.CodeType) -> set[str]:
 
 
 def _is_nothing(result: Any) -> bool:
-    """True for None, and for the Nones of kernels called in a comprehension."""
+    """True for None and for statements, also of a comprehension."""
     if isinstance(result, (list, tuple)):
         return all(_is_nothing(part) for part in result)
-    return result is None
+    return result is None or isinstance(result, Part)
 
 
 _delayed: dict[str, Callable[[Any], bool]] = {
@@ -485,6 +486,51 @@ class Part:
 
     def __repr__(self) -> str:
         return f"<a statement of workload {self.building.name}>"
+
+
+class UnboundCall(Part):
+    """A kernel call without some of its outputs, which is no statement until it is sent."""
+
+    __slots__ = ("_emit", "_outputs", "problem")
+
+    def __init__(
+        self,
+        building: context.BuildContext,
+        kernel: KernelRef,
+        outputs: Sequence[str],
+        emit: Callable[[Mapping[str, Any]], None],
+        problem: TypeCheckError,
+    ) -> None:
+        super().__init__(building, None)
+        self._outputs = {name: kernel.signature[name].spec for name in outputs}
+        self._emit = emit
+        self.problem = problem
+        building.unsent.append(self)
+
+    def emit_with(self, payload: Callable[[int, native.TileType, str], native.Region]) -> None:
+        """Adds the call, with the tiles that a token carries."""
+        self.building.unsent.remove(self)
+        tiles: dict[str, Any] = {}
+        with self.building.collecting():
+            for number, (name, spec) in enumerate(self._outputs.items()):
+                if not isinstance(spec, DirectedSpec) or spec.tile is None:
+                    raise self.problem
+                tile = native.TileType(spec.tile.dtype, spec.tile.rows, spec.tile.cols)
+                tiles[name] = SentTile(payload(number, tile, name))
+            self._emit(tiles)
+
+
+class SentTile:
+    """The storage of what a token carries, as the argument of a kernel."""
+
+    owner = None
+
+    def __init__(self, region: native.Region) -> None:
+        self._region = region
+
+    def carried(self, name: str, spec: DirectedSpec) -> native.Region:
+        """The tile, for a parameter."""
+        return self._region
 
 
 def combine(*parts: Any) -> Any:
@@ -554,12 +600,12 @@ def emit_task(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     names: Sequence[str] = (),
-) -> None:
+) -> Part:
     """Adds ``kernel[axes](*args, **kwargs)`` to the workload that is being built; `names` are those
     that the call gives its axes.
 
     A call that does not fit, or whose shapes do not fit each other in the body of the kernel, is a
-    type error of the workload.
+    type error of the workload. One that only lacks outputs may still be sent.
     """
     tracing = innermost()
     if tracing is not None:
@@ -577,6 +623,30 @@ def emit_task(
             "decorated with @workload",
         )
     _check_axis_names(kernel, names, building)
+    left_out = kernel.signature.outputs_left_out(args, kwargs)
+    if left_out:
+        try:
+            kernel.signature.bind(args, kwargs)
+        except TypeCheckError as problem:
+            with contextlib.suppress(TypeCheckError):
+                kernel.signature.bind(args, {**kwargs, **dict.fromkeys(left_out)})
+
+                def emit(tiles: Mapping[str, Any]) -> None:
+                    emit_task(kernel, axes, args, {**kwargs, **tiles}, names)
+
+                return UnboundCall(building, kernel, left_out, emit, problem.with_traceback(None))
+    number = building.builder.statements
+    _emit(building, kernel, axes, args, kwargs)
+    return Part(building, number if building.builder.statements > number else None)
+
+
+def _emit(
+    building: context.BuildContext,
+    kernel: KernelRef,
+    axes: Sequence[Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> None:
     with building.collecting():
         bound = kernel.signature.bind(args, kwargs)
         constants = {}
@@ -590,6 +660,11 @@ def emit_task(
                 constants[name] = _constant(kernel, name, value)
             elif isinstance(spec, ScalarSpec):
                 passed.append((name, _scalar(kernel, name, spec, value)))
+            elif hasattr(type(value), "carried"):
+                carried: native.Region = value.carried(name, spec)
+                if spec.tile is None:
+                    tiles[name] = tile_of_shape(carried.shape, carried.dtype)
+                passed.append((name, carried))
             else:
                 tensor = _tensor(building, kernel, name, spec, value)
                 region = tensor.region()
@@ -757,12 +832,17 @@ def slot_load_u64(slot: int, tensor: Any, row: Any = 0, col: Any = 0) -> None:
 class TypeChecker:
     """Checks workloads without compiling them."""
 
-    def check(self, what: Workload | WorkloadFunction) -> list[TypeCheckError]:
+    def check(self, what: Workload | WorkloadFunction) -> list[CompileError]:
         """The calls that do not fit their kernels: arity, shapes, element types, directions,
-        layouts, bounds."""
+        layouts, bounds; then what is wrong with its processes and channels."""
         built = what._default() if isinstance(what, WorkloadFunction) else what
         if not isinstance(built, Workload):
             raise error(TypeCheckError, f"TypeChecker: {what!r} is no workload")
-        return list(built.type_errors)
+        found: list[CompileError] = list(built.type_errors)
+        try:
+            built._native.check_nets()
+        except CompileError as wrong:
+            found.append(wrong.with_traceback(None))
+        return found
 
     __call__ = check

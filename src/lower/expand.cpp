@@ -55,6 +55,10 @@ std::string loop_symbol(int nest) {
     return "loop" + std::to_string(nest);
 }
 
+std::string process_symbol(int process) {
+    return std::string(expand_symbol) + "_process" + std::to_string(process);
+}
+
 namespace {
 
 /// Longest loop that Halide's 32-bit counters take.
@@ -293,7 +297,11 @@ void append_task_loops(const Module &module, const TaskLoops &loops) {
     check_depths(*loops.summary);
     Halide::Module &target = module.impl().module;
     if (const auto *plan = std::get_if<workload::TrackedPlan>(&loops.summary->plan)) {
-        target.append(expander(*plan, loops));
+        target.append(expander(*plan, plan->program, expand_symbol, loops));
+        for (size_t p = 0; p < plan->processes.size(); ++p) {
+            target.append(expander(*plan, plan->processes[p].program,
+                                   process_symbol(static_cast<int>(p)), loops));
+        }
         return;
     }
     LoopWriter writer(loops, -1);

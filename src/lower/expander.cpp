@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 
 #include "pto/wsp/support/error.h"
@@ -16,11 +17,13 @@ using workload::TrackedStep;
 namespace {
 
 /// The words of the expander's frame: the place, the number of the next task, for each loop its
-/// counter (or value) and, where the run decides it, its size, and the slots.
+/// counter (or value) and, where the run decides it, its size, for each `consume` its token, and
+/// the slots.
 class FrameLayout {
 public:
-    explicit FrameLayout(const workload::TrackedPlan &plan) {
-        add(plan.program);
+    FrameLayout(const workload::TrackedPlan &plan, const std::vector<TrackedStep> &program)
+        : plan_(plan) {
+        add(program);
         first_slot_ = words_;
         words_ += slot_words;
     }
@@ -30,6 +33,16 @@ public:
     int counter(const LoopVar *loop) const { return counters_.at(loop); }
     const std::map<const LoopVar *, int> &counters() const { return counters_; }
     int size(const LoopVar *loop) const { return sizes_.at(loop); }
+    /// Of the token that a `consume` has: which channel, number, values.
+    int token(const workload::ConsumeNode *consume) const { return counters_.at(&consume->which); }
+    /// Words of that token: it may have more values than are used.
+    int token_words(const TrackedStep &step) const {
+        int values = static_cast<int>(step.consume->values.size());
+        for (const int channel : step.channels) {
+            values = std::max(values, plan_.channels[static_cast<size_t>(channel)].value_count);
+        }
+        return 2 + values;
+    }
     int first_slot() const { return first_slot_; }
     int words() const { return words_; }
 
@@ -41,14 +54,24 @@ private:
                 if (!step.loop->axis.constant()) {
                     sizes_.emplace(step.loop, words_++);
                 }
-                add(step.body);
+            } else if (step.send != nullptr) {
+                counters_.emplace(&step.send->number, words_++);
+            } else if (step.consume != nullptr) {
+                counters_.emplace(&step.consume->which, words_);
+                counters_.emplace(&step.consume->number, words_ + 1);
+                for (size_t i = 0; i < step.consume->values.size(); ++i) {
+                    counters_.emplace(&step.consume->values[i], words_ + 2 + static_cast<int>(i));
+                }
+                words_ += token_words(step);
             }
+            add(step.body);
             for (const std::vector<TrackedStep> &each : step.cases) {
                 add(each);
             }
         }
     }
 
+    const workload::TrackedPlan &plan_;
     std::map<const LoopVar *, int> counters_;
     std::map<const LoopVar *, int> sizes_;
     int first_slot_ = 0;
@@ -60,9 +83,10 @@ private:
 /// own; loops that surely run have none.
 class Places {
 public:
-    Places(const workload::TrackedPlan &plan, const FrameLayout &frame, const LoopWriter &writer)
+    Places(const workload::TrackedPlan &plan, const std::vector<TrackedStep> &program,
+           const FrameLayout &frame, const LoopWriter &writer)
         : plan_(plan), frame_(frame), writer_(writer) {
-        walk(plan.program, set_word("frame", FrameLayout::place, i64(-1)));
+        walk(program, set_word("frame", FrameLayout::place, i64(-1)));
     }
 
     const std::vector<Stmt> &places() const { return places_; }
@@ -86,7 +110,8 @@ private:
         if (step.loop != nullptr) {
             return count(step.body) + (has_entry(*step.loop) ? 1 : 0);
         }
-        size_t result = 1;
+        size_t result = is_rendezvous(step) ? 2 : 1;
+        result += step.send == nullptr ? count(step.body) : 0;
         for (const std::vector<TrackedStep> &each : step.cases) {
             result += count(each);
         }
@@ -111,10 +136,115 @@ private:
                 walk_loop(step, then);
             } else if (step.branch != nullptr) {
                 walk_branch(step, then);
+            } else if (step.send != nullptr) {
+                walk_send(step, then);
+            } else if (step.consume != nullptr) {
+                walk_consume(step, then);
+            } else if (step.close) {
+                Stmt close = Evaluate::make(channel_call("pto_wsp_close", {step.channels.front()}));
+                add(Block::make(close, then));
+            } else if (step.first_process >= 0) {
+                // The runtime's process 0 is the program itself.
+                add(IfThenElse::make(channel_call("pto_wsp_run_processes",
+                                                  {step.first_process + 1, step.process_count}) !=
+                                         0,
+                                     then));
             } else {
                 add(site(plan_.sites[static_cast<size_t>(step.site)], step.site, then));
             }
         }
+    }
+
+    /// A function of the runtime that gets the graph.
+    static Expr channel_call(const char *name, const std::vector<Expr> &arguments,
+                             Halide::Type type = Int(32)) {
+        std::vector<Expr> all{Variable::make(Handle(), "graph")};
+        all.insert(all.end(), arguments.begin(), arguments.end());
+        return Call::make(type, name, all, Call::Extern);
+    }
+
+    static bool is_rendezvous(const TrackedStep &step) {
+        return step.send != nullptr && step.send->channel->depth == 0;
+    }
+
+    /// The site in the body of a `send`.
+    static int sent_site(const std::vector<TrackedStep> &body) {
+        return body.back().loop != nullptr ? sent_site(body.back().body) : body.back().site;
+    }
+
+    /// One place, so that no other process takes the room between: asks for it, submits the task
+    /// and puts the token. At a rendezvous another one waits until the token is taken.
+    void walk_send(const TrackedStep &step, const Stmt &then) {
+        const workload::SendNode &send = *step.send;
+        const Expr channel = step.channels.front();
+        const bool waits = send.result < 0;
+        const auto result = [&](int64_t value) {
+            return set_word("frame", frame_.first_slot() + send.result, i64(value));
+        };
+        std::vector<Expr> values;
+        for (const ScalarExpr &value : workload::token_values(send)) {
+            values.push_back(writer_.scalar(value));
+        }
+        const auto words = static_cast<int>(values.size());
+        Stmt end = Evaluate::make(
+            channel_call("pto_wsp_send", {channel, packed(std::move(values)), words}));
+        end = Block::make(end, is_rendezvous(step) ? go(places_.size() + 1) : then);
+        end = waits ? end : Block::make(result(1), end);
+        const Stmt sent =
+            defined(send.number, channel_call("pto_wsp_next_token", {channel}, Int(64)),
+                    sent_task(step.body, end));
+        const Expr room = channel_call(waits ? "pto_wsp_may_send" : "pto_wsp_try_send",
+                                       {channel, sent_site(step.body)});
+        const Stmt otherwise = waits ? Stmt() : Block::make(result(0), then);
+        add(IfThenElse::make(room != 0, sent, otherwise));
+        if (is_rendezvous(step)) {
+            add(IfThenElse::make(channel_call("pto_wsp_taken", {channel}) != 0, then));
+        }
+    }
+
+    /// The task inside the variables with a value that it needs.
+    Stmt sent_task(const std::vector<TrackedStep> &body, const Stmt &then) const {
+        const TrackedStep &step = body.back();
+        return step.loop != nullptr
+                   ? defined(*step.loop, writer_.scalar(*step.loop->value),
+                             sent_task(step.body, then))
+                   : site(plan_.sites[static_cast<size_t>(step.site)], step.site, then);
+    }
+
+    /// `body` with a variable, in the frame too.
+    Stmt defined(const LoopVar &variable_of, const Expr &value, const Stmt &body) const {
+        const Stmt keep = set_word("frame", frame_.counter(&variable_of), variable(variable_of.id));
+        return LetStmt::make(variable_of.id, value, Block::make(keep, body));
+    }
+
+    void walk_consume(const TrackedStep &step, const Stmt &then) {
+        const workload::ConsumeNode &consume = *step.consume;
+        const size_t place = places_.size();
+        std::vector<Expr> channels;
+        for (const int channel : step.channels) {
+            channels.emplace_back(channel);
+        }
+        const auto count = static_cast<int>(channels.size());
+        const int words = frame_.token_words(step);
+        const Expr token = reinterpret(
+            Handle(), reinterpret(Int(64), Variable::make(Handle(), "frame")) +
+                          i64(static_cast<int64_t>(sizeof(int64_t)) * frame_.token(&consume)));
+        const Expr taken = channel_call(
+            "pto_wsp_receive", {Call::make(Handle(), Call::make_struct, channels, Call::Intrinsic),
+                                count, token, words});
+        const Expr got = Variable::make(Int(32), "got$");
+        // 0: the place stays, and the next step comes to it again.
+        const Stmt next = step.body.empty() ? go(place) : go(place + 1);
+        add(LetStmt::make("got$", taken,
+                          IfThenElse::make(got > 0, next, IfThenElse::make(got < 0, then))));
+        const size_t outer = path_.size();
+        path_.push_back(&consume.number);
+        path_.push_back(&consume.which);
+        for (const LoopVar &value : consume.values) {
+            path_.push_back(&value);
+        }
+        walk(step.body, go(place));
+        path_.resize(outer);
     }
 
     void walk_loop(const TrackedStep &step, const Stmt &then) {
@@ -254,10 +384,11 @@ private:
 
 }  // namespace
 
-LoweredFunc expander(const workload::TrackedPlan &plan, const TaskLoops &loops) {
-    const FrameLayout frame(plan);
+LoweredFunc expander(const workload::TrackedPlan &plan, const std::vector<TrackedStep> &program,
+                     const std::string &symbol, const TaskLoops &loops) {
+    const FrameLayout frame(plan, program);
     const LoopWriter writer(loops, frame.first_slot());
-    const Places places(plan, frame, writer);
+    const Places places(plan, program, frame, writer);
     // 32 bits wide, because Halide makes a switch of these comparisons and its cases are of 32
     // bits.
     Expr place_number = Variable::make(Int(32), "place$");
@@ -272,17 +403,22 @@ LoweredFunc expander(const workload::TrackedPlan &plan, const TaskLoops &loops) 
     Stmt body = For::make("submitted$", 0, Variable::make(Int(32), "budget"), ForType::Serial,
                           Halide::Partition::Never, Halide::DeviceAPI::None, step);
     return LoopWriter::function(
-        expand_symbol,
+        symbol,
         {{"frame", Handle()}, {"graph", Handle()}, {"bindings", Handle()}, {"budget", Int(32)}},
         body);
 }
 
-int frame_words(const workload::TrackedPlan &plan) {
-    return FrameLayout(plan).words();
+int frame_words(const workload::TrackedPlan &plan, const std::vector<TrackedStep> &program) {
+    return FrameLayout(plan, program).words();
 }
 
 std::map<const LoopVar *, int> loop_words(const workload::TrackedPlan &plan) {
-    return FrameLayout(plan).counters();
+    std::map<const LoopVar *, int> words = FrameLayout(plan, plan.program).counters();
+    for (const workload::TrackedProcess &process : plan.processes) {
+        const FrameLayout frame(plan, process.program);
+        words.insert(frame.counters().begin(), frame.counters().end());
+    }
+    return words;
 }
 
 }  // namespace pto::wsp::lower

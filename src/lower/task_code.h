@@ -45,7 +45,10 @@ private:
     mutable bool counts_tasks_ = false;  ///< the number of an iteration's tasks is not known
 };
 
-/// The resumable step of a tracked plan; see append_task_loops.
-Halide::Internal::LoweredFunc expander(const workload::TrackedPlan &plan, const TaskLoops &loops);
+/// The resumable step of `program`, which is that of the plan or of one of its processes; see
+/// append_task_loops.
+Halide::Internal::LoweredFunc expander(const workload::TrackedPlan &plan,
+                                       const std::vector<workload::TrackedStep> &program,
+                                       const std::string &symbol, const TaskLoops &loops);
 
 }  // namespace pto::wsp::lower

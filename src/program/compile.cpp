@@ -12,6 +12,7 @@
 #include "pto/wsp/support/error.h"
 #include "pto/wsp/support/text.h"
 #include "pto/wsp/workload/builder.h"
+#include "pto/wsp/workload/nets.h"
 #include "task_rules.h"
 
 namespace pto::wsp {
@@ -345,10 +346,22 @@ Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols)
     graph.processes.push_back(
         {"main",
          reinterpret_cast<abi::ExpandFn>(object->address(lower::expand_symbol)),
-         lower::frame_words(tracked),
+         lower::frame_words(tracked, tracked.program),
          {},
          {},
          {}});
+    for (size_t p = 0; p < tracked.processes.size(); ++p) {
+        const workload::TrackedProcess &process = tracked.processes[p];
+        void *step = object->address(lower::process_symbol(static_cast<int>(p)));
+        graph.processes.push_back({process.name, reinterpret_cast<abi::ExpandFn>(step),
+                                   lower::frame_words(tracked, process.program), process.sends,
+                                   process.receives, process.at});
+    }
+    for (const workload::TrackedChannel &channel : tracked.channels) {
+        graph.channels.push_back({channel.channel->name, channel.channel->depth,
+                                  channel.value_count, channel.slots, channel.tried,
+                                  channel.channel->at});
+    }
     apply_rules(options.tasks, workload::constant_task_count(*workload.root), graph);
     for (const workload::CellGrid &grid : tracked.grids) {
         graph.grids.push_back(grid.cells);
@@ -357,6 +370,7 @@ Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols)
         runtime::TaskSite place;
         place.name = site.name;
         place.at = site.at;
+        place.process = site.process + 1;
         if (site.task != nullptr) {
             place.function =
                 reinterpret_cast<abi::KernelFn>(object->address(symbols.at(site.task) + ".packed"));
@@ -449,6 +463,7 @@ Program compile(const workload::Workload &workload, const CompileOptions &option
     if (!workload.type_errors.empty()) {
         throw TypeCheckError(workload.type_errors.front());
     }
+    workload::check_nets(*workload.root);
     auto impl = std::make_shared<Program::Impl>();
     impl->workload = workload;
     impl->options = options;
@@ -459,7 +474,8 @@ Program compile(const workload::Workload &workload, const CompileOptions &option
     impl->tensors = workload.tensors();
     impl->kernels = workload.kernels();
     for (const workload::TensorPtr &tensor : impl->tensors) {
-        impl->views.push_back(tensor->view);
+        impl->views.push_back(tensor->own ? allocate_tensor(tensor->view.shape, tensor->view.dtype)
+                                          : tensor->view);
     }
     const std::set<std::string> symbols = workload.symbols();
     const std::set<std::string> tables = workload.tables();

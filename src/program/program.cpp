@@ -9,6 +9,7 @@
 
 #include "program_impl.h"
 #include "pto/wsp/runtime/arena.h"
+#include "pto/wsp/schedule/cycles.h"
 #include "pto/wsp/support/error.h"
 #include "pto/wsp/support/text.h"
 
@@ -138,6 +139,9 @@ std::vector<TensorView> bound_views(const Program::Impl &impl,
         std::vector<std::string> names;
         bool found = false;
         for (size_t t = 0; t < views.size(); ++t) {
+            if (impl.tensors[t]->own) {
+                continue;
+            }
             names.push_back(impl.tensors[t]->name);
             if (impl.tensors[t]->name == name) {
                 check_bound(name, impl.tensors[t]->view, view, at);
@@ -168,7 +172,9 @@ void Program::bind(const std::map<std::string, TensorView> &tensors, const Loc &
 void Program::set_symbols(const std::map<std::string, int64_t> &values, const Loc &at) {
     std::unique_lock lock(impl_->mutex);
     for (const auto &[name, value] : values) {
-        if (std::ranges::find(impl_->symbols, name) == impl_->symbols.end()) {
+        const bool modelled =
+            name == schedule::channel_latency_symbol && impl_->options.target == "cpu_sim";
+        if (!modelled && std::ranges::find(impl_->symbols, name) == impl_->symbols.end()) {
             throw TypeCheckError(at, fmt::format("the program has no symbol '{}'", name), {},
                                  impl_->symbols.empty() ? "it has none"
                                                         : "symbols: " + join(impl_->symbols));

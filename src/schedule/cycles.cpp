@@ -6,6 +6,7 @@
 
 #include "pto/wsp/workload/builder.h"
 #include "pto/wsp/workload/names.h"
+#include "workload/net_walk.h"
 
 namespace pto::wsp::schedule {
 
@@ -103,7 +104,13 @@ public:
         if (std::holds_alternative<workload::SlotNode>(node.kind)) {
             throw Unknown{"slots are filled while the program runs"};
         }
-        return done(*std::get<workload::CallNode>(node.kind).body, ready);
+        if (const auto *net = std::get_if<workload::NetNode>(&node.kind)) {
+            return done_net(*net, ready);
+        }
+        if (const auto *call = std::get_if<workload::CallNode>(&node.kind)) {
+            return done(*call->body, ready);
+        }
+        throw Unknown{"something is sent or consumed outside of a process"};
     }
 
 private:
@@ -113,6 +120,31 @@ private:
         }
         try {
             return expr.evaluate(values_, &data_);
+        } catch (const PtoError &error) {
+            throw Unknown{error.text()};
+        }
+    }
+
+    /// Each process has a clock of its own, which its tasks advance.
+    int64_t done_net(const workload::NetNode &net, int64_t ready) {
+        const auto latency = data_.symbols.find(channel_latency_symbol);
+        workload::NetWalk walk(net, data_, values_, {}, ready,
+                               latency == data_.symbols.end() ? 0 : latency->second);
+        try {
+            const auto done = walk.run(
+                [&](const workload::ProcessWalk &process, const TaskNode &task, const Node &node) {
+                    workload::LoopPath path;
+                    for (const auto &[variable, value] : process.indices()) {
+                        path.push_back(variable);
+                    }
+                    path_.swap(path);
+                    values_.swap(process.values());
+                    const int64_t duration = duration_of(task, node);
+                    values_.swap(process.values());
+                    path_.swap(path);
+                    return std::optional(duration);
+                });
+            return *done;
         } catch (const PtoError &error) {
             throw Unknown{error.text()};
         }
@@ -136,17 +168,21 @@ private:
         return end;
     }
 
-    int64_t issue(const TaskNode &task, const Node &node, int64_t ready) {
+    int64_t duration_of(const TaskNode &task, const Node &node) {
         auto [found, added] = places_.try_emplace(&task);
-        Place &place = found->second;
         if (added) {
-            place = place_of(task, node);
+            found->second = place_of(task, node);
         }
-        const int64_t duration = cycles(task, place);
+        const int64_t duration = cycles(task, found->second);
         if (durations_ != nullptr) {
             durations_->push_back(duration);
         }
-        return clock_.issue(duration, worker(place), ready);
+        return duration;
+    }
+
+    int64_t issue(const TaskNode &task, const Node &node, int64_t ready) {
+        const int64_t duration = duration_of(task, node);
+        return clock_.issue(duration, worker(places_.at(&task)), ready);
     }
 
     Place place_of(const TaskNode &task, const Node &node) const {

@@ -8,8 +8,10 @@
 
 #include "pto/wsp/support/text.h"
 #include "pto/wsp/workload/names.h"
+#include "pto/wsp/workload/nets.h"
 #include "workload/check_task.h"
 #include "workload/node_visit.h"
+#include "workload/structure.h"
 
 namespace pto::wsp::workload {
 
@@ -43,17 +45,18 @@ public:
             expr = expr.rename(symbols_, tables_).substitute(scalar_);
         });
         rename_regions(result);
-        auto *loop = std::get_if<LoopNode>(&result.kind);
-        if (loop == nullptr) {
-            result = with_children(result, [&](const NodePtr &child) { return rename(child); });
-            return std::make_shared<const Node>(std::move(result));
+        for (LoopVar *variable : variables_in(result)) {
+            const std::string old = variable->id;
+            variable->id = fresh_(old);
+            if (variable->token) {
+                *variable =
+                    token_variable(variable->id, variable->names, !variable->value, variable->at);
+            }
+            // No loop has the id of one around it: what is outside of this one does not ask for it.
+            affine_.insert_or_assign(old, Affine::variable(variable->id));
+            scalar_.insert_or_assign(old, ScalarExpr::variable(variable->id));
         }
-        const std::string old = loop->variable.id;
-        loop->variable.id = fresh_(old);
-        // No loop has the id of one around it: what is outside of this one does not ask for it.
-        affine_.insert_or_assign(old, Affine::variable(loop->variable.id));
-        scalar_.insert_or_assign(old, ScalarExpr::variable(loop->variable.id));
-        loop->body = rename(loop->body);
+        result = with_children(result, [&](const NodePtr &child) { return rename(child); });
         return std::make_shared<const Node>(std::move(result));
     }
 
@@ -93,11 +96,13 @@ private:
 struct Builder::Impl {
     /// Something that is open: the kind of node it becomes, without its body.
     struct Frame {
-        std::variant<LoopNode, GroupNode, CallNode, BranchNode> kind;
+        std::variant<LoopNode, GroupNode, CallNode, BranchNode, SendNode, ConsumeNode, NetNode>
+            kind;
         std::vector<NodePtr> statements;
         std::string letter;  ///< of a loop
         Loc at;
         bool with_outer = false;  ///< closes what it is in, too
+        bool is_scope = false;    ///< of `P.pipe()`
     };
 
     std::string name;
@@ -109,6 +114,8 @@ struct Builder::Impl {
     size_t loops = 0;
     std::vector<TypeCheckError> errors;
     std::vector<std::unique_ptr<LoopVar>> defined;  ///< variables that tasks may use anywhere
+    std::set<int> filled;                           ///< slots
+    std::map<int, Loc> tried;                       ///< slots that hold the results of tries
     RunData data;
 
     /// `wanted`, or its name with the next number that is free.
@@ -126,9 +133,96 @@ struct Builder::Impl {
         for (Frame &frame : frames) {
             if (auto *loop = std::get_if<LoopNode>(&frame.kind)) {
                 result.push_back(&loop->variable);
+            } else if (auto *send = std::get_if<SendNode>(&frame.kind)) {
+                result.push_back(&send->number);
+            } else if (auto *consume = std::get_if<ConsumeNode>(&frame.kind)) {
+                result.insert(result.end(), {&consume->number, &consume->which});
+                for (LoopVar &value : consume->values) {
+                    result.push_back(&value);
+                }
             }
         }
         return result;
+    }
+
+    /// What a net cannot stand in; null where it can.
+    const Frame *around_net() const {
+        for (const Frame &frame : frames) {
+            if (!std::holds_alternative<GroupNode>(frame.kind) &&
+                !std::holds_alternative<CallNode>(frame.kind)) {
+                return &frame;
+            }
+        }
+        return nullptr;
+    }
+
+    void refuse_net(const std::string &what, const Loc &at) const {
+        if (const Frame *around = around_net()) {
+            const bool process = !std::holds_alternative<LoopNode>(around->kind) &&
+                                 !std::holds_alternative<BranchNode>(around->kind);
+            throw CompileError(at,
+                               what + " stands in a " +
+                                   (process                                          ? "process"
+                                    : std::holds_alternative<LoopNode>(around->kind) ? "loop"
+                                                                                     : "branch"),
+                               {{around->at, "which begins here"}},
+                               "processes are started once, by the body of the workload; loop "
+                               "inside of them");
+        }
+    }
+
+    /// A slot that nothing in the workload fills, for the result of a try.
+    int free_slot(const Loc &at) {
+        for (int slot = slot_words - 1; slot >= 0; --slot) {
+            if (!filled.contains(slot) && tried.emplace(slot, at).second) {
+                return slot;
+            }
+        }
+        throw CompileError(at, "try_send: no slot is free for its result");
+    }
+
+    void fill(int slot, const std::string &what, const Loc &at) {
+        const auto taken = tried.find(slot);
+        if (taken != tried.end()) {
+            throw CompileError(
+                at, what + ": slot " + std::to_string(slot) + " holds the result of a try_send",
+                {{taken->second, "made here"}}, "use a smaller slot");
+        }
+        filled.insert(slot);
+    }
+
+    ConsumeNode &consume(const std::string &token, const Loc &at) {
+        for (Frame &frame : frames) {
+            auto *consume = std::get_if<ConsumeNode>(&frame.kind);
+            if (consume != nullptr && consume->number.id == token) {
+                return *consume;
+            }
+        }
+        throw CompileError(at, "a token is used outside of the body that consumes it", {},
+                           "use it inside: with consume(channel) as t: ...");
+    }
+
+    SendNode new_send(const ChannelPtr &channel, Sending how, const Loc &at) {
+        SendNode send;
+        send.channel = channel;
+        send.number = token_variable(fresh_id("token"), {}, false, at);
+        send.result = how == Sending::Tries ? free_slot(at) : -1;
+        return send;
+    }
+
+    /// A net behind another one, of explicit processes, becomes part of it.
+    void add_net(NetNode net, const Loc &at) {
+        std::vector<NodePtr> &statements = frames.back().statements;
+        if (!statements.empty()) {
+            if (const auto *before = std::get_if<NetNode>(&statements.back()->kind)) {
+                NetNode both = *before;
+                std::ranges::move(net.processes, std::back_inserter(both.processes));
+                statements.back() =
+                    std::make_shared<const Node>(Node{std::move(both), statements.back()->at});
+                return;
+            }
+        }
+        add(std::make_shared<const Node>(Node{std::move(net), at}));
     }
 
     /// Adds a name that the user did not give, unless an open loop already has it.
@@ -398,6 +492,136 @@ void Builder::open_group(bool sequential, Loc at) {
     impl_->open(GroupNode{sequential, {}}, at);
 }
 
+void Builder::open_scope(Loc at) {
+    impl_->frames.push_back({GroupNode{false, {}}, {}, "", std::move(at)});
+    impl_->frames.back().is_scope = true;
+}
+
+void Builder::open_process(std::string name, std::vector<ChannelPtr> consumes,
+                           std::vector<ChannelPtr> produces, Loc at) {
+    impl_->refuse_net("process " + quoted(name), at);
+    NetNode net;
+    net.processes.push_back({std::move(name), std::move(consumes), std::move(produces), {}, at});
+    impl_->frames.push_back({std::move(net), {}, "", std::move(at)});
+}
+
+int Builder::open_send(const ChannelPtr &channel, Sending how, Loc at) {
+    SendNode send = impl_->new_send(channel, how, at);
+    const int slot = send.result;
+    impl_->frames.push_back({std::move(send), {}, "", std::move(at)});
+    return slot;
+}
+
+namespace {
+
+/// One kernel call, inside the variables that it needs.
+bool is_call(const Node &node) {
+    const auto *loop = std::get_if<LoopNode>(&node.kind);
+    return loop != nullptr ? loop->variable.value && is_call(*loop->body)
+                           : std::holds_alternative<TaskNode>(node.kind);
+}
+
+[[noreturn]] void refuse_sent(const Loc &at) {
+    throw CompileError(at, "send: what is sent is not one kernel call", {},
+                       "send(channel, load[i](X[i])): the call is the token's task");
+}
+
+}  // namespace
+
+int Builder::send_last(const ChannelPtr &channel, Sending how, Loc at) {
+    std::vector<NodePtr> &statements = impl_->frames.back().statements;
+    if (statements.empty() || !is_call(*statements.back())) {
+        refuse_sent(at);
+    }
+    SendNode send = impl_->new_send(channel, how, at);
+    const int slot = send.result;
+    send.body = std::move(statements.back());
+    statements.back() = std::make_shared<const Node>(Node{std::move(send), std::move(at)});
+    return slot;
+}
+
+std::string Builder::open_consume(std::vector<ChannelPtr> channels, Loc at) {
+    if (channels.empty()) {
+        throw CompileError(at, "consume: needs at least one channel");
+    }
+    for (size_t i = 0; i < channels.size(); ++i) {
+        if (std::count(channels.begin(), channels.end(), channels[i]) > 1) {
+            throw CompileError(at,
+                               "consume: channel " + quoted(channels[i]->name) + " is named twice");
+        }
+    }
+    ConsumeNode consume;
+    consume.channels = std::move(channels);
+    consume.number = token_variable(impl_->fresh_id("token"), {}, true, at);
+    consume.which = token_variable(impl_->fresh_id("from"), {}, false, at);
+    std::string id = consume.number.id;
+    impl_->frames.push_back({std::move(consume), {}, "", std::move(at)});
+    return id;
+}
+
+std::string Builder::token_value(const std::string &token, size_t number,
+                                 std::vector<std::string> names, const Loc &at) {
+    std::vector<LoopVar> &values = impl_->consume(token, at).values;
+    while (values.size() <= number) {
+        const bool asked = values.size() == number;
+        std::vector<std::string> own = asked ? names : std::vector<std::string>{};
+        const std::string base = own.empty() ? "value" : identifier_of(own.front());
+        values.push_back(token_variable(impl_->fresh_id(base), std::move(own), false, at));
+    }
+    return values[number].id;
+}
+
+std::string Builder::token_channel(const std::string &token, const Loc &at) {
+    return impl_->consume(token, at).which.id;
+}
+
+namespace {
+
+Region in_slot(const TensorPtr &tensor, const Affine &slot, const Loc &at) {
+    return index(whole(tensor, at), slot, at);
+}
+
+ScalarExpr slot_of(const LoopVar &number, const Channel &channel) {
+    return ScalarExpr::make(ScalarExpr::Op::Mod,
+                            {ScalarExpr::variable(number.id), channel.slots()});
+}
+
+}  // namespace
+
+Region Builder::sent_payload(size_t number, const kernel::TileType &type, const std::string &name,
+                             const Loc &at) {
+    const auto &send = std::get<SendNode>(impl_->frames.back().kind);
+    const TensorPtr tensor = send.channel->payload(number, type, name, at);
+    return in_slot(tensor, index_of(slot_of(send.number, *send.channel), at), at);
+}
+
+Region Builder::token_payload(const std::string &token, size_t number,
+                              const std::optional<kernel::TileType> &type, const std::string &name,
+                              const Loc &at) {
+    const ConsumeNode &consume = impl_->consume(token, at);
+    Channel &channel = *consume.channels.front();
+    if (consume.channels.size() > 1) {
+        throw TypeCheckError(at,
+                             "a token that comes from one of several channels is used as a tile",
+                             {}, "consume each channel in a process of its own");
+    }
+    if (!type && channel.payloads.size() <= number) {
+        throw TypeCheckError(at,
+                             "the tile that a token of channel " + quoted(channel.name) +
+                                 " carries is not known yet",
+                             {{channel.at, "made here"}},
+                             "build the process that sends it first, or give the type: "
+                             "Channel[Tile[rows, cols, dtype]]");
+    }
+    TensorPtr tensor = channel.payloads.size() > number ? channel.payloads[number]
+                                                        : channel.payload(number, *type, name, at);
+    return in_slot(tensor, index_of(slot_of(consume.number, channel), at), at);
+}
+
+void Builder::close_channel(const ChannelPtr &channel, Loc at) {
+    impl_->add(std::make_shared<const Node>(Node{CloseNode{channel}, std::move(at)}));
+}
+
 void Builder::open_call(std::string name, Loc at) {
     impl_->open(CallNode{std::move(name), nullptr}, at);
 }
@@ -407,6 +631,10 @@ void Builder::close(Loc at) {
         throw CompileError(at, "workload " + impl_->name + ": nothing is open");
     }
     Impl::Frame &frame = impl_->frames.back();
+    if (std::holds_alternative<SendNode>(frame.kind) && frame.statements.empty()) {
+        impl_->frames.pop_back();
+        return;
+    }
     if (auto *loop = std::get_if<LoopNode>(&frame.kind); loop != nullptr && !frame.letter.empty()) {
         impl_->add_name(loop->variable, frame.letter);
     }
@@ -424,6 +652,22 @@ void Builder::close(Loc at) {
                            call.body = body_of(std::move(frame.statements), frame.at);
                            return std::move(call);
                        },
+                       [&](SendNode &send) -> decltype(Node::kind) {
+                           if (frame.statements.size() != 1 || !is_call(*frame.statements[0])) {
+                               refuse_sent(frame.at);
+                           }
+                           send.body = std::move(frame.statements.front());
+                           return std::move(send);
+                       },
+                       [&](ConsumeNode &consume) -> decltype(Node::kind) {
+                           consume.body = body_of(std::move(frame.statements), frame.at);
+                           return std::move(consume);
+                       },
+                       [&](NetNode &net) -> decltype(Node::kind) {
+                           net.processes.front().body =
+                               body_of(std::move(frame.statements), frame.at);
+                           return std::move(net);
+                       },
                        [&](BranchNode &branch) -> decltype(Node::kind) {
                            NodePtr body = body_of(std::move(frame.statements), frame.at);
                            (branch.cases.empty() ? branch.otherwise : branch.cases.front().body) =
@@ -433,12 +677,21 @@ void Builder::close(Loc at) {
                    },
                    frame.kind);
     const bool with_outer = frame.with_outer;
+    const bool is_scope = frame.is_scope;
     const Loc opened = frame.at;
     impl_->frames.pop_back();
+    if (auto *net = std::get_if<NetNode>(&kind)) {
+        impl_->add_net(std::move(*net), opened);
+        return;
+    }
     if (auto *branch = std::get_if<BranchNode>(&kind); branch != nullptr && branch->cases.empty()) {
         take_chain(impl_->frames.back().statements, *branch);
     }
-    impl_->add(std::make_shared<const Node>(Node{std::move(kind), opened}));
+    auto node = std::make_shared<const Node>(Node{std::move(kind), opened});
+    if (is_scope && has_channels(*node)) {
+        impl_->refuse_net("P.pipe() with processes", opened);
+    }
+    impl_->add(std::move(node));
     if (with_outer) {
         close(std::move(at));
     }
@@ -503,6 +756,9 @@ Builder::Renamed Builder::include(const Workload &workload, Loc at) {
     merge_names(workload.data.symbols, impl_->data.symbols, renamed.symbols, std::equal_to<>());
     merge_names(workload.data.tables, impl_->data.tables, renamed.tables,
                 [](const RunData::Values &a, const RunData::Values &b) { return *a == *b; });
+    if (has_net(*workload.root)) {
+        impl_->refuse_net("workload " + workload.name + " has processes and", at);
+    }
     Renamer renamer([&](const std::string &id) { return impl_->fresh_id(id); }, renamed.symbols,
                     renamed.tables);
     impl_->add(std::make_shared<const Node>(
@@ -581,6 +837,7 @@ void Builder::set_slot(int64_t slot, ScalarExpr value, Loc at) {
     SlotNode node;
     (void)ScalarExpr::slot(slot);
     node.slot = static_cast<int>(slot);
+    impl_->fill(node.slot, "slot_set_u64", at);
     const auto definitions = impl_->definitions_of(value.variables());
     if (definitions.empty()) {
         impl_->check_scope(value, "slot_set_u64: the value", at);
@@ -592,6 +849,7 @@ void Builder::set_slot(int64_t slot, ScalarExpr value, Loc at) {
 
 void Builder::load_slot(int64_t slot, const Region &element, Loc at) {
     (void)ScalarExpr::slot(slot);
+    impl_->fill(static_cast<int>(slot), "slot_load_u64", at);
     std::set<std::string> names;
     add_variables(names, element);
     const auto definitions = impl_->definitions_of(std::move(names));
@@ -612,6 +870,7 @@ Workload Builder::finish() {
     workload.at = impl_->at;
     workload.root = body_of(std::move(impl_->frames.front().statements), impl_->at);
     impl_->check_nesting(static_cast<size_t>(nesting(*workload.root)), impl_->at);
+    workload.root = with_nets(workload.root);
     workload.type_errors = std::move(impl_->errors);
     workload.data = std::move(impl_->data);
     *this = Builder("");

@@ -19,6 +19,10 @@ namespace {
 std::string loops_text(const LoopPath &loops) {
     std::vector<std::string> parts;
     for (const LoopVar *variable : loops) {
+        if (variable->token) {
+            parts.push_back(variable->id);
+            continue;
+        }
         parts.push_back(variable->id + (variable->value ? " = " + variable->value->str()
                                                         : " in " + variable->axis.str()));
     }
@@ -54,14 +58,30 @@ std::string access_text(const CellAccess &access, const TrackedPlan &plan) {
     return text;
 }
 
+std::string numbers_text(const std::vector<int> &numbers) {
+    std::vector<std::string> parts;
+    std::ranges::transform(numbers, std::back_inserter(parts),
+                           [](int number) { return std::to_string(number); });
+    return parts.empty() ? "nothing" : join(parts);
+}
+
 std::string plan_text(const TrackedPlan &plan) {
     std::string text;
     for (size_t i = 0; i < plan.grids.size(); ++i) {
         text += "grid #" + std::to_string(i) + " " + plan.grids[i].name + ": " +
                 std::to_string(plan.grids[i].cells) + " cells\n";
     }
+    for (const TrackedProcess &process : plan.processes) {
+        text += "process " + process.name + ": consumes " + numbers_text(process.receives) +
+                ", produces " + numbers_text(process.sends) + "\n";
+    }
+    for (size_t i = 0; i < plan.channels.size(); ++i) {
+        text += "channel " + std::to_string(i) + " " + plan.channels[i].channel->name + ": depth " +
+                std::to_string(plan.channels[i].channel->depth) + "\n";
+    }
     for (const TrackedSite &site : plan.sites) {
         text += "site " + site.name + " over " + loops_text(site.loops);
+        text += site.process >= 0 ? ", in process " + std::to_string(site.process) : "";
         text += site.worker ? ", on worker " + site.worker->str() : "";
         text += site.rank ? ", rank " + site.rank->str() : "";
         text += site.pool ? ", pool " + site.pool->str() : "";
@@ -115,7 +135,10 @@ DependenceSummary analyse_dependence(const Workload &workload, const std::vector
     }
     summary.memory = table.memory();
     StaticPlan plan;
-    if (workload.uses_slots()) {
+    if (workload.has_channels()) {
+        plan.why_not = "processes take turns as tokens come";
+        plan.at = workload.at;
+    } else if (workload.uses_slots()) {
         plan.why_not = "slots are filled and read in program order";
         plan.at = workload.at;
     } else if (!rules.tracked_because.empty()) {

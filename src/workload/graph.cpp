@@ -300,6 +300,11 @@ TaskGraph task_graph(const Workload &workload, const std::vector<LaneRule> &lane
         throw CompileError(workload.at, "graph: slots are filled while the program runs", {},
                            "make the graph of a workload without slots");
     }
+    if (workload.has_channels()) {
+        throw CompileError(workload.at,
+                           "graph: the tasks of processes are ordered by tokens as they come", {},
+                           "make the graph of a workload without channels");
+    }
     const int64_t count = workload.task_count();
     if (count > max_tasks) {
         throw CompileError(workload.at,

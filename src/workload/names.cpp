@@ -59,7 +59,7 @@ void throw_unknown_axis(const std::string &name, const std::vector<std::string> 
 void for_each_node(const Node &root,
                    const std::function<void(const Node &, const LoopPath &)> &visit) {
     LoopPath path;
-    // Null: the end of the loop that was begun last.
+    // Null: the end of the variable that came last.
     std::vector<const Node *> pending{&root};
     std::vector<const Node *> children;
     while (!pending.empty()) {
@@ -70,8 +70,8 @@ void for_each_node(const Node &root,
             continue;
         }
         visit(*node, path);
-        if (const auto *loop = std::get_if<LoopNode>(&node->kind)) {
-            path.push_back(&loop->variable);
+        for (const LoopVar *variable : variables_in(*node)) {
+            path.push_back(variable);
             pending.push_back(nullptr);
         }
         children.clear();

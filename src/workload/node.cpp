@@ -24,6 +24,16 @@ template <class NodeType, class Visit> void visit_places(NodeType &node, Visit v
             [&](std::conditional_t<std::is_const_v<NodeType>, const CallNode, CallNode> &call) {
                 visit(call.body);
             },
+            [&](std::conditional_t<std::is_const_v<NodeType>, const SendNode, SendNode> &send) {
+                visit(send.body);
+            },
+            [&](std::conditional_t<std::is_const_v<NodeType>, const ConsumeNode, ConsumeNode>
+                    &consume) { visit(consume.body); },
+            [&](std::conditional_t<std::is_const_v<NodeType>, const NetNode, NetNode> &net) {
+                for (auto &process : net.processes) {
+                    visit(process.body);
+                }
+            },
             [&](std::conditional_t<std::is_const_v<NodeType>, const BranchNode, BranchNode>
                     &branch) {
                 for (auto &each : branch.cases) {
@@ -65,6 +75,76 @@ void visit_task(TaskNode &task, const std::function<void(ScalarExpr &)> &visit) 
 }
 
 }  // namespace
+
+LoopVar token_variable(std::string id, std::vector<std::string> names, bool counter, Loc at) {
+    LoopVar variable;
+    const ScalarExpr self = ScalarExpr::variable(id);
+    variable.id = std::move(id);
+    variable.names = std::move(names);
+    variable.axis.kind = Axis::Kind::DenseDyn;
+    variable.axis.size = counter ? self : ScalarExpr(1);
+    if (!counter) {
+        variable.value = self;
+    }
+    variable.hidden = variable.names.empty();
+    variable.token = true;
+    variable.at = std::move(at);
+    return variable;
+}
+
+namespace {
+
+/// Of either kind of node.
+template <class Variable, class NodeType>
+std::vector<Variable *> variables_of_node(NodeType &node) {
+    std::vector<Variable *> result;
+    if (auto *loop = std::get_if<LoopNode>(&node.kind)) {
+        result.push_back(&loop->variable);
+    } else if (auto *send = std::get_if<SendNode>(&node.kind)) {
+        result.push_back(&send->number);
+    } else if (auto *consume = std::get_if<ConsumeNode>(&node.kind)) {
+        result = {&consume->number, &consume->which};
+        for (auto &value : consume->values) {
+            result.push_back(&value);
+        }
+    }
+    return result;
+}
+
+}  // namespace
+
+std::vector<const LoopVar *> variables_in(const Node &node) {
+    return variables_of_node<const LoopVar>(node);
+}
+
+std::vector<LoopVar *> variables_in(Node &node) {
+    return variables_of_node<LoopVar>(node);
+}
+
+bool is_sent_call(const SendNode &send) {
+    const Node *node = send.body.get();
+    while (const auto *loop = std::get_if<LoopNode>(&node->kind)) {
+        if (!loop->variable.value) {
+            return false;
+        }
+        node = loop->body.get();
+    }
+    return std::holds_alternative<TaskNode>(node->kind);
+}
+
+const TaskNode &sent_task(const SendNode &send) {
+    const Node *node = send.body.get();
+    while (const auto *loop = std::get_if<LoopNode>(&node->kind)) {
+        node = loop->body.get();
+    }
+    return std::get<TaskNode>(node->kind);
+}
+
+std::vector<ScalarExpr> token_values(const SendNode &send) {
+    const TaskNode &task = sent_task(send);
+    return task.axes.empty() ? std::vector<ScalarExpr>{ScalarExpr::variable(send.number.id)}
+                             : task.axes;
+}
 
 void for_each_child(const Node &node, const std::function<void(const NodePtr &)> &visit) {
     visit_places(node, visit);

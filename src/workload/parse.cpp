@@ -8,6 +8,7 @@
 #include <set>
 
 #include "pto/wsp/support/text.h"
+#include "pto/wsp/workload/nets.h"
 #include "workload/check_task.h"
 
 namespace pto::wsp::workload {
@@ -37,6 +38,9 @@ public:
         while (reader_.peek().text == "kernel") {
             parse_kernel();
         }
+        while (reader_.peek().text == "channel") {
+            parse_channel();
+        }
         Workload workload;
         parse_data(workload.data);
         workload.at = reader_.loc();
@@ -46,6 +50,7 @@ public:
         if (const int levels = nesting(*workload.root); levels > max_nesting) {
             refuse(workload.at, too_deep());
         }
+        check_nets(*workload.root);
         if (!reader_.at_end()) {
             reader_.fail("the end");
         }
@@ -91,6 +96,7 @@ private:
             refuse(at, "tensor " + tensor.name + " has the negative shape " +
                            shape_text(tensor.view.shape));
         }
+        tensor.own = reader_.accept("own");
         tensor.view.strides = contiguous_strides(tensor.view.shape);
         if (reader_.accept("strides")) {
             tensor.view.strides = integers();
@@ -231,6 +237,34 @@ private:
         }
     }
 
+    void parse_channel() {
+        const Loc at = reader_.loc();
+        reader_.expect("channel");
+        const std::string name = any_name();
+        reader_.expect(":");
+        if (!channels_.emplace(name, make_channel(name, reader_.integer(), at)).second) {
+            refuse(at, "channel " + name + " is declared twice");
+        }
+    }
+
+    ChannelPtr channel() {
+        const Loc at = reader_.loc();
+        const std::string name = any_name();
+        const auto found = channels_.find(name);
+        if (found == channels_.end()) {
+            refuse(at, "no channel is called " + quoted(name));
+        }
+        return found->second;
+    }
+
+    std::vector<ChannelPtr> channels() {
+        std::vector<ChannelPtr> result;
+        do {
+            result.push_back(channel());
+        } while (reader_.accept(","));
+        return result;
+    }
+
     kernel::Param parse_param() {
         kernel::Param param;
         param.at = reader_.loc();
@@ -259,13 +293,17 @@ private:
         return param;
     }
 
+    using Variables = std::vector<std::unique_ptr<LoopVar>>;
+
     /// A statement whose body is being read.
     struct Open {
-        std::variant<LoopNode, GroupNode, CallNode, BranchNode> kind;
+        std::variant<LoopNode, GroupNode, CallNode, BranchNode, SendNode, ConsumeNode, NetNode,
+                     NetNode::Process>
+            kind;
         std::vector<NodePtr> statements;
         Loc at;
         Loc body_at;
-        std::unique_ptr<LoopVar> variable;  ///< of a loop
+        Variables variables;  ///< that its body sees
     };
 
     static std::string too_deep() { return "nested deeper than " + std::to_string(max_nesting); }
@@ -274,17 +312,16 @@ private:
         return std::make_shared<const Node>(Node{std::move(kind), at});
     }
 
-    template <class Kind>
-    void open(Kind kind, const Loc &at, std::unique_ptr<LoopVar> variable = nullptr) {
+    template <class Kind> void open(Kind kind, const Loc &at, Variables variables = {}) {
         const Loc body_at = reader_.loc();
         reader_.expect("{");
         if (open_.size() > static_cast<size_t>(max_nesting)) {
             refuse(reader_.loc(), too_deep());
         }
-        if (variable != nullptr) {
+        for (const std::unique_ptr<LoopVar> &variable : variables) {
             path_.push_back(variable.get());
         }
-        open_.push_back({std::move(kind), {}, at, body_at, std::move(variable)});
+        open_.push_back({std::move(kind), {}, at, body_at, std::move(variables)});
     }
 
     /// A body in braces, with all that is in it. What is open is on a stack of its own: a text may
@@ -322,16 +359,53 @@ private:
             conditions_--;
         } else if (auto *loop = std::get_if<LoopNode>(&last.kind)) {
             loop->body = take_body();
-            path_.pop_back();
-            loop->variable = std::move(*last.variable);
+            loop->variable = std::move(*last.variables[0]);
         } else if (auto *group = std::get_if<GroupNode>(&last.kind)) {
             group->children = std::move(last.statements);
-        } else {
-            std::get<CallNode>(last.kind).body = take_body();
+        } else if (auto *call = std::get_if<CallNode>(&last.kind)) {
+            call->body = take_body();
+        } else if (!std::holds_alternative<NetNode>(last.kind)) {
+            close_channel(last);
         }
-        NodePtr node = std::visit([&](auto &kind) { return make(std::move(kind), at); }, last.kind);
+        path_.resize(path_.size() - last.variables.size());
+        if (auto *process = std::get_if<NetNode::Process>(&last.kind)) {
+            NetNode::Process made = std::move(*process);
+            open_.pop_back();
+            std::get<NetNode>(open_.back().kind).processes.push_back(std::move(made));
+            return;
+        }
+        NodePtr node = std::visit(
+            [&](auto &kind) -> NodePtr {
+                if constexpr (std::is_same_v<std::decay_t<decltype(kind)>, NetNode::Process>) {
+                    return nullptr;
+                } else {
+                    return make(std::move(kind), at);
+                }
+            },
+            last.kind);
         open_.pop_back();
         open_.back().statements.push_back(std::move(node));
+    }
+
+    /// The end of a send, of a consume or of a process.
+    void close_channel(Open &last) {
+        NodePtr body = take_body();
+        if (auto *send = std::get_if<SendNode>(&last.kind)) {
+            send->number = std::move(*last.variables[0]);
+            send->body = std::move(body);
+            if (!is_sent_call(*send)) {
+                refuse(last.at, "what is sent is one task");
+            }
+        } else if (auto *consume = std::get_if<ConsumeNode>(&last.kind)) {
+            consume->number = std::move(*last.variables[0]);
+            consume->which = std::move(*last.variables[1]);
+            for (size_t i = 2; i < last.variables.size(); ++i) {
+                consume->values.push_back(std::move(*last.variables[i]));
+            }
+            consume->body = std::move(body);
+        } else {
+            std::get<NetNode::Process>(last.kind).body = std::move(body);
+        }
     }
 
     /// True when another case of the branch begins behind the body that ends here.
@@ -357,6 +431,9 @@ private:
 
     void parse_statement() {
         const Loc at = reader_.loc();
+        if (std::holds_alternative<NetNode>(open_.back().kind)) {
+            return parse_process(at);
+        }
         if (reader_.accept("task")) {
             return add(make(parse_task(at), at));
         }
@@ -376,6 +453,18 @@ private:
             conditions_++;
             return open(BranchNode{{{parse_expr(), nullptr}}, nullptr}, at);
         }
+        if (reader_.accept("net")) {
+            return open(NetNode{}, at);
+        }
+        if (reader_.accept("close")) {
+            return add(make(CloseNode{channel()}, at));
+        }
+        if (reader_.accept("consume")) {
+            return parse_consume(at);
+        }
+        if (reader_.peek().text == "send" || reader_.peek().text == "try") {
+            return parse_send(at);
+        }
         LoopNode loop;
         if (reader_.accept("let")) {
             return parse_loop(std::move(loop), true, at);
@@ -394,7 +483,80 @@ private:
         if (reader_.accept("parallel") || reader_.accept("seq")) {
             return parse_loop(std::move(loop), false, at);
         }
-        reader_.fail("task, parallel, seq, pipe, let, when, slot, combine, sequential, call or }");
+        reader_.fail("task, parallel, seq, pipe, let, when, slot, combine, sequential, call, net, "
+                     "send, consume, close or }");
+    }
+
+    /// A variable that comes with a token.
+    void add_token(Variables &variables, bool counter, const Loc &at, bool is_named = false) {
+        std::string id = reader_.identifier();
+        const auto has_id = [&](const auto &variable) { return variable->id == id; };
+        if (std::ranges::any_of(path_, has_id) || std::ranges::any_of(variables, has_id)) {
+            refuse(at, "a loop around has the variable " + id + " already");
+        }
+        std::vector<std::string> known = is_named ? names() : std::vector<std::string>{};
+        variables.push_back(std::make_unique<LoopVar>(
+            token_variable(std::move(id), std::move(known), counter, at)));
+    }
+
+    std::vector<std::string> names() {
+        std::vector<std::string> result;
+        if (reader_.accept("as")) {
+            do {
+                result.push_back(any_name());
+            } while (reader_.accept(","));
+        }
+        return result;
+    }
+
+    void parse_process(const Loc &at) {
+        NetNode::Process process;
+        process.at = at;
+        reader_.expect("process");
+        process.name = any_name();
+        if (reader_.accept("consumes")) {
+            process.consumes = channels();
+        }
+        if (reader_.accept("produces")) {
+            process.produces = channels();
+        }
+        open(std::move(process), at);
+    }
+
+    void parse_send(const Loc &at) {
+        SendNode send;
+        if (reader_.accept("try")) {
+            const int64_t slot = reader_.integer();
+            check_slot(slot, at);
+            send.result = static_cast<int>(slot);
+        }
+        reader_.expect("send");
+        send.channel = channel();
+        reader_.expect("token");
+        Variables variables;
+        add_token(variables, false, at);
+        open(std::move(send), at, std::move(variables));
+    }
+
+    void parse_consume(const Loc &at) {
+        ConsumeNode consume;
+        consume.channels = channels();
+        reader_.expect("token");
+        Variables variables;
+        add_token(variables, true, at);
+        reader_.expect("from");
+        add_token(variables, false, at);
+        while (reader_.accept("value")) {
+            add_token(variables, false, at, true);
+        }
+        open(std::move(consume), at, std::move(variables));
+    }
+
+    static void check_slot(int64_t slot, const Loc &at) {
+        if (slot < 0 || slot >= slot_words) {
+            refuse(at, "slot " + std::to_string(slot) + " is not in 0..." +
+                           std::to_string(slot_words - 1));
+        }
     }
 
     /// An expression over the variables around.
@@ -411,10 +573,7 @@ private:
 
     SlotNode parse_slot(const Loc &at) {
         const int64_t slot = reader_.integer();
-        if (slot < 0 || slot >= slot_words) {
-            refuse(at, "slot " + std::to_string(slot) + " is not in 0..." +
-                           std::to_string(slot_words - 1));
-        }
+        check_slot(slot, at);
         reader_.expect("=");
         if (reader_.accept("element")) {
             return check_slot_load(static_cast<int>(slot), parse_region(), path_, conditions_ > 0,
@@ -439,12 +598,10 @@ private:
             parse_axis(variable->axis, at);
         }
         variable->hidden = reader_.accept("hidden");
-        if (reader_.accept("as")) {
-            do {
-                variable->names.push_back(any_name());
-            } while (reader_.accept(","));
-        }
-        open(std::move(loop), at, std::move(variable));
+        variable->names = names();
+        Variables variables;
+        variables.push_back(std::move(variable));
+        open(std::move(loop), at, std::move(variables));
     }
 
     void parse_axis(Axis &axis, const Loc &at) {
@@ -567,6 +724,7 @@ private:
     std::map<std::string, size_t> tensor_numbers_;
     std::vector<Placement> placements_;
     std::map<std::string, KernelPtr> kernels_;
+    std::map<std::string, ChannelPtr> channels_;
     LoopPath path_;
     std::vector<Open> open_;  ///< the first is the body of the workload
     int conditions_ = 0;      ///< branches around

@@ -31,12 +31,16 @@ public:
     Printer(const Workload &workload, bool with_data) : workload_(workload), with_data_(with_data) {
         name_all(workload.tensors(), tensors_);
         name_all(workload.kernels(), kernels_);
+        name_all(workload.channels(), channels_);
     }
 
     std::string print() {
         print_tensors();
         for (const KernelPtr &kernel : workload_.kernels()) {
             print_kernel(*kernel);
+        }
+        for (const ChannelPtr &channel : workload_.channels()) {
+            line("channel " + channel_text(channel) + ": " + std::to_string(channel->depth));
         }
         if (with_data_) {
             print_data();
@@ -49,8 +53,8 @@ public:
 
 private:
     /// A name for each, different from all others.
-    template <class T>
-    static void name_all(const std::vector<std::shared_ptr<const T>> &items,
+    template <class Pointer, class T>
+    static void name_all(const std::vector<Pointer> &items,
                          std::unordered_map<const T *, std::string> &names) {
         std::set<std::string> taken;
         for (const auto &item : items) {
@@ -78,6 +82,7 @@ private:
             const TensorView &view = tensors[i]->view;
             std::string text = "tensor " + name_text(tensors_.at(tensors[i].get())) + ": " +
                                name(view.dtype) + shape_text(view.shape);
+            text += tensors[i]->own ? " own" : "";
             if (view.strides != contiguous_strides(view.shape)) {
                 text += " strides " + shape_text(view.strides);
             }
@@ -143,37 +148,95 @@ private:
     }
 
     void print_node(const Node &node) {
-        std::visit(Overloaded{
-                       [&](const TaskNode &task) { print_task(task); },
-                       [&](const LoopNode &loop) {
-                           print_loop(loop);
-                           print_body(*loop.body);
-                           line("}");
-                       },
-                       [&](const GroupNode &group) {
-                           line(group.sequential ? "sequential {" : "combine {");
-                           depth_++;
-                           print_children(group);
-                           depth_--;
-                           line("}");
-                       },
-                       [&](const CallNode &call) {
-                           line("call " + name_text(call.name) + " {");
-                           print_body(*call.body);
-                           line("}");
-                       },
-                       [&](const BranchNode &branch) { print_branch(branch); },
-                       [&](const SlotNode &slot) { print_slot(slot); },
-                   },
-                   node.kind);
+        std::visit(
+            Overloaded{
+                [&](const TaskNode &task) { print_task(task); },
+                [&](const LoopNode &loop) {
+                    print_loop(loop);
+                    print_body(*loop.body);
+                    line("}");
+                },
+                [&](const GroupNode &group) {
+                    line(group.sequential ? "sequential {" : "combine {");
+                    depth_++;
+                    print_children(group);
+                    depth_--;
+                    line("}");
+                },
+                [&](const CallNode &call) {
+                    line("call " + name_text(call.name) + " {");
+                    print_body(*call.body);
+                    line("}");
+                },
+                [&](const BranchNode &branch) { print_branch(branch); },
+                [&](const SlotNode &slot) { print_slot(slot); },
+                [&](const SendNode &send) { print_send(send); },
+                [&](const ConsumeNode &consume) { print_consume(consume); },
+                [&](const CloseNode &close) { line("close " + channel_text(close.channel)); },
+                [&](const NetNode &net) { print_net(net); },
+            },
+            node.kind);
+    }
+
+    std::string channel_text(const ChannelPtr &channel) const {
+        return name_text(channels_.at(channel.get()));
+    }
+
+    std::string channels_text(const std::vector<ChannelPtr> &channels) const {
+        std::vector<std::string> names;
+        std::ranges::transform(channels, std::back_inserter(names),
+                               [&](const ChannelPtr &channel) { return channel_text(channel); });
+        return join(names);
+    }
+
+    /// ` as t, tile`
+    static std::string names_of(const LoopVar &variable) {
+        std::vector<std::string> names;
+        std::ranges::transform(variable.names, std::back_inserter(names), name_text);
+        return names.empty() ? "" : " as " + join(names);
+    }
+
+    void print_send(const SendNode &send) {
+        const std::string how =
+            send.result < 0 ? "send" : "try " + std::to_string(send.result) + " send";
+        line(how + " " + channel_text(send.channel) + " token " + send.number.id + " {");
+        print_body(*send.body);
+        line("}");
+    }
+
+    void print_consume(const ConsumeNode &consume) {
+        line("consume " + channels_text(consume.channels) + " token " + consume.number.id +
+             " from " + consume.which.id);
+        depth_++;
+        for (const LoopVar &value : consume.values) {
+            line("value " + value.id + names_of(value));
+        }
+        depth_--;
+        line("{");
+        print_body(*consume.body);
+        line("}");
+    }
+
+    void print_net(const NetNode &net) {
+        line("net {");
+        depth_++;
+        for (const NetNode::Process &process : net.processes) {
+            const std::string consumes = channels_text(process.consumes);
+            const std::string produces = channels_text(process.produces);
+            line("process " + name_text(process.name) +
+                 (consumes.empty() ? "" : " consumes " + consumes) +
+                 (produces.empty() ? "" : " produces " + produces) + " {");
+            print_body(*process.body);
+            line("}");
+        }
+        depth_--;
+        line("}");
     }
 
     void print_loop(const LoopNode &loop) {
         const LoopVar &variable = loop.variable;
-        std::vector<std::string> names;
-        std::ranges::transform(variable.names, std::back_inserter(names), name_text);
-        const std::string known = std::string(variable.hidden ? " hidden" : "") +
-                                  (names.empty() ? "" : " as " + join(names)) + " {";
+        const std::string known =
+            std::string(variable.hidden ? " hidden" : "") + names_of(variable) + " {";
         if (variable.value) {
             line("let " + variable.id + " = " + variable.value->str() + known);
             return;
@@ -240,6 +303,7 @@ private:
     bool with_data_;
     std::unordered_map<const Tensor *, std::string> tensors_;
     std::unordered_map<const Kernel *, std::string> kernels_;
+    std::unordered_map<const Channel *, std::string> channels_;
     std::string text_;
     int depth_ = 0;
 };

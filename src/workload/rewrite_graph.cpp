@@ -37,6 +37,10 @@ TreeOp op_of(const Node &node) {
             [](const GroupNode &g) { return g.sequential ? TreeOp::InOrder : TreeOp::Combine; },
             [](const CallNode &) { return TreeOp::Call; },
             [](const BranchNode &) { return TreeOp::Branch; },
+            [](const NetNode &) { return TreeOp::Net; },
+            [](const SendNode &) { return TreeOp::Channel; },
+            [](const ConsumeNode &) { return TreeOp::Channel; },
+            [](const CloseNode &) { return TreeOp::Channel; },
         },
         node.kind);
 }
@@ -122,6 +126,10 @@ std::string WorkloadGraph::text(NodeId node) const {
         return "sequential";
     case TreeOp::Branch:
         return "when";
+    case TreeOp::Net:
+        return "a net of processes";
+    case TreeOp::Channel:
+        return "a send or consume";
     }
     throw InternalError("workload rules", "an operation has no text");
 }
@@ -229,6 +237,14 @@ Workload rewrite_workload(const Workload &workload, std::string_view name, Reaso
     if (found == std::end(tables)) {
         throw ScheduleError(at, "unknown table of rules " + quoted(std::string(name)), {},
                             "tables: " + join(workload_tables()));
+    }
+    // The other tables take program order for the order in which data is seen.
+    if (workload.has_channels() && name != std::string_view("flatten")) {
+        throw ScheduleError(at,
+                            "the rules " + quoted(std::string(name)) +
+                                " do not apply to a workload with processes: order between them "
+                                "comes from tokens",
+                            {}, "apply them to the parts that the processes are made of");
     }
     Workload result = workload;
     auto graph = rewrite::apply_rules(found->rules(),

@@ -26,6 +26,8 @@ enum class TreeOp {
     End,         ///< list
     Call,        ///< body
     Branch,      ///< bodies of the cases and, last, of the rest
+    Net,         ///< bodies of the processes
+    Channel,     ///< something done to channels: body, where there is one
 };
 
 /// A workload as the rewrite engine sees it. Nodes are numbered so that operands come before their

@@ -62,8 +62,16 @@ private:
                 [&](const SlotNode &) {
                     return refuse("slots are filled in program order", node->at);
                 },
+                [&](const SendNode &) { return refuse_channels(*node); },
+                [&](const ConsumeNode &) { return refuse_channels(*node); },
+                [&](const CloseNode &) { return refuse_channels(*node); },
+                [&](const NetNode &) { return refuse_channels(*node); },
             },
             node->kind);
+    }
+
+    bool refuse_channels(const Node &node) {
+        return refuse("processes take turns as tokens come", node.at);
     }
 
     bool collect_loop(const NodePtr &node, const LoopNode &loop, size_t first_site) {
@@ -276,7 +284,10 @@ public:
         } else if (const auto *loop = std::get_if<LoopNode>(&node.kind)) {
             walk_loop(*loop, node);
         } else {
+            const size_t variables = variables_in(node).size();
+            depth_ += variables;
             for_each_child(node, [&](const NodePtr &child) { walk(*child); });
+            depth_ -= variables;
         }
     }
 

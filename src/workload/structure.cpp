@@ -30,10 +30,26 @@ bool is_site(const Node &node) {
            std::holds_alternative<SlotNode>(node.kind);
 }
 
+bool uses_channel(const Node &node) {
+    return std::holds_alternative<SendNode>(node.kind) ||
+           std::holds_alternative<ConsumeNode>(node.kind) ||
+           std::holds_alternative<CloseNode>(node.kind);
+}
+
+bool has_channels(const Node &node) {
+    return uses_channel(node) || std::holds_alternative<NetNode>(node.kind) ||
+           any_child(node, [](const Node &child) { return has_channels(child); });
+}
+
+bool has_net(const Node &node) {
+    return std::holds_alternative<NetNode>(node.kind) ||
+           any_child(node, [](const Node &child) { return has_net(child); });
+}
+
 bool is_empty(const Node &node) {
-    return !is_site(node) && (never_runs(node) || all_children(node, [](const Node &child) {
-                                  return is_empty(child);
-                              }));
+    return !is_site(node) && !uses_channel(node) &&
+           (never_runs(node) ||
+            all_children(node, [](const Node &child) { return is_empty(child); }));
 }
 
 size_t site_count(const Node &node) {
@@ -62,12 +78,21 @@ bool is_chain(const Node &node) {
             return false;
         }
     }
+    if (const auto *net = std::get_if<NetNode>(&node.kind); net && net->processes.size() > 1) {
+        return false;
+    }
     return all_children(node, [](const Node &child) { return is_chain(child); });
 }
 
 bool surely_makes_task(const Node &node) {
     if (const auto *loop = std::get_if<LoopNode>(&node.kind)) {
         return loop->variable.axis.constant().value_or(0) > 0 && surely_makes_task(*loop->body);
+    }
+    if (std::holds_alternative<ConsumeNode>(node.kind)) {
+        return false;
+    }
+    if (const auto *send = std::get_if<SendNode>(&node.kind)) {
+        return send->result < 0;
     }
     if (const auto *branch = std::get_if<BranchNode>(&node.kind)) {
         return branch->otherwise != nullptr &&

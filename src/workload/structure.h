@@ -7,7 +7,17 @@ namespace pto::wsp::workload {
 /// True for what acts when the program comes to it: tasks and slots.
 bool is_site(const Node &node);
 
-/// True when there is no site below the node, those in empty loops left out.
+/// True for what sends to a channel, takes from one or closes one.
+bool uses_channel(const Node &node);
+
+/// True when something below the node, or it, does, or it is a net.
+bool has_channels(const Node &node);
+
+/// True when the node is a net or one is below it.
+bool has_net(const Node &node);
+
+/// True when there is no site below the node and it does nothing to a channel, those in empty loops
+/// left out.
 bool is_empty(const Node &node);
 
 /// Number of sites below `node`, those in empty loops left out.

@@ -1,6 +1,7 @@
 #include "workload/tracked_plan.h"
 
 #include <algorithm>
+#include <map>
 
 #include "pto/wsp/support/text.h"
 #include "workload/cells.h"
@@ -111,8 +112,141 @@ private:
                        [&](const CallNode &call) { walk(*call.body, out); },
                        [&](const BranchNode &branch) { walk_branch(branch, out); },
                        [&](const SlotNode &slot) { add_slot(slot, out); },
+                       [&](const SendNode &send) { walk_send(send, out); },
+                       [&](const ConsumeNode &consume) { walk_consume(node, consume, out); },
+                       [&](const CloseNode &close) {
+                           TrackedStep step;
+                           step.close = true;
+                           step.channels = {channel_number(close.channel)};
+                           out.push_back(std::move(step));
+                       },
+                       [&](const NetNode &net) { walk_net(net, out); },
                    },
                    node.kind);
+    }
+
+    /// The number of a channel in the net around; made when first asked for.
+    int channel_number(const ChannelPtr &channel) {
+        const auto next = static_cast<int>(plan_.channels.size());
+        const auto [found, added] = channels_.try_emplace(channel.get(), next);
+        if (added) {
+            const int64_t slots = slots_of(*channel);
+            plan_.channels.push_back({channel, 0, slots, false});
+            // One cell more than slots: of a `consume` that has a token from elsewhere.
+            channel_grids_.push_back(add_grid(channel->name, slots + 1));
+        }
+        return found->second;
+    }
+
+    /// With several receivers, so many that a token which takes long does not hold up the others;
+    /// what tokens carry is stored for depth + 1 of them.
+    int64_t slots_of(const Channel &channel) const {
+        const auto receivers =
+            std::ranges::count_if(net_->processes, [&](const NetNode::Process &process) {
+                return std::ranges::any_of(
+                    process.consumes, [&](const auto &each) { return each.get() == &channel; });
+            });
+        bool carries = false;
+        for (const NetNode::Process &process : net_->processes) {
+            for_each_node(*process.body, [&](const Node &node, const LoopPath &) {
+                const auto *send = std::get_if<SendNode>(&node.kind);
+                carries = carries || (send != nullptr && send->channel.get() == &channel &&
+                                      std::ranges::any_of(sent_task(*send).arguments, is_own));
+            });
+        }
+        return receivers > 1 && !carries ? channel.depth + 2 * receivers : channel.slots();
+    }
+
+    static bool is_own(const TaskArgument &argument) {
+        const auto *region = std::get_if<Region>(&argument.value);
+        return region != nullptr && region->tensor->own;
+    }
+
+    void walk_net(const NetNode &net, std::vector<TrackedStep> &out) {
+        channels_.clear();
+        net_ = &net;
+        TrackedStep step;
+        step.first_process = static_cast<int>(plan_.processes.size());
+        step.process_count = static_cast<int>(net.processes.size());
+        for (const NetNode::Process &process : net.processes) {
+            TrackedProcess made{process.name, {}, {}, {}, process.at};
+            process_ = static_cast<int>(plan_.processes.size());
+            for (const ChannelPtr &channel : process.produces) {
+                made.sends.push_back(channel_number(channel));
+            }
+            for (const ChannelPtr &channel : process.consumes) {
+                made.receives.push_back(channel_number(channel));
+            }
+            plan_.processes.push_back(std::move(made));
+            std::vector<TrackedStep> program;
+            walk(*process.body, program);
+            plan_.processes[static_cast<size_t>(process_)].program = std::move(program);
+            process_ = -1;
+        }
+        out.push_back(std::move(step));
+    }
+
+    void walk_send(const SendNode &send, std::vector<TrackedStep> &out) {
+        const int channel = channel_number(send.channel);
+        TrackedChannel &made = plan_.channels[static_cast<size_t>(channel)];
+        made.value_count = std::max(made.value_count, static_cast<int>(token_values(send).size()));
+        made.tried = made.tried || send.result >= 0;
+        TrackedStep step;
+        step.send = &send;
+        step.channels = {channel};
+        loops_.push_back(&send.number);
+        parallel_.push_back(false);
+        sent_ = {channel_grids_[static_cast<size_t>(channel)],
+                 false,
+                 true,
+                 slot_of(send.number, channel),
+                 {}};
+        walk(*send.body, step.body);
+        sent_.reset();
+        parallel_.pop_back();
+        loops_.pop_back();
+        out.push_back(std::move(step));
+    }
+
+    ScalarExpr slot_of(const LoopVar &number, int channel) const {
+        const int64_t slots = plan_.channels[static_cast<size_t>(channel)].slots;
+        return ScalarExpr::make(ScalarExpr::Op::Mod, {ScalarExpr::variable(number.id), slots});
+    }
+
+    void walk_consume(const Node &node, const ConsumeNode &consume, std::vector<TrackedStep> &out) {
+        TrackedStep step;
+        step.consume = &consume;
+        const bool opened = open_scope(node);
+        const bool join = opened && !scopes_.back().chain;
+        const size_t outer = tokens_.size();
+        for (size_t i = 0; i < consume.channels.size(); ++i) {
+            const int channel = channel_number(consume.channels[i]);
+            step.channels.push_back(channel);
+            ScalarExpr cell = slot_of(consume.number, channel);
+            if (consume.channels.size() > 1) {
+                cell = ScalarExpr::make(
+                    ScalarExpr::Op::Select,
+                    {ScalarExpr::make(ScalarExpr::Op::Eq, {ScalarExpr::variable(consume.which.id),
+                                                           static_cast<int64_t>(i)}),
+                     std::move(cell), plan_.channels[static_cast<size_t>(channel)].slots});
+            }
+            tokens_.push_back(
+                {channel_grids_[static_cast<size_t>(channel)], true, false, std::move(cell), {}});
+        }
+        const std::vector<const LoopVar *> variables = variables_in(node);
+        loops_.insert(loops_.end(), variables.begin(), variables.end());
+        parallel_.insert(parallel_.end(), variables.size(), false);
+        walk(*consume.body, step.body);
+        if (join) {
+            add_join(step.body, node.at);
+        }
+        loops_.resize(loops_.size() - variables.size());
+        parallel_.resize(parallel_.size() - variables.size());
+        tokens_.resize(outer);
+        if (opened) {
+            scopes_.pop_back();
+        }
+        out.push_back(std::move(step));
     }
 
     void walk_branch(const BranchNode &branch, std::vector<TrackedStep> &out) {
@@ -273,6 +407,12 @@ private:
         for (const Scope &scope : scopes_) {
             add_access(site, {scope.grid, true, scope.chain, scope.cell, {}});
         }
+        for (const CellAccess &token : tokens_) {
+            add_access(site, token);
+        }
+        if (sent_) {
+            add_access(site, *sent_);
+        }
         for (size_t i = 0; i < lanes_.size(); ++i) {
             add_lane(site, lanes_[i], lane_grids_[i]);
         }
@@ -355,6 +495,7 @@ private:
 
     void add_site(std::vector<TrackedStep> &out, TrackedSite site) {
         site.loops = loops_;
+        site.process = process_;
         TrackedStep step;
         step.site = static_cast<int>(plan_.sites.size());
         plan_.sites.push_back(std::move(site));
@@ -372,6 +513,12 @@ private:
     LoopPath loops_;
     std::vector<bool> parallel_;  ///< of each of `loops_`
     std::vector<Scope> scopes_;
+    const NetNode *net_ = nullptr;             ///< around
+    std::map<const Channel *, int> channels_;  ///< of it
+    std::vector<int> channel_grids_;           ///< of all channels
+    std::vector<CellAccess> tokens_;           ///< of the `consume`s around
+    std::optional<CellAccess> sent_;           ///< of the `send` around
+    int process_ = -1;
     size_t next_site_ = 0;
 };
 

@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "pto/wsp/workload/names.h"
+#include "workload/net_walk.h"
 #include "workload/node_visit.h"
 #include "workload/structure.h"
 
@@ -30,19 +31,26 @@ public:
 
     /// False when `visit` asked to stop.
     bool walk(const Node &node) {
-        return std::visit(Overloaded{
-                              [&](const TaskNode &task) { return walk_task(task); },
-                              [&](const LoopNode &loop) { return walk_loop(loop); },
-                              [&](const GroupNode &group) {
-                                  return std::ranges::all_of(
-                                      group.children,
-                                      [&](const NodePtr &child) { return walk(*child); });
-                              },
-                              [&](const CallNode &call) { return walk(*call.body); },
-                              [&](const BranchNode &branch) { return walk_branch(branch); },
-                              [](const SlotNode &) { return true; },
-                          },
-                          node.kind);
+        return std::visit(
+            Overloaded{
+                [&](const TaskNode &task) { return walk_task(task); },
+                [&](const LoopNode &loop) { return walk_loop(loop); },
+                [&](const GroupNode &group) {
+                    return std::ranges::all_of(group.children,
+                                               [&](const NodePtr &child) { return walk(*child); });
+                },
+                [&](const CallNode &call) { return walk(*call.body); },
+                [&](const BranchNode &branch) { return walk_branch(branch); },
+                [](const SlotNode &) { return true; },
+                [&](const NetNode &net) { return walk_net(net); },
+                // A part, outside of a net: what it would do with any token.
+                [&](const auto &) -> bool {
+                    throw CompileError(node.at, "tasks that wait for tokens cannot be counted here",
+                                       {},
+                                       "count those of the whole: connect(processes, channels)");
+                },
+            },
+            node.kind);
     }
 
 private:
@@ -56,6 +64,22 @@ private:
         }
         const bool more = visit_(task_);
         task_.id++;
+        return more;
+    }
+
+    bool walk_net(const NetNode &net) {
+        const auto outer = task_.indices;
+        const bool more = NetWalk(net, data_, values_, task_.indices)
+                              .run([&](const ProcessWalk &process, const TaskNode &task,
+                                       const Node &) -> std::optional<int64_t> {
+                                  task_.indices = process.indices();
+                                  values_.swap(process.values());
+                                  const bool next = walk_task(task);
+                                  values_.swap(process.values());
+                                  return next ? std::optional<int64_t>(0) : std::nullopt;
+                              })
+                              .has_value();
+        task_.indices = outer;
         return more;
     }
 
@@ -155,6 +179,10 @@ std::optional<int64_t> constant_task_count(const Node &node) {
     if (std::holds_alternative<BranchNode>(node.kind) && !is_empty(node)) {
         return std::nullopt;
     }
+    const auto *send = std::get_if<SendNode>(&node.kind);
+    if (std::holds_alternative<ConsumeNode>(node.kind) || (send != nullptr && send->result >= 0)) {
+        return std::nullopt;
+    }
     std::optional<int64_t> count = 0;
     for_each_child(node, [&](const NodePtr &child) {
         const std::optional<int64_t> inside = count ? constant_task_count(*child) : std::nullopt;
@@ -198,6 +226,13 @@ std::string Workload::type_str() const {
     } else if (std::holds_alternative<BranchNode>(node->kind)) {
         work = "when(" + work + ")";
         order = "Conditional";
+    } else if (const auto *net = std::get_if<NetNode>(&node->kind)) {
+        std::vector<std::string> names;
+        std::ranges::transform(net->processes, std::back_inserter(names), &NetNode::Process::name);
+        work = "net(" + join(names) + ")";
+        order = "Processes";
+    } else if (uses_channel(*node)) {
+        order = "Process";
     }
     const std::string grid = axes.empty() ? "" : join(axes, " × ") + ", ";
     return "Workload[" + grid + work + ", " + order + "]";
@@ -220,6 +255,10 @@ std::string Workload::kind() const {
                           },
                           [](const BranchNode &) { return std::string("when"); },
                           [](const SlotNode &) { return std::string("slot"); },
+                          [](const SendNode &) { return std::string("send"); },
+                          [](const ConsumeNode &) { return std::string("consume"); },
+                          [](const CloseNode &) { return std::string("close"); },
+                          [](const NetNode &) { return std::string("net"); },
                           [](const CallNode &) -> std::string {
                               throw InternalError("workload", "a call node is left");
                           },
@@ -276,6 +315,36 @@ bool Workload::uses_slots() const {
     });
     for_each_expression_below(*root, [&](const ScalarExpr &expr) { found |= expr.has_slots(); });
     return found;
+}
+
+bool Workload::has_channels() const {
+    return workload::has_channels(*root);
+}
+
+std::vector<ChannelPtr> Workload::channels() const {
+    std::vector<ChannelPtr> result;
+    const auto add = [&](const ChannelPtr &channel) {
+        if (std::ranges::find(result, channel) == result.end()) {
+            result.push_back(channel);
+        }
+    };
+    for_each_node(*root, [&](const Node &node, const LoopPath &) {
+        std::visit(
+            Overloaded{
+                [](const auto &) {},
+                [&](const SendNode &send) { add(send.channel); },
+                [&](const ConsumeNode &consume) { std::ranges::for_each(consume.channels, add); },
+                [&](const CloseNode &close) { add(close.channel); },
+                [&](const NetNode &net) {
+                    for (const NetNode::Process &process : net.processes) {
+                        std::ranges::for_each(process.consumes, add);
+                        std::ranges::for_each(process.produces, add);
+                    }
+                },
+            },
+            node.kind);
+    });
+    return result;
 }
 
 std::vector<TensorPtr> Workload::tensors() const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "pto/wsp/program/channels.h"
 #include "pto/wsp/program/expressions.h"
 #include "pto/wsp/program/kernels.h"
 #include "pto/wsp/program/library.h"

@@ -36,16 +36,19 @@ struct TaskLoops {
 /// Slots of core/abi.h that a task of `node` takes.
 int slot_count(const workload::TaskNode &node);
 
-/// Words of the frame of `expand_symbol`.
-int frame_words(const workload::TrackedPlan &plan);
+/// Words of the frame of the function that makes the steps of `program`.
+int frame_words(const workload::TrackedPlan &plan,
+                const std::vector<workload::TrackedStep> &program);
 
-/// The words of that frame that hold the values of loop variables.
+/// The words of these frames that hold the values of loop variables, each in its own.
 std::map<const workload::LoopVar *, int> loop_words(const workload::TrackedPlan &plan);
 
 /// Names of the functions that `append_task_loops` makes: one abi::LoopFn for each nest, counted
-/// over all phases, or one abi::ExpandFn.
+/// over all phases, or one abi::ExpandFn and one more for each process.
 std::string loop_symbol(int nest);
 inline constexpr const char *expand_symbol = "expand";
+/// Of the abi::ExpandFn of a process of the plan.
+std::string process_symbol(int process);
 
 /// Levels of an expression that generated code takes, and of loops.
 inline constexpr int max_code_depth = 500;

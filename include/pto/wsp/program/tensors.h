@@ -117,6 +117,8 @@ public:
     const workload::Region &region() const { return region_; }
 
 private:
+    friend class ChannelToken;
+    friend Tensor sent_tile(const kernel::TileType &type, size_t number, const Loc &at);
     Tensor(std::string name, const void *data, size_t count, size_t bytes, const Shape &shape,
            DType dtype, bool read_only, Loc at);
     Tensor(workload::Region region, bool writeable)

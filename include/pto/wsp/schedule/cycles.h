@@ -10,6 +10,9 @@
 
 namespace pto::wsp::schedule {
 
+/// The symbol of a workload that says how many cycles a token takes to its receiver; 0 without it.
+inline constexpr const char *channel_latency_symbol = "__pto_wsp_channel_latency_cycles";
+
 /// The tile program that runs for a kernel, as it was traced; never null.
 using ProgramOf = std::function<const kernel::TileProgram &(const workload::KernelPtr &)>;
 
@@ -32,6 +35,12 @@ using ProgramOf = std::function<const kernel::TileProgram &(const workload::Kern
 /// and dispatch_by `key % workers`, hash the FNV-1a of its keys `% workers`.
 /// In parallel loops and groups every child has the same `ready` and the whole is done with the
 /// last; in sequential ones a child is ready when the one before is done. The answer is done(root).
+///
+/// Each process of a net has a clock of its own that its tasks advance, and is no worker's. A token
+/// carries the clock of its sender; receive: `clock = max(clock, token + latency)`; send i into a
+/// channel of depth C > 0: `clock = max(clock, time at which token i - C was taken)`; C = 0: the
+/// sender's clock becomes the receiver's. Of several consumers of a channel the one with the
+/// smallest clock gets the token. The net is done with the last of its processes.
 ///
 /// `window` is the number of tasks that may be in flight, 0: any number. Holds no more than the
 /// tasks in a window. CompileError past 2^63 cycles.

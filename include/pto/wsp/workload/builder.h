@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -71,6 +72,41 @@ public:
     Affine index_of(const ScalarExpr &expr, const Loc &at = Loc::here());
     /// Opens `combine(...)` or `sequential(...)`.
     void open_group(bool sequential, Loc at = Loc::here());
+    /// Opens `P.pipe()`: statements that send or consume are processes, one each. CompileError when
+    /// it is closed, has such statements and stands in a loop, branch or process.
+    void open_scope(Loc at = Loc::here());
+    /// Opens a process of a net; processes one after another are of one net. CompileError in a
+    /// loop, branch or process.
+    void open_process(std::string name, std::vector<ChannelPtr> consumes,
+                      std::vector<ChannelPtr> produces, Loc at = Loc::here());
+    /// Whether to wait for room.
+    enum class Sending { Waits, Tries };
+    /// Sends the last statement, which must be a kernel call. Gives the slot in which the result of
+    /// a try is, or -1. CompileError when it is something else.
+    int send_last(const ChannelPtr &channel, Sending how, Loc at = Loc::here());
+    /// Opens `send(channel, ...)`, whose body must be a kernel call; gives what `send_last` gives.
+    /// Closed without a statement, because the call did not fit, it is gone.
+    int open_send(const ChannelPtr &channel, Sending how, Loc at = Loc::here());
+    /// In a `send`: the tile of payload `number` that is sent. TypeCheckError when its type is not
+    /// that of other payloads of the channel, or not known.
+    Region sent_payload(size_t number, const kernel::TileType &type, const std::string &name,
+                        const Loc &at = Loc::here());
+    /// Opens `consume(channels)` and gives the id of its token's number, by which the functions
+    /// below know the token. CompileError for no channel and for one named twice.
+    std::string open_consume(std::vector<ChannelPtr> channels, Loc at = Loc::here());
+    /// The id of the variable with value `number` of a token that is consumed. CompileError outside
+    /// of the `consume`.
+    std::string token_value(const std::string &token, size_t number, std::vector<std::string> names,
+                            const Loc &at = Loc::here());
+    /// The id of the variable that says from which of the channels it is.
+    std::string token_channel(const std::string &token, const Loc &at = Loc::here());
+    /// The tile of payload `number`. TypeCheckError of a `consume` of several channels, and for a
+    /// payload that is not known and of which `type` says nothing.
+    Region token_payload(const std::string &token, size_t number,
+                         const std::optional<kernel::TileType> &type, const std::string &name,
+                         const Loc &at = Loc::here());
+    /// `channel.close()`.
+    void close_channel(const ChannelPtr &channel, Loc at = Loc::here());
     /// Opens the body of a workload that is called inside this one.
     void open_call(std::string name, Loc at = Loc::here());
     /// How many statements the body that is open has.

@@ -130,23 +130,53 @@ struct TrackedSite {
     std::optional<ScalarExpr> pool;
     std::string name;  ///< of the kernel; `join`, `slot`
     Loc at;
+    int process = -1;  ///< in `TrackedPlan::processes`; -1: the program itself
 };
 
-/// A step of the tracked program: a site, a loop over steps, or a branch.
+/// A step of the tracked program: a site, a loop over steps, a branch, something done to channels,
+/// or the processes of a net.
 struct TrackedStep {
     int site = -1;                       ///< index into `TrackedPlan::sites`, or -1
     const LoopVar *loop = nullptr;       ///< not null: runs `body` for 0 ... size - 1
     std::vector<TrackedStep> body;       ///< never empty for a loop
     const BranchNode *branch = nullptr;  ///< not null: runs one of `cases`, or the last of them
     std::vector<std::vector<TrackedStep>> cases;  ///< one for each of the branch, and `otherwise`
+    const SendNode *send = nullptr;        ///< not null: `body` ends with the site of the sent task
+    const ConsumeNode *consume = nullptr;  ///< not null: runs `body` for each token
+    bool close = false;                    ///< of `channels[0]`
+    std::vector<int> channels;  ///< of `send`, `consume` and `close`: in `TrackedPlan::channels`
+    int first_process = -1;     ///< not -1: starts processes and waits for their ends
+    int process_count = 0;
+};
+
+/// A thread of control beside the program itself.
+struct TrackedProcess {
+    std::string name;
+    std::vector<TrackedStep> program;
+    std::vector<int> sends;     ///< in `TrackedPlan::channels`
+    std::vector<int> receives;  ///< in `TrackedPlan::channels`
+    Loc at;
+};
+
+/// A channel of one net.
+struct TrackedChannel {
+    ChannelPtr channel;
+    int value_count = 0;  ///< of its tokens, at most
+    int64_t slots = 1;    ///< that tokens take in turn: `number mod slots`
+    bool tried = false;   ///< some `try_send` goes there
 };
 
 /// Everything is submitted in the order of `program`; each submission waits for the accesses to its
-/// cells submitted before that conflict with its own.
+/// cells submitted before that conflict with its own. Processes of a net submit in turns.
+///
+/// The tasks of a channel are ordered by cells, one for each slot of the channel: the sent task
+/// writes that of its token, those in the body of a `consume` read it.
 struct TrackedPlan {
     std::vector<CellGrid> grids;
     std::vector<TrackedSite> sites;
     std::vector<TrackedStep> program;
+    std::vector<TrackedProcess> processes;
+    std::vector<TrackedChannel> channels;
 };
 
 /// What the analysis knows about memory; holds for bound data as long as `check_binding` accepts

@@ -15,6 +15,7 @@
 #include "pto/wsp/core/scalar_expr.h"
 #include "pto/wsp/core/tensor.h"
 #include "pto/wsp/kernel/program.h"
+#include "pto/wsp/workload/channel.h"
 
 namespace pto::wsp::workload {
 
@@ -58,13 +59,22 @@ struct LoopVar {
     Loc at;
     std::optional<ScalarExpr> value;
     bool hidden = false;  ///< counts for a variable with a value; no name of its own
+    /// Comes with a token of a channel: known when one is sent or taken, and any integer until
+    /// then. Its size (of a counter) or value is the variable itself.
+    bool token = false;
 };
+/// A variable that comes with a token; a `counter` takes other values in each iteration of its
+/// `consume`, any other has one value there.
+LoopVar token_variable(std::string id, std::vector<std::string> names, bool counter,
+                       Loc at = Loc::here());
 
 /// A tensor that tasks touch. Its data may be rebound between runs; shape, dtype and strides stay.
 struct Tensor {
     std::string name;
     TensorView view;
     Loc at;
+    /// What tokens carry: has no memory here, a program gives it some of its own.
+    bool own = false;
 };
 using TensorPtr = std::shared_ptr<const Tensor>;
 
@@ -173,10 +183,45 @@ struct CallNode {
     std::string name;
     NodePtr body;
 };
+/// `send(channel, task)`: once there is room, submits the task and puts a token into the channel.
+/// The token is the subscripts of the task (its number, where there are none).
+struct SendNode {
+    ChannelPtr channel;
+    LoopVar number;   ///< of the token: 0, 1, ... in the channel
+    NodePtr body;     ///< one task, inside the variables with a value that it needs
+    int result = -1;  ///< of `try_send`: the slot that becomes 1, or 0 where nothing is sent
+};
+/// `consume(channels)`: a sequential loop over the tokens of some channels until all are closed.
+struct ConsumeNode {
+    std::vector<ChannelPtr> channels;
+    LoopVar number;               ///< of the token in its channel
+    LoopVar which;                ///< from which of the channels it comes
+    std::vector<LoopVar> values;  ///< that it has, as far as they are used
+    NodePtr body;
+};
+/// `channel.close()`: nothing more is sent.
+struct CloseNode {
+    ChannelPtr channel;
+};
+/// Sequential threads of control that run together and end together. Between them, order comes from
+/// tokens: what is done in the body of a `consume` comes after the task that was sent, and a token
+/// is stored until then.
+struct NetNode {
+    struct Process {
+        std::string name;
+        std::vector<ChannelPtr> consumes;
+        std::vector<ChannelPtr> produces;
+        NodePtr body;
+        Loc at;
+    };
+    std::vector<Process> processes;
+};
 
 /// One node of the tree, with the line that made it.
 struct Node {
-    std::variant<TaskNode, LoopNode, GroupNode, CallNode, BranchNode, SlotNode> kind;
+    std::variant<TaskNode, LoopNode, GroupNode, CallNode, BranchNode, SlotNode, SendNode,
+                 ConsumeNode, CloseNode, NetNode>
+        kind;
     Loc at;
 };
 
@@ -184,6 +229,17 @@ struct Node {
 inline constexpr int max_nesting = 2500;
 /// Nodes within each other, 1 of a task.
 int nesting(const Node &root);
+
+/// The variables that what is in the node sees, outermost first: one of a loop, those of a token.
+std::vector<const LoopVar *> variables_in(const Node &node);
+std::vector<LoopVar *> variables_in(Node &node);
+/// Whether the body is one task, inside variables with a value.
+bool is_sent_call(const SendNode &send);
+/// The task that is sent.
+const TaskNode &sent_task(const SendNode &send);
+/// What the token carries: subscripts of the task, or its own number.
+std::vector<ScalarExpr> token_values(const SendNode &send);
+
 /// Calls `visit` for each child in program order, those of all cases of a branch.
 void for_each_child(const Node &node, const std::function<void(const NodePtr &)> &visit);
 /// The body that runs where `value` gives the values of predicates; null: none does.
@@ -192,7 +248,7 @@ const Node *taken_body(const BranchNode &branch,
 /// The same node with `change(child)` in place of each child.
 Node with_children(const Node &node, const std::function<NodePtr(const NodePtr &)> &change);
 /// Calls `visit` for each expression of the node itself: sizes, values, predicates, subscripts,
-/// arguments, `valid` sizes, checks. It may be replaced.
+/// arguments, `valid` sizes, checks; not of variables that come with tokens. It may be replaced.
 void for_each_expression(Node &node, const std::function<void(ScalarExpr &)> &visit);
 
 /// A task as `enumerate` gives it.
@@ -224,7 +280,8 @@ struct Workload {
 
     /// `Workload[Dense[4] × Dense[8], attn, Independent]`
     std::string type_str() const;
-    /// `parallel`, `seq`, `pipe`, `sel`, `task`, `combine`, `sequential`, `when`, `slot`.
+    /// `parallel`, `seq`, `pipe`, `sel`, `task`, `combine`, `sequential`, `when`, `slot`, `net`,
+    /// `send`, `consume`, `close`.
     std::string kind() const;
     /// Text that `parse_workload` reads back to the same text. Stands alone: tensors (shape,
     /// strides, memory that they share) and kernels (parameters) are declared in it.
@@ -235,12 +292,15 @@ struct Workload {
     /// and when slots decide.
     int64_t task_count() const;
     /// Calls `visit` for each task in program order until it returns false. Never holds more than
-    /// one task.
+    /// one task. Processes of a net take turns, each until it waits; ChannelError where all wait,
+    /// CompileError for `try_send`, which depends on time.
     void enumerate(const std::function<bool(const Task &)> &visit) const;
     std::set<std::string> symbols() const;  ///< names of those that it uses
     std::set<std::string> tables() const;   ///< names of those that it uses
     bool uses_slots() const;
-    std::vector<TensorPtr> tensors() const;  ///< in order of first use
+    bool has_channels() const;                 ///< sends or consumes something
+    std::vector<ChannelPtr> channels() const;  ///< in order of first use
+    std::vector<TensorPtr> tensors() const;    ///< in order of first use
     std::vector<KernelPtr> kernels() const;
 };
 

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "bindings.h"
+
+#include "pto/wsp/workload/builder.h"
+
+namespace pto::wsp::python {
+
+/// What the builder does with channels and processes.
+void bind_channel_statements(py::class_<workload::Builder> &builder);
+
+}  // namespace pto::wsp::python
