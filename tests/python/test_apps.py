@@ -107,6 +107,18 @@ def test_a_transformer_block() -> None:
     assert all("h=1" in first for first in before)
 
 
+@pytest.mark.parametrize("depth", [0, 2])
+def test_attention_as_a_pipeline(depth: int) -> None:
+    app = load("pipelined_attention")
+    program, worst = app.run(heads=2, blocks=5, depth=depth)
+    assert worst < 1e-5
+    assert program.stats.task_count == 4 * 2 * 5
+    assert repr(program.workload) == "Workload[net(load, score, softmax, value), Processes]"
+    # Three tiles of scores, whatever the length of a head.
+    stored = f"scored.scores: f32[{depth + 1}, {app.BLOCK}, {app.KEYS}] own"
+    assert stored in program.workload.dump()
+
+
 def test_an_app_runs_by_itself() -> None:
     found = subprocess.run(
         [sys.executable, str(APPS / "ragged" / "ragged.py")], capture_output=True, text=True
