@@ -51,6 +51,15 @@ int slot_count(const TaskNode &node) {
     return count;
 }
 
+bool counts_tasks(const workload::StaticNest &nest) {
+    bool counts = !nest.tasks_per_iteration;
+    workload::for_each_node(*nest.body, [&](const workload::Node &node, const auto &) {
+        const auto *loop = std::get_if<LoopNode>(&node.kind);
+        counts = counts || (loop != nullptr && !loop->variable.value);
+    });
+    return counts;
+}
+
 std::string loop_symbol(int nest) {
     return "loop" + std::to_string(nest);
 }
@@ -113,7 +122,7 @@ LoweredFunc LoopWriter::function(const std::string &name,
 }
 
 LoweredFunc LoopWriter::static_loop(const workload::StaticNest &nest, int number) const {
-    counts_tasks_ = !nest.tasks_per_iteration;
+    counts_tasks_ = counts_tasks(nest);
     Stmt body = statement(*nest.body);
     // Row-major: the last loop runs fastest. What is left for the loops outside has a name of its
     // own, or its code would grow with the square of the number of loops.
@@ -144,7 +153,10 @@ LoweredFunc LoopWriter::static_loop(const workload::StaticNest &nest, int number
     for (const auto &[name, value] : lets) {
         body = LetStmt::make(name, value, body);
     }
+    body = Block::make(set_word("progress$", 0, variable("iteration$")), body);
     body = long_loop("iteration$", variable("begin"), variable("end"), body);
+    body = LetStmt::make("progress$", Call::make(Handle(), "pto_wsp_progress", {}, Call::Extern),
+                         body);
     for (const auto &[name, value] : sizes) {
         body = LetStmt::make(name, value, body);
     }

@@ -42,7 +42,7 @@ private:
 
     const TaskLoops &loops_;
     ScalarCode code_;
-    mutable bool counts_tasks_ = false;  ///< the number of an iteration's tasks is not known
+    mutable bool counts_tasks_ = false;
 };
 
 /// The resumable step of `program`, which is that of the plan or of one of its processes; see

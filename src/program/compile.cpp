@@ -320,6 +320,25 @@ std::pair<std::string, Loc> nest_name(const workload::StaticNest &nest) {
 
 }  // namespace
 
+namespace {
+
+runtime::Access run_time_access(const workload::CellAccess &access,
+                                const workload::CellGrid &grid) {
+    using Kind = workload::CellGrid::Kind;
+    runtime::Access made{access.grid, access.reads, access.writes, {}};
+    // What is not written whole still holds what the writer before left there.
+    made.reads = made.reads || !access.covers;
+    made.spread = grid.kind == Kind::Data       ? runtime::Spread::Data
+                  : grid.kind == Kind::Sequence ? runtime::Spread::Sequence
+                                                : runtime::Spread::None;
+    for (const workload::CellAccess::Extent &extent : access.box) {
+        made.box.push_back({extent.count, extent.stride});
+    }
+    return made;
+}
+
+}  // namespace
+
 std::shared_ptr<const runtime::Plan>
 Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols) const {
     if (const auto *phases = std::get_if<std::vector<workload::StaticPhase>>(&summary.plan)) {
@@ -332,9 +351,15 @@ Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols)
             for (const workload::StaticNest &nest : phase) {
                 void *address = object->address(lower::loop_symbol(number));
                 auto [name, place] = nest_name(nest);
-                loops.push_back({reinterpret_cast<abi::LoopFn>(address),
-                                 nest.iterations.value_or(0), nest.tasks_per_iteration.value_or(-1),
-                                 std::move(name), std::move(place), first_size + number});
+                runtime::StaticLoop &loop = loops.emplace_back();
+                loop.function = reinterpret_cast<abi::LoopFn>(address);
+                loop.iterations = nest.iterations.value_or(0);
+                loop.tasks_per_iteration = nest.tasks_per_iteration.value_or(-1);
+                loop.name = std::move(name);
+                loop.at = std::move(place);
+                loop.iterations_binding = first_size + number;
+                loop.needs = nest.needs;
+                loop.counts_tasks = lower::counts_tasks(nest);
                 number++;
             }
             result.push_back(std::move(loops));
@@ -378,11 +403,8 @@ Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols)
                         lower::slot_count(*site.task), at, place);
         }
         for (const workload::CellAccess &access : site.accesses) {
-            runtime::Access to{access.grid, access.reads, access.writes, {}};
-            for (const workload::CellAccess::Extent &extent : access.box) {
-                to.box.push_back({extent.count, extent.stride});
-            }
-            place.accesses.push_back(std::move(to));
+            place.accesses.push_back(
+                run_time_access(access, tracked.grids[static_cast<size_t>(access.grid)]));
         }
         graph.sites.push_back(std::move(place));
     }

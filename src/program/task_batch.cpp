@@ -25,7 +25,9 @@ constexpr std::chrono::milliseconds look_around(20);
 abi::Status run_range(const int64_t *bindings, int64_t begin, int64_t end) {
     const auto &batch = *std::bit_cast<const TaskBatch *>(bindings[0]);
     std::array<int64_t, TaskBatch::most_slots> slots;
+    int64_t &announced = *pto_wsp_progress();
     for (int64_t task = begin; task < end; ++task) {
+        announced = task;
         if (!batch.bind(task, slots.data())) {
             continue;
         }

@@ -45,11 +45,12 @@ public:
         add_reader(cell, number, ended);
     }
 
-    /// Task `number` writes cell `index`: calls `after(writer)` and `after(reader)` for each
+    /// Task `number` writes cell `index`: calls `after_writer(writer)` and `after(reader)` for each
     /// reader.
-    template <typename After> void write(int64_t index, int64_t number, After &&after) {
+    template <typename AfterWriter, typename After>
+    void write(int64_t index, int64_t number, AfterWriter &&after_writer, After &&after) {
         Cell &cell = at(index);
-        after(cell.writer);
+        after_writer(cell.writer);
         for (int64_t &reader : cell.readers) {
             after(reader);
             reader = 0;

@@ -101,7 +101,7 @@ void DynamicRun::expand(Worker &me) {
         }
         step(budget, me);
         count_stall(budget);
-        if (processes_.live() == 0) {
+        if (processes_.live() == 0 || cut_off_) {
             expanded_ = true;
         } else if (cancelled()) {
             break;
@@ -115,7 +115,10 @@ void DynamicRun::expand(Worker &me) {
             return;
         }
     }
-    expanded_ = true;
+    if (!expanded_) {
+        give_up();
+        expanded_ = true;
+    }
     if (queue_ != nullptr) {
         queue_->all_submitted();
     }
@@ -158,7 +161,13 @@ void DynamicRun::finish() {
         most_in_flight_.store(gauge_->most_in_flight(), std::memory_order_relaxed);
     }
     watch_.end(*tracking_);
-    pool_.put(std::move(tracking_));
+    if (undisturbed()) {
+        pool_.put(std::move(tracking_));
+    } else {
+        // Not for others: tasks in it are marked as lost.
+        number_failures();
+        tracking_.reset();
+    }
     end();
 }
 
@@ -195,10 +204,39 @@ int32_t DynamicRun::room() {
     while (tracking_->oldest < tracking_->next &&
            tracking_->oldest + graph_.window - tracking_->next < limit &&
            Window::ended(window.task(tracking_->oldest))) {
+        if (!undisturbed()) {
+            pass_oldest();
+        }
         tracking_->oldest++;
     }
     limit = std::min(tracking_->oldest + graph_.window - tracking_->next, limit);
     return static_cast<int32_t>(gauge_ ? gauge_->room(*tracking_, limit) : limit);
+}
+
+/// The oldest task is about to leave the window in a run in which tasks failed.
+void DynamicRun::pass_oldest() {
+    if (!tracking_->window.task(tracking_->oldest).lost.load(std::memory_order_relaxed)) {
+        return;
+    }
+    number_failures();
+    try {
+        lost_.add(tracking_->oldest);
+    } catch (const std::bad_alloc &) {
+        fail("task graph", {}, -1, "out of memory to remember the tasks that are lost");
+    }
+}
+
+/// Gives the failed tasks that are still in the window their numbers among the tasks of the
+/// program.
+void DynamicRun::number_failures() {
+    Run::number_failures([&](int64_t number) {
+        int64_t before = submitted_;
+        for (int64_t other = number; other < tracking_->next; other++) {
+            const auto site = static_cast<size_t>(tracking_->window.task(other).site);
+            before -= prepared_.sites[site].function == nullptr ? 0 : 1;
+        }
+        return before;
+    });
 }
 
 /// One step of the expander: turns of processes.
@@ -210,13 +248,15 @@ void DynamicRun::step(int32_t budget, Worker &me) {
         watch_.expander()->step_began(me.index);
     }
     abi::Status status = guarded_call(&Step::call, &step, &text);
+    published_.store(tracking_->next, std::memory_order_relaxed);
     publish(me);
     const bool linked = processes_.link_waiters(*tracking_);
     if (watch_.expander() != nullptr) {
         watch_.expander()->step_ended(me.index);
     }
     if (status != 0) {
-        fail(processes_.subject(), processes_.place(), status, text);
+        cut_off_ = true;
+        record_failure(processes_.subject(), processes_.place(), status, text);
     } else if (!linked) {
         fail("task graph", {}, -1, "out of memory while a process waited for tasks");
     }
@@ -286,8 +326,15 @@ bool DynamicRun::wait_for_waiters() {
     return false;
 }
 
+/// Of the writer of a cell, when it has ended.
+bool DynamicRun::is_lost_writer(int64_t number) {
+    return number >= tracking_->oldest
+               ? tracking_->window.task(number).lost.load(std::memory_order_relaxed)
+               : lost_.contains(number);
+}
+
 bool DynamicRun::await(int32_t site, const int64_t *cells) {
-    if (processes_.is_waiting()) {
+    if (processes_.is_waiting() || cut_off_) {
         return false;
     }
     std::vector<int64_t> &awaited = processes_.awaited();
@@ -304,11 +351,20 @@ bool DynamicRun::await(int32_t site, const int64_t *cells) {
                               const int64_t writer = tracking_->cells.writer(cell);
                               if (writer < tracking_->next && !tracking_->has_ended(writer)) {
                                   awaited.push_back(writer);
+                              } else if (!undisturbed() && is_lost_writer(writer)) {
+                                  cut_off_ = true;
                               }
                           });
         }
     } catch (const std::bad_alloc &) {
         fail("task graph", {}, -1, "out of memory while a slot was filled");
+    }
+    if (cut_off_) {
+        awaited.clear();
+        record_failure("slot", graph_.sites[static_cast<size_t>(site)].at, -1,
+                       "its value is one that a failed task should have written; what follows "
+                       "in program order did not run");
+        return false;
     }
     if (awaited.empty()) {
         return true;
@@ -372,11 +428,12 @@ void DynamicRun::submit_task(int32_t site, const int64_t *slots, const int64_t *
             fail("task graph", graph_.sites[static_cast<size_t>(site)].at, -1, wrong.c_str());
         }
     }
-    Submission submission(*tracking_);
+    Submission submission(*tracking_, undisturbed() ? nullptr : &lost_);
     Task &task = submission.task();
     task.run = this;
     task.site = site;
-    task.worker = worker < 0 ? Task::any_worker : worker % scheduler_.workers();
+    task.worker =
+        static_cast<int16_t>(worker < 0 ? Task::any_worker : worker % scheduler_.workers());
     int64_t *arguments = task.arguments();
     for (int i = 0; i < prepared.slot_count; i++) {
         arguments[i] = slots[i];
@@ -399,11 +456,11 @@ void DynamicRun::track(Submission &submission, const PreparedSite &site, const i
                 return;
             }
             if (access.single) {
-                submission.touch(first, access.writes);
+                submission.touch(first, access);
                 continue;
             }
             for_each_cell(access.box->data(), access.box->data() + access.box->size(), first,
-                          [&](int64_t cell) { submission.touch(cell, access.writes); });
+                          [&](int64_t cell) { submission.touch(cell, access); });
         }
     } catch (const std::bad_alloc &) {
         fail("task graph", {}, -1, "out of memory while a task was linked");
@@ -427,17 +484,44 @@ void DynamicRun::run_chain(Task &task, Worker &me) {
     const char *text = nullptr;
     // A chain ends early when a kernel fails; the failed task still has to be ended.
     while (abi::Status status = guarded_call(&DynamicRun::chain, &chain, &text)) {
-        const TaskSite &site = graph_.sites[static_cast<size_t>(chain.task->site)];
-        fail("kernel " + site.name, site.at, status, text);
+        fail_task(*chain.task, status, text, me);
         text = nullptr;
         if (watch_) {
             watch_.ended(*chain.task, me.index, 0, status);
         }
-        chain.task = end_task(*chain.task, me);
+        chain.task = end_task<true>(*chain.task, me);
         if (chain.task == nullptr) {
             return;
         }
     }
+}
+
+void DynamicRun::fail_task(Task &task, abi::Status status, const char *text, Worker &me) {
+    const TaskSite &site = graph_.sites[static_cast<size_t>(task.site)];
+    Failure failure;
+    failure.what.kernel = site.name;
+    // The one number of its slot among those that may be in the window.
+    const int64_t last = published_.load(std::memory_order_relaxed) - 1;
+    const int64_t capacity = tracking_->window.capacity();
+    failure.task = last - (last - static_cast<int64_t>(task.index)) % capacity;
+    add(tally(me).failed, 1);
+    record_failure("kernel " + site.name, site.at, status, text, std::move(failure));
+}
+
+/// False when the task is not to run, though it is its turn; then it is counted.
+bool DynamicRun::may_run(const Task &task, Worker &me) {
+    const bool is_cancelled = cancelled();
+    if (!is_cancelled && !task.lost.load(std::memory_order_relaxed)) {
+        return true;
+    }
+    const bool is_join = prepared_.sites[static_cast<size_t>(task.site)].function == nullptr;
+    if (!is_join) {
+        add(tally(me).skipped, 1);
+        if (is_cancelled) {
+            give_up();
+        }
+    }
+    return false;
 }
 
 /// Runs a task and then, one after another, a successor that it made ready. As a task's end may be
@@ -452,7 +536,8 @@ int DynamicRun::chain(void *closure) {
     for (int length = 1; chain.task != nullptr; length++) {
         Task &task = *chain.task;
         abi::KernelFn function = run.prepared_.sites[static_cast<size_t>(task.site)].function;
-        if (function != nullptr && !run.cancelled()) {
+        const bool runs = run.undisturbed() || run.may_run(task, me);
+        if (function != nullptr && runs) {
             uint64_t mark = scheduler.activity();
             if (observed) {
                 run.watch_.began(task, me.index);
@@ -470,7 +555,7 @@ int DynamicRun::chain(void *closure) {
             run.watch_.began(task, me.index);
             run.watch_.ended(task, me.index, 0, 0);
         }
-        chain.task = run.end_task(task, me);
+        chain.task = runs ? run.end_task<false>(task, me) : run.end_task<true>(task, me);
         if (chain.task != nullptr && length % chain_per_look == 0 && !me.inbox.empty()) {
             run.make_ready(*chain.task, me);
             return 0;
@@ -481,15 +566,15 @@ int DynamicRun::chain(void *closure) {
 
 /// Ends a task and returns one that it made ready and that this worker runs next, the earliest in
 /// program order: lists go from late to early.
-Task *DynamicRun::end_task(Task &task, Worker &me) {
+template <bool is_lost> Task *DynamicRun::end_task(Task &task, Worker &me) {
     if (queue_ != nullptr) {
         const int pool = queue_->pool_of(task);
-        tracking_->window.close(task, [&](Task &ready) { make_ready(ready, me); });
+        tracking_->window.close<is_lost>(task, [&](Task &ready) { make_ready(ready, me); });
         queue_->ended(pool);
         return nullptr;
     }
     Task *next = nullptr;
-    tracking_->window.close(task, [&](Task &ready) {
+    tracking_->window.close<is_lost>(task, [&](Task &ready) {
         bool mine = ready.worker == Task::any_worker || ready.worker == me.index;
         Task *other = mine ? next : &ready;
         if (mine) {

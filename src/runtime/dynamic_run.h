@@ -67,6 +67,9 @@ private:
     int32_t room();
     void step(int32_t budget, Worker &me);
     void publish(Worker &me);
+    void pass_oldest();
+    void number_failures();
+    bool is_lost_writer(int64_t number);
     bool wait_for_room();
     void take_woken();
     bool wait_for_waiters();
@@ -80,7 +83,9 @@ private:
 
     void run_chain(Task &task, Worker &me);
     static int chain(void *closure);
-    Task *end_task(Task &task, Worker &me);
+    void fail_task(Task &task, abi::Status status, const char *text, Worker &me);
+    bool may_run(const Task &task, Worker &me);
+    template <bool is_lost> Task *end_task(Task &task, Worker &me);
     void make_ready(Task &task, Worker &me);
     void wake(Job &job);
 
@@ -101,6 +106,10 @@ private:
     std::vector<Job *> ready_;  ///< used by publish
     int64_t submitted_ = 0;     ///< tasks, without joins
     std::optional<WindowGauge> gauge_;
+    LostTasks lost_;        ///< that have left the window
+    bool cut_off_ = false;  ///< nothing more can be submitted
+
+    std::atomic<int64_t> published_ = 0;  ///< number of the next task, at the end of a step
 
     std::unique_ptr<ReadyQueue> queue_;  ///< of runs with TaskRules
 };

@@ -18,12 +18,11 @@ namespace {
 
 constexpr int most_workers = 1024;
 
-/// Counts the forks that lie between this process and the first: threads do not survive one.
-std::atomic<int> process_generation = 0;
+std::atomic<int> forks = 0;
 std::atomic<Executor *> shared_executor = nullptr;
 
 void forget_threads_after_fork() {
-    process_generation.fetch_add(1, std::memory_order_relaxed);
+    forks.fetch_add(1, std::memory_order_relaxed);
     shared_executor.store(nullptr, std::memory_order_relaxed);
 }
 
@@ -49,12 +48,16 @@ int checked_workers(int workers) {
 
 }  // namespace
 
+int fork_count() {
+    return forks.load(std::memory_order_relaxed);
+}
+
 struct Executor::Impl {
     explicit Impl(int workers) : scheduler(workers) {}
 
     TrackingPool pool;  ///< outlives the scheduler's runs
     Scheduler scheduler;
-    int generation = process_generation.load(std::memory_order_relaxed);
+    int generation = fork_count();
 };
 
 Executor::Executor(int workers) {
@@ -64,7 +67,7 @@ Executor::Executor(int workers) {
 }
 
 Executor::~Executor() {
-    if (impl_->generation != process_generation.load(std::memory_order_relaxed)) {
+    if (impl_->generation != fork_count()) {
         // In the child of a fork there are no threads to end or wait for.
         (void)impl_.release();
     }
@@ -77,7 +80,7 @@ int Executor::workers() const {
 std::shared_ptr<Execution> Executor::start(std::shared_ptr<const Plan> plan,
                                            std::vector<int64_t> bindings,
                                            std::shared_ptr<Observer> observer) {
-    if (impl_->generation != process_generation.load(std::memory_order_relaxed)) {
+    if (impl_->generation != fork_count()) {
         throw ExecutionError({}, "executor: its threads are in the parent of this process", {},
                              "make an executor after the fork");
     }

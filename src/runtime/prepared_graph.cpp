@@ -118,6 +118,9 @@ PreparedAccess prepare(const Access &access, int64_t grid_begin, int64_t grid_ce
     prepared.highest = grid_cells - 1;
     prepared.box = &access.box;
     prepared.writes = access.writes;
+    prepared.needs_readers = access.spread == Spread::Sequence;
+    prepared.needs_writer =
+        prepared.needs_readers || (access.spread == Spread::Data && access.reads);
     prepared.single = access.box.empty();
     prepared.empty = !access.reads && !access.writes;
     for (const Access::Extent &extent : access.box) {

@@ -14,8 +14,10 @@ struct PreparedAccess {
     int64_t highest;
     const std::vector<Access::Extent> *box;
     bool writes;
-    bool single;  ///< the box is one cell
-    bool empty;   ///< or none
+    bool needs_writer;   ///< is lost when the cell's last writer is
+    bool needs_readers;  ///< or a reader that it waits for
+    bool single;         ///< the box is one cell
+    bool empty;          ///< or none
 };
 
 struct PreparedSite {

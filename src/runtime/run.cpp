@@ -1,7 +1,9 @@
 #include "runtime/run.h"
 
+#include <algorithm>
 #include <new>
 #include <string_view>
+#include <tuple>
 
 #include "pto/wsp/runtime/arena.h"
 #include "runtime/ticks.h"
@@ -39,31 +41,34 @@ bool Run::wait(std::optional<std::chrono::nanoseconds> timeout) {
     return wait_until(ended_changed_, lock, timeout, [&] { return is_complete(); });
 }
 
-void Run::fail(std::string_view subject, const Loc &at, abi::Status status, const char *text) {
-    cancel();
+void Run::record_failure(std::string_view subject, const Loc &at, abi::Status status,
+                         const char *text, Failure failure) {
+    disturbed_.store(true, std::memory_order_relaxed);
     std::lock_guard lock(mutex_);
-    if (failures_++ > 0) {
-        return;
-    }
+    failure_count_++;
     try {
-        const std::optional<Loc> place = take_failure_place();
-        failed_at_ = place.value_or(at);
-        failure_ = place ? "" : std::string(subject) + ": ";
-        if (text != nullptr) {
-            failure_ += trimmed(text);
-        } else {
-            failure_ += "returned status " + std::to_string(status) + ", expected 0";
+        // Taken in any case: it would else be that of the thread's next error.
+        const std::optional<Loc> line = take_failure_place();
+        if (failures_.size() == most_failures) {
+            return;
         }
+        failure.what.at = line.value_or(at);
+        failure.what.text = line ? "" : std::string(subject) + ": ";
+        if (text != nullptr) {
+            failure.what.text += trimmed(text);
+        } else {
+            failure.what.text += "returned status " + std::to_string(status) + ", expected 0";
+        }
+        failures_.push_back(std::move(failure));
     } catch (const std::bad_alloc &) {
-        // Short enough to need no memory.
-        failure_ = "out of memory";
+        // Counted, and that has to do.
     }
 }
 
 void Run::fail(FailureKind kind, const Loc &at, const std::string &text, std::vector<Note> notes) {
     cancel();
     std::lock_guard lock(mutex_);
-    if (failures_++ > 0) {
+    if (failure_count_++ > 0) {
         return;
     }
     failure_kind_ = kind;
@@ -76,27 +81,72 @@ void Run::fail(FailureKind kind, const Loc &at, const std::string &text, std::ve
     }
 }
 
-void Run::rethrow() const {
+void Run::fail(std::string_view subject, const Loc &at, abi::Status status, const char *text) {
+    cancel();
+    record_failure(subject, at, status, text);
+}
+
+void Run::number_failures(const std::function<int64_t(int64_t)> &number) {
+    std::lock_guard lock(mutex_);
+    for (; numbered_ < failures_.size(); numbered_++) {
+        Failure &failure = failures_[numbered_];
+        failure.task = failure.task < 0 ? -1 : number(failure.task);
+    }
+}
+
+std::vector<Failure> Run::failures() const {
+    std::vector<Failure> failures;
+    {
+        std::lock_guard lock(mutex_);
+        failures = failures_;
+        if (failures.size() < most_failures &&
+            static_cast<int64_t>(failures.size()) < failure_count_) {
+            failures.push_back(
+                {{failed_at_, "", failure_.empty() ? "out of memory" : failure_, {}}});
+        }
+    }
+    // What makes tasks failed after the tasks that it made.
+    const auto place = [](const Failure &failure) {
+        const bool is_task = failure.task >= 0 || failure.loop >= 0;
+        return std::tuple(!is_task, failure.loop, failure.iteration, failure.task);
+    };
+    std::stable_sort(failures.begin(), failures.end(),
+                     [&](const Failure &a, const Failure &b) { return place(a) < place(b); });
+    return failures;
+}
+
+void Run::throw_channel_failure() const {
     std::unique_lock lock(mutex_);
-    if (failures_ == 0) {
-        return;
-    }
-    std::string text = failure_;
-    if (failures_ > 1) {
-        text += " (and " + std::to_string(failures_ - 1) + " more)";
-    }
-    Loc at = failed_at_;
-    std::vector<Note> notes = failure_notes_;
+    const Loc at = failed_at_;
+    const std::string text = failure_;
+    const std::vector<Note> notes = failure_notes_;
+    const FailureKind kind = failure_kind_;
     lock.unlock();
-    switch (failure_kind_) {
+    switch (kind) {
     case FailureKind::Kernel:
-        break;
+        return;
     case FailureKind::Channel:
         throw ChannelError(at, text, notes);
     case FailureKind::ChannelClosed:
         throw ChannelClosed(at, text, notes);
     }
-    throw KernelError(at, text, notes);
+}
+
+void Run::rethrow() const {
+    throw_channel_failure();
+    const std::vector<Failure> failures = this->failures();
+    if (!failures.empty()) {
+        std::vector<TaskFailure> all;
+        for (const Failure &failure : failures) {
+            all.push_back(failure.what);
+        }
+        throw KernelError(std::move(all), failure_count());
+    }
+    const RunStats figures = stats();
+    if (figures.cancelled && is_complete()) {
+        throw CancelledError({}, "the run was cancelled: " + std::to_string(figures.tasks) +
+                                     " of its tasks have run");
+    }
 }
 
 RunStats Run::stats() const {
@@ -111,12 +161,31 @@ RunStats Run::stats() const {
             {tally.tasks.load(std::memory_order_relaxed),
              tally.steals.load(std::memory_order_relaxed),
              static_cast<double>(busy - tally.busy_at_start) * nanoseconds_per_tick() / 1e6});
+        stats.failed += tally.failed.load(std::memory_order_relaxed);
+        stats.skipped += tally.skipped.load(std::memory_order_relaxed);
     }
     stats.window_stalls = window_stalls_.load(std::memory_order_relaxed);
     stats.most_in_flight = most_in_flight_.load(std::memory_order_relaxed);
+    stats.cancelled = given_up_.load(std::memory_order_relaxed);
     Clock::time_point until = is_complete() ? ended_ : Clock::now();
     stats.execute_ms = std::chrono::duration<double, std::milli>(until - started_).count();
     return stats;
+}
+
+int64_t Run::failure_count() const {
+    std::lock_guard lock(mutex_);
+    return failure_count_;
+}
+
+void Run::when_complete(std::function<void()> then) {
+    {
+        std::lock_guard lock(mutex_);
+        if (!is_complete()) {
+            when_complete_.push_back(std::move(then));
+            return;
+        }
+    }
+    then();
 }
 
 void Run::end() {
@@ -128,11 +197,17 @@ void Run::end() {
     if (observer_ != nullptr) {
         observer_->run_ended();
     }
+    std::vector<std::function<void()>> then;
     {
         std::lock_guard lock(mutex_);
         complete_.store(true, std::memory_order_release);
         ended_changed_.notify_all();
+        then.swap(when_complete_);
     }
+    for (const std::function<void()> &call : then) {
+        call();
+    }
+    then.clear();
     Scheduler &scheduler = scheduler_;
     scheduler.forget(*this);
     // The plan may own code and memory of the user: it goes before the executor reports the end.

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -29,10 +30,17 @@ public:
 
     bool is_complete() const override { return complete_.load(std::memory_order_acquire); }
     bool wait(std::optional<std::chrono::nanoseconds> timeout) override;
+    std::vector<Failure> failures() const override;
+    int64_t failure_count() const override;
     void rethrow() const override;
     RunStats stats() const override;
-    void cancel() override { cancelled_.store(true, std::memory_order_relaxed); }
-    /// Records an error at the user's line and cancels the rest. Does not throw.
+    void cancel() override {
+        cancelled_.store(true, std::memory_order_relaxed);
+        disturbed_.store(true, std::memory_order_relaxed);
+    }
+    void when_complete(std::function<void()> then) override;
+    /// Records an error at the user's line, which the run ends with if it is the first, and cancels
+    /// the rest. Does not throw.
     void fail(FailureKind kind, const Loc &at, const std::string &text,
               std::vector<Note> notes = {});
 
@@ -50,6 +58,8 @@ protected:
         std::atomic<int64_t> tasks = 0;
         std::atomic<int64_t> parallel_tasks = 0;
         std::atomic<int64_t> steals = 0;
+        std::atomic<int64_t> failed = 0;
+        std::atomic<int64_t> skipped = 0;
         int64_t busy_at_start = 0;  ///< see Scheduler::busy_ticks
         int64_t busy_at_end = 0;    ///< set before complete_
     };
@@ -59,9 +69,20 @@ protected:
     }
 
     bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
-    /// Records that `subject` (`kernel 'name'`) failed and cancels the rest. Does not throw, also
-    /// without memory for the text.
+    /// True while all tasks run: none has failed and nobody has cancelled the run. A task that is
+    /// lost, and whoever finds the list of one closed, sees it false.
+    bool undisturbed() const { return !disturbed_.load(std::memory_order_relaxed); }
+    const std::atomic<bool> &cancelled_flag() const { return cancelled_; }
+    /// Work was not done because the run was cancelled.
+    void give_up() { given_up_.store(true, std::memory_order_relaxed); }
+    /// Records that `subject` (`kernel name`, `task graph`) failed; `failure` says which task it
+    /// is. Does not throw, also without memory for the text.
+    void record_failure(std::string_view subject, const Loc &at, abi::Status status,
+                        const char *text, Failure failure = {});
+    /// The same for what makes tasks, and cancels the rest.
     void fail(std::string_view subject, const Loc &at, abi::Status status, const char *text);
+    /// Replaces the numbers of failed tasks that are `number(old)`; each once.
+    void number_failures(const std::function<int64_t(int64_t)> &number);
     /// Marks the run as ended and lets go of it: nothing of it may be used afterwards.
     void end();
 
@@ -73,10 +94,14 @@ protected:
     std::atomic<int64_t> most_in_flight_ = 0;
 
 private:
+    void throw_channel_failure() const;
+
     using Clock = std::chrono::steady_clock;
 
     std::vector<Tally> tallies_;
     std::atomic<bool> cancelled_ = false;
+    std::atomic<bool> disturbed_ = false;
+    std::atomic<bool> given_up_ = false;
     std::atomic<bool> complete_ = false;
     Clock::time_point started_;
     Clock::time_point ended_;  ///< set before complete_
@@ -84,11 +109,14 @@ private:
 
     mutable std::mutex mutex_;
     std::condition_variable ended_changed_;
-    int64_t failures_ = 0;
+    int64_t failure_count_ = 0;  ///< also of those that are not remembered
+    std::vector<Failure> failures_;
+    size_t numbered_ = 0;  ///< of `failures_`, see number_failures
     FailureKind failure_kind_ = FailureKind::Kernel;
-    Loc failed_at_;
+    Loc failed_at_;  ///< of a failure with a kind, as the next two
     std::string failure_;
     std::vector<Note> failure_notes_;
+    std::vector<std::function<void()>> when_complete_;
 };
 
 }  // namespace pto::wsp::runtime

@@ -1,6 +1,8 @@
 #include <array>
+#include <atomic>
 #include <cinttypes>
 #include <cstdio>
+#include <utility>
 
 #include "pto/wsp/core/abi.h"
 #include "pto/wsp/core/dtype.h"
@@ -14,6 +16,9 @@ namespace {
 using Text = std::array<char, 512>;
 
 thread_local int64_t counted = 0;
+thread_local int64_t progress = 0;
+thread_local const std::atomic<bool> *is_cancelled = nullptr;
+thread_local bool is_ended = false;
 
 template <class Integer> int64_t value_at(const void *element) {
     const auto value = *static_cast<const Integer *>(element);
@@ -32,6 +37,19 @@ template <class Integer> int64_t value_at(const void *element) {
 
 int64_t counted_tasks() {
     return counted;
+}
+
+CancelPoint::CancelPoint(const std::atomic<bool> &flag) {
+    is_cancelled = &flag;
+    is_ended = false;
+}
+
+CancelPoint::~CancelPoint() {
+    is_cancelled = nullptr;
+}
+
+bool CancelPoint::take_ended() {
+    return std::exchange(is_ended, false);
 }
 
 }  // namespace pto::wsp::runtime
@@ -101,6 +119,15 @@ void pto_wsp_out_of_range(const char *file, int32_t line, const char *text, int6
     pto::wsp::runtime::leave_at(file, line, full.data());
 }
 
+int64_t *pto_wsp_progress() {
+    return &pto::wsp::runtime::progress;
+}
+
 void pto_wsp_count_task() {
-    pto::wsp::runtime::counted++;
+    using namespace pto::wsp::runtime;
+    counted++;
+    if (is_cancelled != nullptr && is_cancelled->load(std::memory_order_relaxed)) {
+        is_ended = true;
+        halide_error(nullptr, "cancelled");
+    }
 }

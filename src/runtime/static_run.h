@@ -18,6 +18,10 @@ namespace pto::wsp::runtime {
 /// acquire-release, all effects of the phase behind it and alone begins the next phase: it fills in
 /// that phase's ranges and publishes them by storing `current_`. A worker takes part through a
 /// ticket, which may still lie in a queue when its phase is over; it then serves the current one.
+///
+/// Failures. A chunk goes on behind an iteration that fails. The loop is marked as lost before the
+/// chunk's end is counted, so whoever begins the next phase sees it and leaves out the loops there
+/// that need its results, which makes them lost too.
 class StaticRun final : public Run {
 public:
     StaticRun(Scheduler &scheduler, std::shared_ptr<const Plan> plan, std::vector<int64_t> bindings,
@@ -49,18 +53,23 @@ private:
     bool take_up(Ticket &ticket);
     /// Begins the first phase from index `phase` on that has iterations; false when the run ended.
     bool begin_phase(size_t phase, Worker &me);
+    bool is_lost(const StaticLoop &loop) const;
+    void skip(const StaticLoop &loop, int64_t iterations, Worker &me);
     int64_t iterations_of(const StaticLoop &loop) const;
     void invite(int64_t others, Worker &me);
     void take_part(Worker &me);
     bool run_chunks(size_t phase, Worker &me);
     bool claim(Progress &progress, int64_t most, Range &range) const;
-    void run_range(const Phase &phase, const Progress &progress, Range range, Worker &me);
-    bool run_chunk(const StaticLoop &loop, int32_t number, Range range, Worker &me);
+    void run_range(size_t phase, Range range, Worker &me);
+    void run_chunk(const StaticLoop &loop, int32_t number, Range range, Worker &me);
+    void fail_iteration(const StaticLoop &loop, const Work &at, int64_t tasks, abi::Status status,
+                        const char *text, Worker &me);
 
     static constexpr size_t not_begun = SIZE_MAX;
 
     const std::vector<Phase> &phases_;
     std::vector<Progress> progress_;
+    std::vector<std::atomic<bool>> lost_loops_;
     std::atomic<size_t> current_ = not_begun;
     std::vector<Ticket> tickets_;  ///< one a worker
 };

@@ -17,18 +17,23 @@ size_t bytes_of(const Tracking &tracking) {
 
 }  // namespace
 
-void Submission::wait_for(int64_t before) {
+void Submission::wait_for(int64_t before, bool needs) {
     Task &other = tracking_.window.task(before);
-    auto mark = static_cast<uint32_t>(number_);
-    if (other.mark != mark) {
-        other.mark = mark;
-        if (before >= tracking_.step_begin) {
-            tracking_.window.link_private(other, task_, links_);
-        } else {
-            uint32_t links = links_;
-            tracking_.window.link(other, task_, links_);
-            outside_ = outside_ || links_ > links;
-        }
+    const uint32_t mark = mark_of(needs);
+    if (other.mark == mark || other.mark == mark_of(true)) {
+        return;
+    }
+    other.mark = mark;
+    if (before >= tracking_.step_begin) {
+        tracking_.window.link_private(other, task_, links_, needs);
+        return;
+    }
+    const uint32_t links = links_;
+    tracking_.window.link(other, task_, links_, needs);
+    if (links_ > links) {
+        outside_ = true;
+    } else if (needs && other.lost.load(std::memory_order_relaxed)) {
+        lose();
     }
 }
 

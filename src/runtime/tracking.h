@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "runtime/cells.h"
+#include "runtime/lost_tasks.h"
+#include "runtime/prepared_graph.h"
 #include "runtime/window.h"
 
 namespace pto::wsp::runtime {
@@ -42,34 +44,35 @@ struct Tracking {
 /// The next task of a run while it is being submitted.
 class Submission {
 public:
-    explicit Submission(Tracking &tracking)
-        : tracking_(tracking), number_(tracking.next), oldest_(tracking.oldest),
+    /// `lost`: what is lost so far; null while no task of the run has failed.
+    Submission(Tracking &tracking, const LostTasks *lost)
+        : tracking_(tracking), lost_(lost), number_(tracking.next), oldest_(tracking.oldest),
           remembered_(tracking.befores != nullptr ? tracking.observed_from : tracking.oldest),
           task_(tracking.window.open(number_)) {
         // Of no task that is linked later, and never that of this one as a successor.
-        task_.mark = static_cast<uint32_t>(number_);
+        task_.mark = mark_of(false);
+        if (lost != nullptr) {
+            task_.lost.store(false, std::memory_order_relaxed);
+        }
     }
 
     Task &task() const { return task_; }
 
-    /// The task reads or writes `cell`: it waits for whom it has to. std::bad_alloc.
-    void touch(int64_t cell, bool writes) {
-        auto after = [this](int64_t before) {
-            // Neither what has ended nor the task itself.
-            if (static_cast<uint64_t>(before - oldest_) <
-                static_cast<uint64_t>(number_ - oldest_)) {
-                wait_for(before);
-            }
-            if (tracking_.befores != nullptr && before >= remembered_ && before != number_) {
-                tracking_.befores->push_back(before);
-            }
-        };
-        if (writes) {
-            tracking_.cells.write(cell, number_, after);
+    /// The task touches `cell`: it waits for whom it has to. std::bad_alloc.
+    void touch(int64_t cell, const PreparedAccess &access) {
+        auto after_writer = [&](int64_t before) { after(before, access.needs_writer); };
+        if (access.writes) {
+            tracking_.cells.write(cell, number_, after_writer,
+                                  [&](int64_t before) { after(before, access.needs_readers); });
         } else {
-            tracking_.cells.read(cell, number_, remembered_ - 1, after);
+            // Whoever needs the readers has to find the lost ones among them.
+            const bool keeps = access.needs_readers && lost_ != nullptr;
+            tracking_.cells.read(cell, number_, keeps ? 0 : remembered_ - 1, after_writer);
         }
     }
+
+    /// The task will not run.
+    void lose() { task_.lost.store(true, std::memory_order_relaxed); }
 
     /// The task is complete; it becomes visible to others at the end of the step.
     void finish() {
@@ -82,9 +85,24 @@ public:
     }
 
 private:
-    void wait_for(int64_t before);
+    void after(int64_t before, bool needs) {
+        // Neither what has ended nor the task itself.
+        if (static_cast<uint64_t>(before - oldest_) < static_cast<uint64_t>(number_ - oldest_)) {
+            wait_for(before, needs);
+        } else if (needs && lost_ != nullptr && before < oldest_ && lost_->contains(before)) {
+            lose();
+        }
+        if (tracking_.befores != nullptr && before >= remembered_ && before != number_) {
+            tracking_.befores->push_back(before);
+        }
+    }
+    void wait_for(int64_t before, bool needs);
+    uint32_t mark_of(bool needs) const {
+        return static_cast<uint32_t>(number_) << 1 | static_cast<uint32_t>(needs);
+    }
 
     Tracking &tracking_;
+    const LostTasks *lost_;
     int64_t number_;
     int64_t oldest_;
     int64_t remembered_;  ///< readers before need not be remembered

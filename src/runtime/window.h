@@ -19,8 +19,8 @@ template <typename Atomics> struct alignas(64) BasicTask : Job {
     template <typename Value> using Atomic = typename Atomics::template Atomic<Value>;
 
     static constexpr uint32_t link_count = 5;
-    static constexpr int32_t any_worker = -1;
-    static constexpr int32_t no_worker = -2;
+    static constexpr int16_t any_worker = -1;
+    static constexpr int16_t no_worker = -2;
 
     Atomic<uint32_t> successors;  ///< head of the list of links to tasks that wait for this
     Atomic<int32_t> pending;      ///< tasks that this waits for, plus the submitter's share
@@ -28,8 +28,9 @@ template <typename Atomics> struct alignas(64) BasicTask : Job {
     uint32_t extra_links;                    ///< those that do not fit, 0 for none
     uint32_t index;                          ///< of the slot
     int32_t site;
-    int32_t worker;  ///< any_worker, or no_worker for what is not run
-    uint32_t mark;   ///< low bits of the last task that was linked behind this one
+    int16_t worker;     ///< any_worker, or no_worker for what is not run
+    Atomic<bool> lost;  ///< failed, or needs the result of a task that is lost: does not run
+    uint32_t mark;      ///< of the last task that was linked behind this one
 
     int64_t *arguments() { return reinterpret_cast<int64_t *>(this + 1); }
 };
@@ -55,6 +56,8 @@ static_assert(sizeof(Task) == 64);
 /// - The tasks of one step of the submitter stay private until its end: a task that waits only for
 ///   tasks of the same step is linked by plain stores. They are published with the tasks that lead
 ///   to them, whose shares (release) or places in queues come last.
+/// - `lost` of a task is set by those that it waits for, before they take themselves out of its
+///   `pending`, and by the submitter, which reads it in those whose lists it finds closed.
 template <typename Atomics> class BasicWindow {
 public:
     using Task = BasicTask<Atomics>;
@@ -96,13 +99,15 @@ public:
     Task &open_submitter() { return open_other(capacity()); }
     Task &open_waiter(int number) { return open_other(capacity() + 1 + number); }
     /// Makes `after` wait for `before`, unless that has ended. `links` counts the links of `after`.
-    void link(Task &before, Task &after, uint32_t &links) {
+    /// `needs`: when `before` is lost, `after` is too.
+    void link(Task &before, Task &after, uint32_t &links, bool needs = false) {
         uint32_t head = before.successors.load(std::memory_order_acquire);
         if (head == closed) {
             return;
         }
         uint32_t id = 0;
         uint32_t &next = new_link(after, links, id);
+        id |= needs ? needs_bit : 0;
         do {
             if (head == closed) {
                 // An extra link taken for nothing stays with its task until the slot's next use.
@@ -114,10 +119,10 @@ public:
         links++;
     }
     /// The same when no other thread can reach `before` yet.
-    void link_private(Task &before, Task &after, uint32_t &links) {
+    void link_private(Task &before, Task &after, uint32_t &links, bool needs = false) {
         uint32_t id = 0;
         new_link(after, links, id) = before.successors.load(std::memory_order_relaxed);
-        before.successors.store(id, std::memory_order_relaxed);
+        before.successors.store(id | (needs ? needs_bit : 0), std::memory_order_relaxed);
         links++;
     }
     /// Gives up the submitter's share of a task that no other thread can reach yet.
@@ -130,11 +135,18 @@ public:
         return links == 0 || task.pending.fetch_add(share, std::memory_order_acq_rel) + share == 0;
     }
 
-    /// Ends `task` and calls `ready(after)` for each task that thereby waits for nothing.
-    template <typename Ready> void close(Task &task, Ready &&ready) {
+    /// Ends `task` and calls `ready(after)` for each task that thereby waits for nothing. With
+    /// `is_lost`, tasks that need the result of this one are lost too.
+    template <bool is_lost = false, typename Ready> void close(Task &task, Ready &&ready) {
+        if constexpr (is_lost) {
+            task.lost.store(true, std::memory_order_relaxed);
+        }
         uint32_t id = task.successors.exchange(closed, std::memory_order_acq_rel);
         while (id != list_end) {
             Link link = follow(id);
+            if (is_lost && (id & needs_bit) != 0) {
+                link.after->lost.store(true, std::memory_order_relaxed);
+            }
             id = link.next;
             auto &pending = link.after->pending;
             if (pending.load(std::memory_order_acquire) == 1 ||
@@ -149,6 +161,7 @@ private:
     static constexpr uint32_t list_end = 1;
     static constexpr uint32_t first_link = 2;
     static constexpr uint32_t extra_bit = uint32_t(1) << 31;
+    static constexpr uint32_t needs_bit = uint32_t(1) << 30;
     static constexpr uint32_t links_per_slot_log2 = 3;
     static constexpr int32_t submitter_share = int32_t(1) << 30;
     static constexpr uint32_t first_chunk_log2 = 10;
@@ -206,6 +219,7 @@ private:
         return task;
     }
     Link follow(uint32_t id) {
+        id &= ~needs_bit;
         if ((id & extra_bit) != 0) {
             ExtraLink &link = extra(id & ~extra_bit);
             return {&slot(link.slot), link.next};

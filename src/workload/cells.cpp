@@ -129,6 +129,7 @@ CellAccess CellMap::access(const DataAccess &access) const {
                        stride});
         result.first = sum(result.first, first);
         const Wide units = access.extents[d] / dim.unit;
+        result.covers = result.covers && aligned && units % dim.cell == 0;
         const auto count =
             static_cast<int64_t>(aligned ? ceil_div(units, dim.cell) : dim.count(units));
         add_extent(result.box, count, stride);

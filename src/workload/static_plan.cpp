@@ -201,6 +201,56 @@ private:
         return std::nullopt;
     }
 
+    /// A sequence puts nest `j` before nest `i`.
+    bool is_sequenced(size_t j, size_t i) const {
+        return std::ranges::any_of(nests_[i].after, [&](const auto &range) {
+            return range.first <= j && j < range.second;
+        });
+    }
+
+    /// Tasks of `b` may read what tasks of `a` write.
+    bool is_read_by(const Nest &a, const Nest &b) const {
+        for (size_t i = a.first_site; i < a.last_site; ++i) {
+            for (size_t j = b.first_site; j < b.last_site; ++j) {
+                const Site &writer = table_.sites()[i];
+                const Site &reader = table_.sites()[j];
+                for (const DataAccess &write : writer.accesses) {
+                    for (const DataAccess &read : reader.accesses) {
+                        if (write.writes && read.reads &&
+                            may_meet(writer, write, reader, read, Relation{})) {
+                            return true;
+                        }
+                    }
+                }
+            }
+        }
+        return false;
+    }
+
+    /// Fills in `needs`.
+    void add_needs(std::vector<StaticPhase> &phases, const std::vector<size_t> &phase_of) const {
+        std::vector<int> numbers(nests_.size());
+        std::vector<StaticNest *> places(nests_.size());
+        int number = 0;
+        for (size_t p = 0; p < phases.size(); ++p) {
+            auto place = phases[p].begin();
+            for (size_t i = 0; i < nests_.size(); ++i) {
+                if (phase_of[i] == p) {
+                    numbers[i] = number++;
+                    places[i] = &*place++;
+                }
+            }
+        }
+        for (size_t i = 0; i < nests_.size(); ++i) {
+            for (size_t j = 0; j < i; ++j) {
+                if (phase_of[j] < phase_of[i] &&
+                    (is_sequenced(j, i) || is_read_by(nests_[j], nests_[i]))) {
+                    places[i]->needs.push_back(numbers[j]);
+                }
+            }
+        }
+    }
+
     std::optional<std::vector<StaticPhase>> phases() {
         if (nests_.size() > max_nests) {
             refuse(std::to_string(nests_.size()) + " separate loop nests are better tracked", {},
@@ -212,11 +262,8 @@ private:
         int64_t iterations = 0;
         for (size_t i = 0; i < nests_.size(); ++i) {
             for (size_t j = 0; j < i; ++j) {
-                const bool ordered = std::ranges::any_of(nests_[i].after, [&](const auto &range) {
-                    return range.first <= j && j < range.second;
-                });
                 if (phase_of[i] <= phase_of[j] &&
-                    (ordered || conflict_between(nests_[j], nests_[i], {Relation{}}))) {
+                    (is_sequenced(j, i) || conflict_between(nests_[j], nests_[i], {Relation{}}))) {
                     phase_of[i] = phase_of[j] + 1;
                 }
             }
@@ -231,6 +278,7 @@ private:
                    "phases of " + std::to_string(short_phase) + " iterations or more");
             return std::nullopt;
         }
+        add_needs(phases, phase_of);
         return phases;
     }
 

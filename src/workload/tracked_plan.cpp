@@ -53,10 +53,12 @@ public:
         add_storages();
         for (const LaneRule &rule : lanes) {
             const int64_t count = rule.lanes > 0 ? rule.lanes : max_workers;
-            lane_grids_.push_back(add_grid(rule.name, std::min(count, max_cells)));
+            lane_grids_.push_back(
+                add_grid(rule.name, std::min(count, max_cells), CellGrid::Kind::Lane));
         }
         for (const EdgeRule &edge : rules.edges) {
-            edge_grids_.push_back(add_grid(edge.before + " -> " + edge.after, edge_cells));
+            edge_grids_.push_back(
+                add_grid(edge.before + " -> " + edge.after, edge_cells, CellGrid::Kind::Sequence));
         }
     }
 
@@ -76,8 +78,8 @@ private:
         bool chain = false;  ///< tasks inside read and write the cell
     };
 
-    int add_grid(const std::string &name, int64_t cells) {
-        plan_.grids.push_back({name, cells});
+    int add_grid(const std::string &name, int64_t cells, CellGrid::Kind kind) {
+        plan_.grids.push_back({name, cells, kind});
         return static_cast<int>(plan_.grids.size()) - 1;
     }
 
@@ -96,7 +98,8 @@ private:
             if (rules_.data != OrderRules::Data::None && storage.written && !accesses[i].empty() &&
                 !has_no_conflict(accesses[i])) {
                 cell_maps_[i].emplace(accesses[i]);
-                data_grids_[i] = add_grid(storage.name, cell_maps_[i]->cells());
+                data_grids_[i] =
+                    add_grid(storage.name, cell_maps_[i]->cells(), CellGrid::Kind::Data);
             }
         }
     }
@@ -133,7 +136,7 @@ private:
             const int64_t slots = slots_of(*channel);
             plan_.channels.push_back({channel, 0, slots, false});
             // One cell more than slots: of a `consume` that has a token from elsewhere.
-            channel_grids_.push_back(add_grid(channel->name, slots + 1));
+            channel_grids_.push_back(add_grid(channel->name, slots + 1, CellGrid::Kind::Data));
         }
         return found->second;
     }
@@ -320,7 +323,8 @@ private:
             return false;
         }
         const auto [cell, cells] = cell_of_iteration();
-        scopes_.push_back({add_grid("sequence", cells), cell, is_chain(node)});
+        scopes_.push_back(
+            {add_grid("sequence", cells, CellGrid::Kind::Sequence), cell, is_chain(node)});
         return true;
     }
 
@@ -338,7 +342,7 @@ private:
                 ScalarExpr::Op::Add,
                 {ScalarExpr::make(ScalarExpr::Op::Mul, {outer, depth}), std::move(cell)});
         }
-        scopes_.push_back({add_grid("pipe", cells * depth), cell, false});
+        scopes_.push_back({add_grid("pipe", cells * depth, CellGrid::Kind::Lane), cell, false});
         return true;
     }
 
@@ -387,6 +391,9 @@ private:
             if (data_grids_[storage] >= 0) {
                 CellAccess cells = cell_maps_[storage]->access(access);
                 cells.grid = data_grids_[storage];
+                const Region &region = region_of(from, access);
+                cells.covers = cells.covers && table_.storages()[storage].frame.exact &&
+                               !region.valid_rows && !region.valid_columns;
                 add_access(site, std::move(cells));
             }
         }
@@ -487,6 +494,7 @@ private:
                 other.box == access.box) {
                 other.reads |= access.reads;
                 other.writes |= access.writes;
+                other.covers &= access.covers;
                 return;
             }
         }

@@ -1,5 +1,6 @@
 #include "pto/wsp/runtime/observer.h"
 
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <memory>
@@ -236,6 +237,7 @@ TEST_P(Observers, SeeStaticLoopsInChunksOrOneByOne) {
 }
 
 abi::Status fail_at_seven(const int64_t *, int64_t begin, int64_t end) {
+    *pto_wsp_progress() = std::clamp<int64_t>(7, begin, end);
     return begin <= 7 && 7 < end ? 5 : 0;
 }
 

@@ -452,7 +452,7 @@ TEST_P(Processes, CancellingANet) {
     }
     execution->cancel();
     ASSERT_TRUE(execution->wait(time_limit));
-    execution->rethrow();
+    EXPECT_THROW(execution->rethrow(), CancelledError);
 }
 
 TEST_P(Processes, CancellingReplicasWhileTheyWait) {
@@ -468,7 +468,7 @@ TEST_P(Processes, CancellingReplicasWhileTheyWait) {
     execution->cancel();
     net.slow_waits_for = 0;
     ASSERT_TRUE(execution->wait(time_limit));
-    execution->rethrow();
+    EXPECT_THROW(execution->rethrow(), CancelledError);
 }
 
 TEST_P(Processes, ManyNetsAtOnce) {

@@ -387,6 +387,8 @@ void stress_replicas(uint64_t seed) {
         }
     } catch (const KernelError &) {
         EXPECT_TRUE(fails);
+    } catch (const CancelledError &) {
+        EXPECT_TRUE(cancels);
     }
     EXPECT_EQ(net.wrong(), 0);
 }

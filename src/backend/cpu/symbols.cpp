@@ -55,6 +55,7 @@ const HostSymbol symbols[] = {
     PLAIN(pto_wsp_checked_u64),
     PLAIN(pto_wsp_out_of_range),
     PLAIN(pto_wsp_count_task),
+    PLAIN(pto_wsp_progress),
     PLAIN(pto_wsp_copy_tile),
     PLAIN(pto_wsp_print_tile),
 

@@ -21,7 +21,8 @@ using Status = int32_t;
 /// A kernel called with its slots in memory.
 using KernelFn = Status (*)(const int64_t *slots);
 
-/// Iterations [begin, end) of an independent loop. `bindings` holds the address of each tensor
+/// Iterations [begin, end) of an independent loop, each of which is announced in the word of
+/// `pto_wsp_progress` before it begins, so that the others can run when it fails. `bindings` holds the address of each tensor
 /// (element [0, ..., 0]) by its index in the program, then the run-time scalars: the number of
 /// workers, symbols, tables (address and number of elements), sizes of loops.
 using LoopFn = Status (*)(const int64_t *bindings, int64_t begin, int64_t end);
@@ -92,7 +93,10 @@ PTO_WSP_ABI int64_t pto_wsp_checked_u64(int64_t value);
 /// Ends the run with an error at the user's line: `text` is `value`, outside low ... high.
 PTO_WSP_ABI void pto_wsp_out_of_range(const char *file, int32_t line, const char *text,
                                       int64_t value, int64_t low, int64_t high);
-/// Counts a task of a static loop whose iterations do not all have as many.
+/// The calling thread's word for the iteration that a LoopFn begins.
+PTO_WSP_ABI int64_t *pto_wsp_progress();
+/// Counts a task of a static loop whose iterations do not all have as many, or may take long. Ends
+/// the loop when its run was cancelled.
 PTO_WSP_ABI void pto_wsp_count_task();
 
 /// Scratch memory of a kernel, 64-byte aligned, from the calling thread's arena. Under Halide's

@@ -54,6 +54,10 @@ std::string process_symbol(int process);
 inline constexpr int max_code_depth = 500;
 inline constexpr int max_loop_depth = 1000;
 
+/// Whether the loop of `nest` calls pto_wsp_count_task behind each task: their number is not known,
+/// or loops inside may make its iterations long.
+bool counts_tasks(const workload::StaticNest &nest);
+
 /// Adds the task loops to a module that holds the kernels. CompileError at the line of a statement
 /// or rule with an expression deeper than `max_code_depth`, or with more than `max_loop_depth`
 /// loops around it.

@@ -15,6 +15,14 @@
 
 namespace pto::wsp::runtime {
 
+/// A task is *lost* when it failed, or when it waits for a task that is lost through an access that
+/// says so; lost tasks do not run, and all others do.
+enum class Spread : uint8_t {
+    Data,      ///< who reads a cell is lost with its last writer; who overwrites it is not
+    Sequence,  ///< who waits is lost, whatever it waits for: the order is the user's
+    None,      ///< lanes only order
+};
+
 /// Dependences are kept on *cells*: each tracked tensor (or lane, or sequential scope) is a grid of
 /// cells; an access touches a box of cells. A task that reads a cell waits for its last writer; one
 /// that writes it waits for its last writer and for all readers since.
@@ -29,6 +37,7 @@ struct Access {
         int64_t stride = 1;
     };
     std::vector<Extent> box;
+    Spread spread = Spread::Data;
 };
 
 /// A place in a workload that makes tasks.
@@ -134,6 +143,7 @@ struct DynamicGraph {
 };
 
 /// A loop whose iterations are proven independent; runs with no tracking, in chunks over workers.
+/// When an iteration fails, what it would still have done is lost and the others run.
 struct StaticLoop {
     abi::LoopFn function = nullptr;
     int64_t iterations = 0;
@@ -147,6 +157,12 @@ struct StaticLoop {
         int64_t size = 0;
     };
     std::vector<Loop> loops = {};
+    /// Loops of earlier phases whose results it needs, counted over all phases: when an iteration
+    /// of one of them fails, this loop does not run.
+    std::vector<int> needs = {};
+    /// The loop calls pto_wsp_count_task behind each task, though their number is known: its
+    /// iterations may take long, and then a run is cancelled between two tasks of one.
+    bool counts_tasks = false;
 };
 
 /// Loops that are independent of one another and run together.
@@ -157,7 +173,13 @@ using Plan = std::variant<std::vector<Phase>, DynamicGraph>;
 
 /// What one run of a program did.
 struct RunStats {
-    int64_t tasks = 0;  ///< kernels run (joins do not count)
+    int64_t tasks = 0;   ///< kernels run to their end (joins do not count)
+    int64_t failed = 0;  ///< tasks that failed
+    /// Tasks that did not run because they were lost or the run was cancelled. Of a static loop the
+    /// rest of a failed iteration counts too; loops whose iterations differ are counted without it.
+    /// Tasks that nobody came to submit are not counted.
+    int64_t skipped = 0;
+    bool cancelled = false;  ///< tasks did not run because the run was cancelled
     /// Of these, run while at least one other task was running, of this run or another. Counted
     /// without cost per task: a chunk of a static loop counts as a whole, and a worker that goes
     /// from one task at once to the next counts as running in between.
@@ -175,6 +197,19 @@ struct RunStats {
     std::vector<Worker> workers;
 };
 
+/// Failures that a run remembers in full; of further ones it knows the number.
+inline constexpr size_t most_failures = 1024;
+
+/// A task that failed, or what failed while tasks were made.
+struct Failure {
+    TaskFailure what;  ///< without indices
+    /// Of a dynamic graph: the number of the task in program order, from 0 on; joins do not count.
+    /// -1: not a task.
+    int64_t task = -1;
+    int loop = -1;           ///< of a static plan: its loop, counted over all phases
+    int64_t iteration = -1;  ///< and its iteration in there
+};
+
 /// One run of a plan.
 class Execution {
 public:
@@ -183,13 +218,24 @@ public:
     virtual bool is_complete() const = 0;
     /// Waits until complete or the timeout has passed; false on timeout. Does not throw.
     virtual bool wait(std::optional<std::chrono::nanoseconds> timeout) = 0;
-    /// Throws the first error of a task as a KernelError (its text holds how many more failed).
-    /// Tasks that had not started when a task failed do not run.
+    /// What failed, in program order; of more than `most_failures` those that were first in time.
+    virtual std::vector<Failure> failures() const = 0;
+    /// How many failed, remembered or not.
+    virtual int64_t failure_count() const = 0;
+    /// Throws a KernelError of all failures, the first in program order first. Else a
+    /// CancelledError when tasks did not run because the run was cancelled.
     virtual void rethrow() const = 0;
     virtual RunStats stats() const = 0;
-    /// Asks tasks that have not started not to start. Not an error by itself.
+    /// Asks tasks that have not started not to start. What has ended stays as it is.
     virtual void cancel() = 0;
+    /// Calls `then` once, when all tasks have ended: on the calling thread when that is so already,
+    /// else on that of a worker. It must not block or throw.
+    virtual void when_complete(std::function<void()> then) = 0;
 };
+
+/// Counts the forks that lie between this process and the first: runs that were started under
+/// another count are not of this process and never end in it.
+int fork_count();
 
 /// Workers with work-stealing deques (Chase and Lev 2005; memory orders after Le et al. 2013).
 /// Threads belong to it alone; kernels are serial inside a task. They block signals, which are for

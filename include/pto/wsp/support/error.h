@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -57,10 +58,37 @@ class ScheduleError : public PtoError {
 class ExecutionError : public PtoError {
     using PtoError::PtoError;
 };
-/// A task's kernel failed.
-class KernelError : public ExecutionError {
+/// A run was cancelled before all of its tasks had run.
+class CancelledError : public ExecutionError {
     using ExecutionError::ExecutionError;
 };
+
+/// One of the tasks that failed in a run.
+struct TaskFailure {
+    Loc at;
+    std::string kernel;  ///< empty where what makes tasks failed
+    std::string text;
+    /// Its loop variables, outermost first; empty where they are not known.
+    std::vector<std::pair<std::string, int64_t>> indices;
+
+    /// `text` with the loop variables behind the kernel's name: `kernel scale[b=1, h=3]: ...`.
+    std::string str() const;
+};
+
+/// Kernels of tasks failed.
+class KernelError : public ExecutionError {
+public:
+    using ExecutionError::ExecutionError;
+    /// The first of `failures`, with a note for each of some others; `total` is how many there were
+    /// in all.
+    KernelError(std::vector<TaskFailure> failures, int64_t total);
+
+    const std::vector<TaskFailure> &failures() const { return failures_; }
+
+private:
+    std::vector<TaskFailure> failures_;
+};
+
 /// A channel was used in a way that it does not allow, or processes wait for each other for ever.
 class ChannelError : public PtoError {
     using PtoError::PtoError;

@@ -82,6 +82,9 @@ struct StaticNest {
     std::optional<int64_t> iterations = 1;           ///< none: the sizes of `loops` decide
     std::optional<int64_t> tasks_per_iteration = 1;  ///< none: not always the same
     Loc at;
+    /// Nests of earlier phases, counted over all phases, that write what this one reads or that a
+    /// sequence puts before it.
+    std::vector<int> needs = {};
 };
 
 /// Nests that are independent of each other and run together.
@@ -92,6 +95,10 @@ using StaticPhase = std::vector<StaticNest>;
 struct CellGrid {
     std::string name;
     int64_t cells = 1;
+    /// Whom a failing task takes along of those that wait for it on these cells: who reads what it
+    /// should have written; all; none.
+    enum class Kind { Data, Sequence, Lane };
+    Kind kind = Kind::Data;
 };
 
 /// What a task does to a grid: to the box of cells that starts at `first`.
@@ -109,6 +116,8 @@ struct CellAccess {
         bool operator==(const Extent &) const = default;
     };
     std::vector<Extent> box;
+    /// Of a write: it surely writes the cells whole, and nothing of what they held is left.
+    bool covers = true;
 };
 
 /// A place that makes tasks, or joins: tasks without a kernel that only order others, or fills a
