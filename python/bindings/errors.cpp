@@ -44,6 +44,9 @@ const char *class_name(const PtoError &error) {
     if (dynamic_cast<const KernelError *>(&error)) {
         return "KernelError";
     }
+    if (dynamic_cast<const CancelledError *>(&error)) {
+        return "CancelledError";
+    }
     if (dynamic_cast<const ExecutionError *>(&error)) {
         return "ExecutionError";
     }
@@ -62,6 +65,29 @@ const char *class_name(const PtoError &error) {
     return "PtoError";
 }
 
+/// Sets what a KernelError of Python knows of its task.
+void describe_task(const py::object &raised, const TaskFailure &failure) {
+    raised.attr("kernel") = failure.kernel;
+    py::dict indices;
+    for (const auto &[name, value] : failure.indices) {
+        indices[py::str(name)] = value;
+    }
+    raised.attr("indices") = indices;
+}
+
+void describe_tasks(const py::object &raised, const KernelError &error) {
+    py::list errors;
+    for (const TaskFailure &failure : error.failures()) {
+        py::object one = python_error("KernelError", PtoError(failure.at, failure.str()));
+        describe_task(one, failure);
+        errors.append(std::move(one));
+    }
+    if (!error.failures().empty()) {
+        describe_task(raised, error.failures().front());
+    }
+    raised.attr("errors") = py::tuple(errors);
+}
+
 void translate(std::exception_ptr thrown) {
     try {
         if (thrown) {
@@ -69,6 +95,9 @@ void translate(std::exception_ptr thrown) {
         }
     } catch (const PtoError &error) {
         const py::object raised = python_error(class_name(error), error);
+        if (const auto *tasks = dynamic_cast<const KernelError *>(&error)) {
+            describe_tasks(raised, *tasks);
+        }
         PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(raised.ptr())), raised.ptr());
     }
 }

@@ -23,6 +23,18 @@ void check_signals() {
     }
 }
 
+/// Ctrl-C ends what it interrupts: tasks that have not started are given up. Those that run cannot
+/// be stopped; they are waited for only as long as nobody would call it slow.
+void cancel_after_interrupt(Program &program) {
+    constexpr std::chrono::milliseconds longest(100);
+    const py::gil_scoped_release release;
+    program.cancel();
+    const auto until = std::chrono::steady_clock::now() + longest;
+    while (!program.is_complete() && std::chrono::steady_clock::now() < until) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+}
+
 /// Waits without the GIL, in slices, so that a signal (Ctrl-C) is seen while the run goes on.
 bool synchronize(Program &program, std::optional<double> timeout_s) {
     using namespace std::chrono;
@@ -42,22 +54,28 @@ bool synchronize(Program &program, std::optional<double> timeout_s) {
         if (done) {
             return true;
         }
-        check_signals();
+        try {
+            check_signals();
+        } catch (const py::error_already_set &error) {
+            if (error.matches(PyExc_KeyboardInterrupt)) {
+                cancel_after_interrupt(program);
+            }
+            throw;
+        }
         if (timeout_s && steady_clock::now() - start >= duration<double>(*timeout_s)) {
             return false;
         }
     }
 }
 
-/// Waits for a run in flight as `synchronize` does, but leaves its errors to whoever asks for them:
-/// what follows would wait for it too, and would not see a signal.
-void settle(const Program &program) {
+/// Waits until what follows need not: it would not see a signal.
+void wait_until(const Program &program, bool (Program::*is_ready)() const) {
     using namespace std::chrono;
     microseconds pause(50);
     while (true) {
         {
             const py::gil_scoped_release release;
-            if (program.is_complete()) {
+            if ((program.*is_ready)()) {
                 return;
             }
             std::this_thread::sleep_for(pause);
@@ -116,6 +134,8 @@ void bind_stats(py::module_ &module) {
         .def_readonly("window_stalls", &ProgramStats::window_stalls)
         .def_readonly("most_in_flight", &ProgramStats::most_in_flight)
         .def_readonly("kernel_cycles", &ProgramStats::kernel_cycles)
+        .def_readonly("failed_tasks", &ProgramStats::failed_tasks)
+        .def_readonly("skipped_tasks", &ProgramStats::skipped_tasks)
         .def_readonly("cache_hits", &ProgramStats::cache_hits)
         .def_readonly("cache_misses", &ProgramStats::cache_misses)
         .def_readonly("workers", &ProgramStats::workers)
@@ -165,17 +185,18 @@ void bind_program(py::module_ &module) {
     py::class_<Program>(module, "Program", py::release_gil_before_calling_cpp_dtor())
         .def("execute",
              [](Program &program) {
-                 settle(program);
+                 wait_until(program, &Program::can_start);
                  const py::gil_scoped_release release;
                  program.execute();
              })
         .def("synchronize", &synchronize, py::arg("timeout_s") = std::nullopt)
+        .def("cancel", &Program::cancel, py::call_guard<py::gil_scoped_release>())
         .def("is_complete", &Program::is_complete, py::call_guard<py::gil_scoped_release>())
         .def("progress", &Program::progress, py::call_guard<py::gil_scoped_release>())
         .def(
             "enable_tracing",
             [](Program &program, int level) {
-                settle(program);
+                wait_until(program, &Program::is_complete);
                 const py::gil_scoped_release release;
                 program.enable_tracing(static_cast<runtime::TraceLevel>(level));
             },
@@ -194,7 +215,6 @@ void bind_program(py::module_ &module) {
         .def(
             "bind",
             [](Program &program, const std::map<std::string, TensorView> &tensors) {
-                settle(program);
                 const Loc at = user_loc();
                 const py::gil_scoped_release release;
                 program.bind(tensors, at);
@@ -203,7 +223,6 @@ void bind_program(py::module_ &module) {
         .def(
             "set_symbols",
             [](Program &program, const std::map<std::string, int64_t> &values) {
-                settle(program);
                 const Loc at = user_loc();
                 const py::gil_scoped_release release;
                 program.set_symbols(values, at);
@@ -212,7 +231,6 @@ void bind_program(py::module_ &module) {
         .def(
             "set_tables",
             [](Program &program, const std::map<std::string, IntegerArray> &values) {
-                settle(program);
                 std::map<std::string, RunData::Values> tables;
                 for (const auto &[name, array] : values) {
                     tables.emplace(name, values_of(array));
@@ -226,7 +244,6 @@ void bind_program(py::module_ &module) {
             "register_kernel",
             [](Program &program, const KernelHandle &declaration,
                const std::shared_ptr<TileProgram> &implementation) {
-                settle(program);
                 const Loc at = user_loc();
                 const py::gil_scoped_release release;
                 program.register_kernel(workload::KernelPtr(declaration), implementation, at);

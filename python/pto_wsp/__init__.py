@@ -43,6 +43,7 @@ from pto_wsp.coverages import coverage
 from pto_wsp.decorators import jit_kernel, kernel, ptoisa_kernel
 from pto_wsp.dtypes import DType, Location
 from pto_wsp.errors import (
+    CancelledError,
     ChannelClosed,
     ChannelError,
     ChannelFull,
@@ -135,6 +136,7 @@ _not_yet = frozenset(
 
 __all__ = [
     "AxisVar",
+    "CancelledError",
     "Channel",
     "ChannelClosed",
     "ChannelError",

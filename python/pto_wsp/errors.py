@@ -6,6 +6,9 @@ then a line for each note, then a hint.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import pto_wsp._pto_wsp as native
 
 Place = tuple[str, int]
@@ -57,7 +60,25 @@ class ExecutionError(PtoError, RuntimeError):
 
 
 class KernelError(ExecutionError):
-    """A task's kernel failed."""
+    """Kernels of tasks failed; the text is that of the first in program order.
+
+    Attributes
+    ----------
+    kernel : str
+        Name of the kernel; empty where what makes tasks failed.
+    indices : dict of str to int
+        Values of the task's loop variables, outermost first; empty where they are not known.
+    errors : tuple of KernelError
+        All tasks that failed, in program order, this one included; the first 1024 in time.
+    """
+
+    kernel: str = ""
+    indices: Mapping[str, int] = MappingProxyType({})
+    errors: tuple[KernelError, ...] = ()
+
+
+class CancelledError(ExecutionError):
+    """A run was cancelled before all of its tasks had run."""
 
 
 class NotAvailableError(ExecutionError, AttributeError):

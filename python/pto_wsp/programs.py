@@ -36,6 +36,17 @@ from pto_wsp.traces import Trace, TraceLevel
 from pto_wsp.workloads import Workload
 
 
+def seconds(what: str, timeout: Any) -> float | None:
+    """A timeout that a user gave `what`; TypeCheckError when it is none."""
+    if timeout is not None and (
+        isinstance(timeout, bool)
+        or not isinstance(timeout, (int, float, np.number))
+        or not timeout >= 0
+    ):
+        raise error(TypeCheckError, f"{what}: the timeout must be seconds >= 0, got {timeout!r}")
+    return None if timeout is None else float(timeout)
+
+
 class Explanation(list[native.Reason]):
     """Reasons, one a line when printed."""
 
@@ -63,6 +74,9 @@ class ProgramStats:
         waited, and the most tasks (or bytes) that were in flight.
     kernel_cycles : dict of str to int
         Of the last run under ``TracePolicy.cycles``: cycles of the time stamp counter by kernel.
+    failed_tasks, skipped_tasks : int
+        Tasks of the last run that failed, and that did not run: they needed the result of one that
+        failed, or the run was cancelled.
     cache_hits, cache_misses : int
         Objects of this program that were found compiled, or not.
     workers : list of WorkerStats
@@ -83,6 +97,8 @@ class ProgramStats:
         "execute_time_ms",
         "task_count",
         "parallel_tasks",
+        "failed_tasks",
+        "skipped_tasks",
         "cache_hits",
         "cache_misses",
     )
@@ -97,6 +113,8 @@ class ProgramStats:
         self.window_stalls = made.window_stalls
         self.most_in_flight = made.most_in_flight
         self.kernel_cycles = made.kernel_cycles
+        self.failed_tasks = made.failed_tasks
+        self.skipped_tasks = made.skipped_tasks
         self.cache_hits = made.cache_hits
         self.cache_misses = made.cache_misses
         self.workers = made.workers
@@ -206,7 +224,12 @@ class Program:
         return self._native.target
 
     def execute(self) -> None:
-        """Starts a run and returns at once; a run that is going on is waited for first.
+        """Starts a run and returns at once.
+
+        Programs run side by side, and so do runs of one program on other data: only a run of this
+        program that writes memory which this one touches, or touches what this one writes, is
+        waited for first. Different programs that share memory are yours to order, by `synchronize`
+        or an `Event`.
 
         When the interpreter ends, runs that are going on are waited for; when Ctrl-C ends it, tasks
         that have not started are given up.
@@ -215,6 +238,8 @@ class Program:
         ------
         ExecutionError
             A declared kernel was not supplied.
+        KernelError
+            Tasks of a run before failed, and nobody was told. Then no run is started.
         """
         tables = self._workload._tables
         if tables:
@@ -223,7 +248,11 @@ class Program:
         self._native.execute()
 
     def synchronize(self, timeout: float | None = None, *, progress: bool | TextIO = False) -> bool:
-        """Waits for the run; Ctrl-C is seen meanwhile.
+        """Waits for the runs that are going on.
+
+        Ctrl-C cancels them: tasks that have not started are given up, what has ended stays as it
+        is, and KeyboardInterrupt is raised within 0.2 s. A task that is running cannot be stopped:
+        if it takes longer, the run ends later.
 
         Parameters
         ----------
@@ -241,25 +270,31 @@ class Program:
         Raises
         ------
         KernelError
-            A task failed.
+            Tasks failed; ``errors`` has all of them. What needs the result of a task that failed
+            did not run: tasks that read what it should have written, theirs in turn, and what
+            ``P.seq`` or ``sequential`` puts behind it. Everything else has run. (Where a loop is
+            not tracked, see `explain`, the iteration goes no further, and later loops that read
+            what the loop writes do not run.)
+        CancelledError
+            `cancel` or Ctrl-C kept tasks from running.
         """
-        if timeout is not None and (
-            isinstance(timeout, bool)
-            or not isinstance(timeout, (int, float, np.number))
-            or not timeout >= 0
-        ):
-            raise error(
-                TypeCheckError, f"synchronize: the timeout must be seconds >= 0, got {timeout!r}"
-            )
+        limit = seconds("synchronize", timeout)
         if progress is False:
-            return self._native.synchronize(timeout)
+            return self._native.synchronize(limit)
         display = display_for(None if progress is True else progress)
-        return watch(self._native.synchronize, self.progress, display, timeout)
+        return watch(self._native.synchronize, self.progress, display, limit)
 
     def progress(self) -> Progress:
         """How far the last run is. Loops without tracking count whole chunks of iterations."""
         made = self._native.progress()
         return Progress(made.done, made.total, made.elapsed_ms / 1000, made.complete)
+
+    def cancel(self) -> None:
+        """Asks the runs that are going on to end soon, and returns at once.
+
+        Tasks that have not started do not start; what has ended stays as it is.
+        """
+        self._native.cancel()
 
     def is_complete(self) -> bool:
         """True when no run is going on."""

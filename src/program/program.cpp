@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <mutex>
-#include <utility>
 
 #include <fmt/format.h>
 
@@ -18,28 +17,48 @@ namespace pto::wsp {
 using workload::KernelPtr;
 
 Program::Impl::~Impl() {
-    if (run != nullptr) {
-        run->wait(std::nullopt);
+    for (const std::shared_ptr<StartedRun> &each : runs.all()) {
+        each->run->wait(std::nullopt);
+    }
+}
+
+void Program::Impl::rethrow(const StartedRun &run) const {
+    constexpr size_t most_with_indices = 16;
+    const auto *graph = std::get_if<runtime::DynamicGraph>(run.plan.get());
+    const bool in_program_order = graph == nullptr || graph->processes.size() == 1;
+    std::vector<TaskFailure> failures;
+    for (runtime::Failure &failure : run.run->failures()) {
+        if (failures.size() < most_with_indices && in_program_order) {
+            failure.what.indices = indices_of(failure, workload, summary, run.data);
+        }
+        failures.push_back(std::move(failure.what));
+    }
+    try {
+        run.run->rethrow();
+    } catch (const KernelError &) {
+        throw KernelError(std::move(failures), run.run->failure_count());
     }
 }
 
 namespace {
 
-/// Waits until no run is in flight. Gives up `lock` meanwhile, so that others can ask for the run;
-/// true when it did, and others may then have changed anything.
-bool wait_for_run(Program::Impl &impl, std::unique_lock<std::mutex> &lock) {
-    bool waited = false;
-    while (impl.run != nullptr && !impl.run->is_complete()) {
-        const std::shared_ptr<runtime::Execution> run = impl.run;
-        lock.unlock();
-        run->wait(std::nullopt);
-        lock.lock();
-        waited = true;
+/// A run in flight that writes what the next one touches, or touches what that writes; null: none.
+std::shared_ptr<runtime::Execution> run_in_the_way(const Program::Impl &impl) {
+    for (const std::shared_ptr<StartedRun> &each : impl.runs.all()) {
+        if (!each->run->is_complete() &&
+            share_memory(impl.summary.memory, each->views, impl.views)) {
+            return each->run;
+        }
     }
-    return waited;
+    return nullptr;
 }
 
 }  // namespace
+
+bool Program::can_start() const {
+    std::scoped_lock lock(impl_->mutex);
+    return run_in_the_way(*impl_) == nullptr;
+}
 
 std::shared_ptr<runtime::Observer> Program::Impl::observe(int workers) {
     cycles = nullptr;
@@ -55,54 +74,88 @@ std::shared_ptr<runtime::Observer> Program::Impl::observe(int workers) {
 void Program::execute() {
     std::unique_lock lock(impl_->mutex);
     impl_->require_kernels();
-    wait_for_run(*impl_, lock);
-    if (impl_->run != nullptr && !std::exchange(impl_->is_reported, true)) {
-        impl_->run->rethrow();
+    while (const std::shared_ptr<runtime::Execution> run = run_in_the_way(*impl_)) {
+        // Others may ask for the runs meanwhile.
+        lock.unlock();
+        run->wait(std::nullopt);
+        lock.lock();
+    }
+    if (const std::shared_ptr<StartedRun> failed = impl_->runs.take_failed(false)) {
+        impl_->rethrow(*failed);
     }
     if (impl_->plan == nullptr) {
         impl_->build();
     }
     runtime::Executor &executor = runtime::Executor::shared();
+    auto run = std::make_shared<StartedRun>();
+    run->views = impl_->views;
+    run->data = impl_->workload.data;
+    run->object = impl_->object;
+    run->plan = impl_->plan;
     std::vector<int64_t> bindings = impl_->bindings(executor.workers());
-    impl_->in_use = impl_->views;
-    impl_->data_in_use = impl_->workload.data;
-    std::shared_ptr<runtime::Observer> observer = impl_->observe(executor.workers());
-    impl_->run = executor.start(impl_->plan, std::move(bindings), std::move(observer));
-    impl_->is_reported = false;
+    run->run = executor.start(impl_->plan, std::move(bindings), impl_->observe(executor.workers()));
+    impl_->runs.add(std::move(run));
 }
 
 bool Program::synchronize(std::optional<std::chrono::nanoseconds> timeout) {
-    std::shared_ptr<runtime::Execution> run;
-    {
-        std::scoped_lock lock(impl_->mutex);
-        run = impl_->run;
+    using Clock = std::chrono::steady_clock;
+    const Clock::time_point start = Clock::now();
+    std::unique_lock lock(impl_->mutex);
+    const std::vector<std::shared_ptr<StartedRun>> runs = impl_->runs.all();
+    lock.unlock();
+    for (const std::shared_ptr<StartedRun> &each : runs) {
+        std::optional<std::chrono::nanoseconds> left = timeout;
+        if (timeout) {
+            left = *timeout - std::min<std::chrono::nanoseconds>(Clock::now() - start, *timeout);
+        }
+        if (!each->run->wait(left)) {
+            return false;
+        }
     }
-    if (run == nullptr) {
-        return true;
+    lock.lock();
+    std::shared_ptr<StartedRun> failed = impl_->runs.take_failed(true);
+    if (failed == nullptr && !runs.empty()) {
+        failed = runs.back();
     }
-    if (!run->wait(timeout)) {
-        return false;
+    lock.unlock();
+    if (failed != nullptr) {
+        impl_->rethrow(*failed);
     }
-    {
-        std::scoped_lock lock(impl_->mutex);
-        impl_->is_reported = impl_->is_reported || impl_->run == run;
-    }
-    run->rethrow();
     return true;
+}
+
+void Program::cancel() {
+    std::scoped_lock lock(impl_->mutex);
+    for (const std::shared_ptr<StartedRun> &each : impl_->runs.all()) {
+        each->run->cancel();
+    }
 }
 
 bool Program::is_complete() const {
     std::scoped_lock lock(impl_->mutex);
-    return impl_->run == nullptr || impl_->run->is_complete();
+    return impl_->runs.are_complete();
+}
+
+void Program::when_complete(std::function<void()> then) const {
+    std::shared_ptr<StartedRun> last;
+    {
+        std::scoped_lock lock(impl_->mutex);
+        last = impl_->runs.last();
+    }
+    if (last == nullptr) {
+        then();
+    } else {
+        last->run->when_complete(std::move(then));
+    }
 }
 
 Progress Program::progress() const {
     std::scoped_lock lock(impl_->mutex);
     Progress progress;
     progress.total = workload::constant_task_count(*impl_->workload.root);
-    if (impl_->run != nullptr) {
-        progress.complete = impl_->run->is_complete();
-        const runtime::RunStats stats = impl_->run->stats();
+    if (const std::shared_ptr<StartedRun> last = impl_->runs.last()) {
+        progress.complete = last->run->is_complete();
+        const runtime::RunStats stats = last->run->stats();
         progress.done = stats.tasks;
         progress.elapsed_ms = stats.execute_ms;
     }
@@ -161,16 +214,12 @@ std::vector<TensorView> bound_views(const Program::Impl &impl,
 }  // namespace
 
 void Program::bind(const std::map<std::string, TensorView> &tensors, const Loc &at) {
-    std::unique_lock lock(impl_->mutex);
-    std::vector<TensorView> views = bound_views(*impl_, tensors, at);
-    if (wait_for_run(*impl_, lock)) {
-        views = bound_views(*impl_, tensors, at);
-    }
-    impl_->views = std::move(views);
+    std::scoped_lock lock(impl_->mutex);
+    impl_->views = bound_views(*impl_, tensors, at);
 }
 
 void Program::set_symbols(const std::map<std::string, int64_t> &values, const Loc &at) {
-    std::unique_lock lock(impl_->mutex);
+    std::scoped_lock lock(impl_->mutex);
     for (const auto &[name, value] : values) {
         const bool modelled =
             name == schedule::channel_latency_symbol && impl_->options.target == "cpu_sim";
@@ -180,7 +229,6 @@ void Program::set_symbols(const std::map<std::string, int64_t> &values, const Lo
                                                         : "symbols: " + join(impl_->symbols));
         }
     }
-    wait_for_run(*impl_, lock);
     for (const auto &[name, value] : values) {
         impl_->workload.data.symbols.insert_or_assign(name, value);
     }
@@ -188,7 +236,7 @@ void Program::set_symbols(const std::map<std::string, int64_t> &values, const Lo
 }
 
 void Program::set_tables(const std::map<std::string, RunData::Values> &values, const Loc &at) {
-    std::unique_lock lock(impl_->mutex);
+    std::scoped_lock lock(impl_->mutex);
     for (const auto &[name, value] : values) {
         if (std::ranges::find(impl_->tables, name) == impl_->tables.end()) {
             throw TypeCheckError(at, fmt::format("the program has no table '{}'", name), {},
@@ -196,7 +244,6 @@ void Program::set_tables(const std::map<std::string, RunData::Values> &values, c
                                                        : "tables: " + join(impl_->tables));
         }
     }
-    wait_for_run(*impl_, lock);
     for (const auto &[name, value] : values) {
         impl_->workload.data.tables.insert_or_assign(name, value);
     }
@@ -242,7 +289,6 @@ void Program::register_kernel(const KernelPtr &declaration,
                                             declaration->name));
     }
     check_implementation(*declaration, *implementation, at);
-    wait_for_run(*impl_, lock);
     impl_->implementations[declaration] = std::move(implementation);
     impl_->forget_model();
     impl_->plan = nullptr;
@@ -253,7 +299,12 @@ void Program::register_kernel(const KernelPtr &declaration,
 
 void Program::enable_tracing(runtime::TraceLevel level) {
     std::unique_lock lock(impl_->mutex);
-    wait_for_run(*impl_, lock);
+    while (!impl_->runs.are_complete()) {
+        const std::shared_ptr<StartedRun> last = impl_->runs.last();
+        lock.unlock();
+        last->run->wait(std::nullopt);
+        lock.lock();
+    }
     impl_->trace_level = level;
     workload::DependenceSummary summary = impl_->analyse_for(level);
     if (summary.is_static() == impl_->summary.is_static()) {
@@ -272,8 +323,11 @@ ProgramStats Program::stats() const {
         impl_->model_cycles();
     }
     ProgramStats stats = impl_->stats;
-    if (impl_->run != nullptr && impl_->run->is_complete()) {
-        runtime::RunStats run = impl_->run->stats();
+    const std::shared_ptr<StartedRun> last = impl_->runs.last();
+    if (last != nullptr && last->run->is_complete()) {
+        runtime::RunStats run = last->run->stats();
+        stats.failed_tasks = run.failed;
+        stats.skipped_tasks = run.skipped;
         stats.execute_time_ms = run.execute_ms;
         stats.parallel_tasks = run.parallel_tasks;
         stats.window_stalls = run.window_stalls;

@@ -12,6 +12,7 @@
 #include "pto/wsp/program/program.h"
 #include "pto/wsp/runtime/executor.h"
 #include "pto/wsp/runtime/tracer.h"
+#include "runs.h"
 
 namespace pto::wsp {
 
@@ -41,11 +42,8 @@ struct Program::Impl {
     bool bodies_hit = true;          ///< all of them were compiled before
     std::shared_ptr<backend::cpu::LoadedObject> object;
     std::shared_ptr<const runtime::Plan> plan;
-    std::vector<TensorView> views;   ///< what the next run is bound to
-    std::vector<TensorView> in_use;  ///< kept alive for the run in flight
-    RunData data_in_use;
-    std::shared_ptr<runtime::Execution> run;
-    bool is_reported = false;  ///< what the run failed with, if it did, was thrown
+    std::vector<TensorView> views;  ///< what the next run is bound to
+    StartedRuns runs;
     ProgramStats stats;
     bool is_modelled = false;  ///< `stats` has the virtual cycles, or why there are none
     std::optional<GraphCycles> graph_cycles;
@@ -55,8 +53,12 @@ struct Program::Impl {
     std::shared_ptr<const runtime::Tracer> tracer;        ///< of the last run, where it is traced
     mutable std::shared_ptr<const runtime::Trace> trace;  ///< what it has, once somebody asked
 
-    /// Waits for the run in flight: it works in memory and code that this keeps.
+    /// Waits for the runs in flight: they work in memory and code that this keeps.
     ~Impl();
+
+    /// Throws what `run` failed with, with the loop variables of its tasks; CancelledError when it
+    /// was cancelled instead.
+    void rethrow(const StartedRun &run) const;
 
     /// The first kernel that nobody has supplied, or null.
     workload::KernelPtr missing_kernel() const;

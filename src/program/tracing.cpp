@@ -118,9 +118,10 @@ const std::shared_ptr<const runtime::Trace> &Program::Impl::finished_trace() con
 }
 
 void Program::Impl::add_critical_path(ProgramStats &stats) const {
-    if (run == nullptr || !run->is_complete()) {
+    const std::shared_ptr<StartedRun> last = runs.last();
+    if (last == nullptr || !last->run->is_complete()) {
         stats.critical_path_note =
-            run == nullptr ? "the program has not run" : "the run has not ended";
+            last == nullptr ? "the program has not run" : "the run has not ended";
         return;
     }
     if (tracer == nullptr || tracer->level() != TraceLevel::Full) {
@@ -146,12 +147,13 @@ runtime::TraceLevel Program::trace_level() const {
 
 std::shared_ptr<const runtime::Trace> Program::trace(const Loc &at) const {
     std::scoped_lock lock(impl_->mutex);
-    if (impl_->run != nullptr && !impl_->run->is_complete()) {
+    const std::shared_ptr<StartedRun> last = impl_->runs.last();
+    if (last != nullptr && !last->run->is_complete()) {
         throw ExecutionError(at, "trace: the run has not ended", {}, "call synchronize first");
     }
     if (impl_->tracer == nullptr) {
-        const char *text = impl_->run == nullptr ? "trace: the program has not run"
-                                                 : "trace: the last run was not traced";
+        const char *text = last == nullptr ? "trace: the program has not run"
+                                           : "trace: the last run was not traced";
         throw ExecutionError(at, text, {}, "call enable_tracing(TraceLevel.TIMING) before execute");
     }
     return impl_->finished_trace();

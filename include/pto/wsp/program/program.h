@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -35,6 +36,8 @@ struct ProgramStats {
     double execute_time_ms = 0;  ///< of the last finished run
     int64_t task_count = 0;      ///< tasks of one run; of the last one, where they are not fixed
     int64_t parallel_tasks = 0;  ///< of the last run: ran while another was running
+    int64_t failed_tasks = 0;    ///< of the last run
+    int64_t skipped_tasks = 0;   ///< of the last run: needed what failed, or it was cancelled
     /// Of the last run with a window for benchmarks: times that submission waited, and most tasks
     /// (or bytes) in flight.
     int64_t window_stalls = 0;
@@ -85,15 +88,34 @@ struct GraphCycles {
 /// Thread-safe.
 class Program {
 public:
-    /// Starts a run and returns at once. A program that is running is waited for first; task errors
-    /// of that run that `synchronize` has not thrown are thrown, and no run is started. The first
-    /// call with an unsupplied kernel throws ExecutionError naming it.
+    /// Starts a run and returns at once. Programs run side by side, and so do runs of one program
+    /// on other data: a run that writes memory which this one touches, or touches what this one
+    /// writes, is waited for first. Other programs that share memory are the user's to order, by
+    /// `synchronize` or an Event. Task errors of a run that has ended and that nobody has been told
+    /// of are thrown, and no run is started. The first call with an unsupplied kernel throws
+    /// ExecutionError naming it.
     void execute();
-    /// Waits for the run; rethrows task errors. False when the timeout passed first.
+    /// False while `execute` would wait for a run.
+    bool can_start() const;
+    /// Waits for all runs. Throws what they failed with: a KernelError of the first run that failed
+    /// and was not reported yet, or CancelledError when `cancel` kept tasks from running; then, in
+    /// every further call, those of the last run. False when the timeout passed first.
+    ///
+    /// A task that fails takes along what needs its result, and nothing else: tasks that read what
+    /// it should have written, and theirs in turn; and what a sequence (`P.seq`, `sequential`) puts
+    /// behind it. Lanes (dispatch, streams) only order. In loops that are not tracked an iteration
+    /// goes no further, and later loops that read what the loop writes do not run.
     bool synchronize(std::optional<std::chrono::nanoseconds> timeout = std::nullopt);
+    /// True when no run is in flight.
     bool is_complete() const;
     /// Of the last run. Loops without tracking count whole chunks of iterations.
     Progress progress() const;
+    /// Asks the runs in flight to end soon: tasks that have not started do not start, what has
+    /// ended stays as it is. Returns at once.
+    void cancel();
+    /// Calls `then` once, when the run that was started last has ended, on the thread of a worker
+    /// or, when it has ended already, on this one. It must not block or throw.
+    void when_complete(std::function<void()> then) const;
 
     /// Other data for captured tensors, by name: same shape, dtype and strides. TypeCheckError
     /// otherwise, then nothing is bound.

@@ -1,0 +1,284 @@
+"""A task that fails takes along what needs its result, and nothing else."""
+
+import multiprocessing
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+from pto_wsp import (
+    CancelledError,
+    DenseDyn,
+    DType,
+    ExecutionError,
+    In,
+    InOut,
+    KernelError,
+    Out,
+    P,
+    Scalar,
+    Tensor,
+    Tile,
+    kernel,
+    sequential,
+    workload,
+)
+
+F32 = DType.F32
+Cell = Tile[1, 1, F32]
+
+
+@kernel(
+    cpp_includes=["<stdexcept>"],
+    cpp_src='if (x(0, 0) < 0) throw std::runtime_error("negative"); y(0, 0) = x(0, 0) + 1;',
+)
+def step(x: In[Cell], y: Out[Cell]): ...
+
+
+@kernel(
+    cpp_includes=["<chrono>", "<thread>"],
+    cpp_src="std::this_thread::sleep_for(std::chrono::milliseconds(ms)); y(0, 0) += 1;",
+)
+def slow(y: InOut[Cell], ms: Scalar[DType.I32]): ...
+
+
+def cells(*shape: int) -> Tensor:
+    return Tensor(np.zeros((*shape, 1, 1), np.float32))
+
+
+def failure_of(program) -> KernelError:
+    program.execute()
+    with pytest.raises(KernelError) as caught:
+        program.synchronize(60)
+    return caught.value
+
+
+def test_a_failure_follows_the_data() -> None:
+    X = cells(6, 5)
+    X.data[0] = 1
+    X.data[0, 2] = -1
+
+    @workload
+    def columns():
+        for t, j in P(5, 5):
+            step[t, j](X[t, j], X[t + 1, j])
+
+    program = columns().compile()
+    raised = failure_of(program)
+    expected = np.add.outer(np.arange(6), np.ones(5))
+    expected[:, 2] = [-1, 0, 0, 0, 0, 0]
+    np.testing.assert_array_equal(X.data[:, :, 0, 0], expected)
+    assert raised.text == "kernel step[t=0, j=2]: negative"
+    assert [error.indices for error in raised.errors] == [{"t": 0, "j": 2}]
+    assert (raised.kernel, raised.errors[0].kernel) == ("step", "step")
+    stats = program.stats
+    assert (stats.failed_tasks, stats.skipped_tasks) == (1, 4)
+    # The program is not spoilt.
+    X.data[0, 2] = 1
+    program.execute()
+    assert program.synchronize(60)
+    assert (X.data[5] == 6).all()
+
+
+def test_all_errors_are_there_in_program_order() -> None:
+    X, Y = cells(40), cells(40)
+    X.data[1::2] = -1
+
+    @workload
+    def independent():
+        for i in P(40):
+            step[i](X[i], Y[i])
+
+    raised = failure_of(independent().compile())
+    assert raised.text == "kernel step[i=1]: negative (and 19 more)"
+    assert [error.indices["i"] for error in raised.errors[:16]] == list(range(1, 32, 2))
+    assert len(raised.errors) == 20
+    assert len(raised.notes) == 15
+    assert (Y.data[0::2] == 1).all()
+    assert (Y.data[1::2] == 0).all()
+
+
+def test_loops_that_need_a_failed_one_do_not_run() -> None:
+    X, Y, Z, V, W = cells(100), cells(100), cells(100), cells(100), cells(100)
+    X.data[7] = -1
+
+    @workload
+    def phases():
+        for i in P(100):
+            step[i](X[i], Y[i])
+        for i in P(100):
+            step[i](Y[99 - i], Z[i])
+        for i in P(100):
+            step[i](V[i], W[i])
+
+    program = phases().compile()
+    raised = failure_of(program)
+    assert raised.text == "kernel step[i=7]: negative"
+    assert (Y.data[np.arange(100) != 7] == 1).all()
+    assert (Z.data[99 - 7] == 0).all()
+    assert (W.data == 1).all()
+
+
+def test_a_sequence_stops_and_lanes_do_not() -> None:
+    X, Y, Z = cells(8), cells(8), cells(8)
+    X.data[3] = -1
+
+    @workload
+    def part(A, B):
+        for i in P(8):
+            step[i](A[i], B[i])
+
+    failure_of(sequential(part(X, Y), part(Z, Z)).compile())
+    assert (Z.data == 0).all()
+
+    @workload
+    def lanes():
+        for i in P(8):
+            step[i](X[i], Y[i])
+
+    Y.data[...] = 0
+    failure_of(lanes().streams(1).compile())
+    np.testing.assert_array_equal(Y.data[:, 0, 0], [1, 1, 1, 0, 1, 1, 1, 1])
+
+
+def sleeper(count: int, ms: int, Y: Tensor):
+    @workload
+    def sleeping():
+        for _ in P.seq(count):
+            slow(Y[0], ms)
+
+    return sleeping().compile()
+
+
+def test_a_run_is_cancelled() -> None:
+    Y = cells(1)
+    program = sleeper(100_000, 1, Y)
+    program.execute()
+    while Y.data[0] < 3:
+        time.sleep(0.001)
+    program.cancel()
+    with pytest.raises(
+        CancelledError, match=r"the run was cancelled: [0-9]+ of its tasks have run"
+    ):
+        program.synchronize(60)
+    assert program.is_complete()
+    ran = int(Y.data[0, 0, 0])
+    assert 3 <= ran < 50_000
+    with pytest.raises(ExecutionError):
+        program.synchronize()
+    # Not an error of the next run.
+    Y.data[0] = 0
+    program.execute()
+    program.cancel()
+
+
+def test_nothing_is_cancelled_when_all_has_run() -> None:
+    program = sleeper(2, 0, cells(1))
+    program.execute()
+    assert program.synchronize(60)
+    program.cancel()
+    assert program.synchronize(60)
+
+
+def test_programs_run_side_by_side() -> None:
+    A, B = cells(1), cells(1)
+    one, two = sleeper(50, 10, A), sleeper(1, 0, B)
+    one.execute()
+    two.execute()
+    assert two.synchronize(60)
+    assert not one.is_complete()
+    assert one.synchronize(60)
+
+
+def test_runs_of_one_program_on_other_data_run_side_by_side() -> None:
+    Y = cells(1)
+    arrays = [np.zeros((1, 1, 1), np.float32) for _ in range(2)]
+    rounds = DenseDyn("rounds")
+
+    @workload
+    def sleeping():
+        for _ in P.seq(rounds):
+            slow(Y[0], 5)
+
+    program = sleeping().compile()
+    for array, count in zip(arrays, (200, 1), strict=True):
+        program.bind(Y=array)
+        program.set_axis_sizes({"rounds": count})
+        program.execute()
+    while arrays[1][0] < 1:
+        time.sleep(0.001)
+    assert arrays[0][0] < 200
+    assert not program.is_complete()
+    assert program.synchronize(60)
+    assert [int(array[0, 0, 0]) for array in arrays] == [200, 1]
+
+
+def test_runs_on_the_same_data_run_one_after_another() -> None:
+    Y = cells(1)
+    program = sleeper(20, 1, Y)
+    for _ in range(3):
+        program.execute()
+    assert program.synchronize(60)
+    assert Y.data[0] == 60
+
+
+def test_threads_start_and_wait_at_the_same_time() -> None:
+    tensors = [cells(1) for _ in range(4)]
+    programs = [sleeper(10, 1, tensor) for tensor in tensors]
+    shared = sleeper(5, 1, cells(1))
+    problems = []
+
+    def work(program) -> None:
+        try:
+            for _ in range(5):
+                program.execute()
+                shared.execute()
+                program.synchronize(60)
+                shared.synchronize(60)
+        except BaseException as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=work, args=(program,)) for program in programs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not problems
+    assert [int(tensor.data[0, 0, 0]) for tensor in tensors] == [50] * 4
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_program_runs_in_a_forked_child() -> None:
+    shared = np.frombuffer(multiprocessing.RawArray("f", 1), np.float32).reshape(1, 1, 1)
+    Y = Tensor(shared)
+    program = sleeper(30, 10, Y)
+    program.execute()
+    child = os.fork()
+    if child == 0:
+        # The parent's run goes on there; this process has none.
+        good = program.is_complete() and program.synchronize(60)
+        program.execute()
+        good = good and program.synchronize(60)
+        os._exit(0 if good else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert program.synchronize(60)
+    assert shared[0] >= 30
+
+
+def test_pools_of_forked_processes_run_a_program() -> None:
+    program = sleeper(3, 0, cells(1))
+    program.execute()
+    program.synchronize()
+    _forked["program"] = program
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map(_run_forked, range(4)) == [True] * 4
+
+
+_forked: dict = {}
+
+
+def _run_forked(_: int) -> bool:
+    program = _forked["program"]
+    program.execute()
+    return program.synchronize(60)
