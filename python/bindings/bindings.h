@@ -54,6 +54,7 @@ void bind_schedule(py::module_ &module);
 void bind_trace(py::module_ &module);
 /// What is compiled and runs.
 void bind_program(py::module_ &module);
+void bind_event(py::module_ &module);
 /// Ready-made kernels, on arrays and as tile programs.
 void bind_library(py::module_ &module);
 

@@ -13,5 +13,6 @@ PYBIND11_MODULE(_pto_wsp, module) {
     pto::wsp::python::bind_schedule(module);
     pto::wsp::python::bind_trace(module);
     pto::wsp::python::bind_program(module);
+    pto::wsp::python::bind_event(module);
     pto::wsp::python::bind_library(module);
 }

@@ -48,6 +48,7 @@ from pto_wsp.errors import (
     ChannelError,
     ChannelFull,
     CompileError,
+    EventTimeoutError,
     ExecutionError,
     InternalError,
     IRConversionError,
@@ -58,6 +59,7 @@ from pto_wsp.errors import (
     ScheduleError,
     TypeCheckError,
 )
+from pto_wsp.events import Event, query, record, synchronize
 from pto_wsp.external_kernels import ExternalKernel
 from pto_wsp.functional import cond, for_each, parallel_for, select, task
 from pto_wsp.kernel_ir import KernelIR
@@ -125,12 +127,8 @@ if _native.env_log_level() in ("debug", "info"):
 
 _not_yet = frozenset(
     {
-        "Event",
         "Process",
         "graph",
-        "query",
-        "record",
-        "synchronize",
     }
 )
 
@@ -151,6 +149,8 @@ __all__ = [
     "Deps",
     "DepsMode",
     "DispatchPolicy",
+    "Event",
+    "EventTimeoutError",
     "ExecutionError",
     "ExternalKernel",
     "FlattenCombinePass",
@@ -233,6 +233,8 @@ __all__ = [
     "pto",
     "ptoisa",
     "ptoisa_kernel",
+    "query",
+    "record",
     "reduce_scatter",
     "relayout",
     "replicate",
@@ -243,6 +245,7 @@ __all__ = [
     "slot_load_u64",
     "slot_set_u64",
     "slot_u64",
+    "synchronize",
     "task",
     "tensor_layout_join",
     "tl",

@@ -81,6 +81,10 @@ class CancelledError(ExecutionError):
     """A run was cancelled before all of its tasks had run."""
 
 
+class EventTimeoutError(ExecutionError, TimeoutError):
+    """Nobody came to an event in time."""
+
+
 class NotAvailableError(ExecutionError, AttributeError):
     """An attribute that this version or target does not have yet."""
 

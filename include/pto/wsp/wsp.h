@@ -1,6 +1,7 @@
 #pragma once
 
 #include "pto/wsp/program/channels.h"
+#include "pto/wsp/program/event.h"
 #include "pto/wsp/program/expressions.h"
 #include "pto/wsp/program/kernels.h"
 #include "pto/wsp/program/library.h"
