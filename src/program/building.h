@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 
@@ -21,6 +22,7 @@ public:
     static Building &required(const std::string &what, const Loc &at);
 
     workload::Builder builder;
+    std::map<std::string, RunData::Values> tables;  ///< of axes that it uses
     /// Why the body cannot become a workload.
     std::optional<CompileError> failure;
 

@@ -20,8 +20,14 @@ std::vector<AxisVar> LoopScope::open() {
     Building &building = Building::required(name(), at_);
     std::vector<AxisVar> variables;
     for (const AnyAxis &any : axes_) {
-        variables.push_back(
-            Affine::variable(building.builder.open_loop(order_, any.axis, {any.axis.name}, at_)));
+        if (!any.table.empty() && (order_.sequential || order_.depth != 0)) {
+            throw CompileError(at_, name() + " takes no selected places", {},
+                               "P.sel(sparse[b]) in any order");
+        }
+        variables.push_back(Affine::variable(
+            any.table.empty()
+                ? building.builder.open_loop(order_, any.axis, {any.axis.name}, at_)
+                : building.builder.open_selected(any.axis, any.table, any.first, {}, at_)));
     }
     open_ = true;
     return variables;
@@ -48,6 +54,14 @@ LoopScope::~LoopScope() {
         at_, fmt::format("loop {}({}) is left before its end", name(), join(axes)),
         std::vector<Note>{},
         "the body runs once for all iterations, so break and return have no meaning in it");
+}
+
+Loop<1> Loops::sel(const AnyAxis &axis, Loc at) const {
+    if (axis.table.empty()) {
+        throw CompileError(at, fmt::format("P.sel: {} selects no places", axis.axis.str()), {},
+                           "P.sel(sparse[b]), with a Sparse");
+    }
+    return {workload::Builder::Order(), {axis}, std::move(at)};
 }
 
 Loop<1> Loops::pipe(const AnyAxis &axis, int64_t depth, Loc at) const {

@@ -75,6 +75,27 @@ PTO_WSP_EXPRESSION(floordiv, ExpressionOperands, FloorDiv)
 PTO_WSP_EXPRESSION(min, ExpressionOperands, Min)
 PTO_WSP_EXPRESSION(max, ExpressionOperands, Max)
 
+// `==` compares what expressions are made of, so these have names.
+PTO_WSP_EXPRESSION(equal, ExpressionOperands, Eq)
+PTO_WSP_EXPRESSION(not_equal, ExpressionOperands, Ne)
+PTO_WSP_EXPRESSION(operator<, ExpressionOperands, Lt)
+PTO_WSP_EXPRESSION(operator<=, ExpressionOperands, Le)
+PTO_WSP_EXPRESSION(operator>, ExpressionOperands, Gt)
+PTO_WSP_EXPRESSION(operator>=, ExpressionOperands, Ge)
+/// The right side is evaluated where the left one leaves it open.
+PTO_WSP_EXPRESSION(operator&&, ScalarOperands, And)
+PTO_WSP_EXPRESSION(operator||, ScalarOperands, Or)
+
 #undef PTO_WSP_EXPRESSION
+
+inline ScalarExpr operator!(const ScalarExpr &a) {
+    return ScalarExpr::make(ScalarExpr::Op::Not, {a});
+}
+/// `a` where the condition is not 0, else `b`; only that one is evaluated.
+template <class A, class B>
+requires((ExpressionLike<A> || IntegerLike<A>)&&(ExpressionLike<B> || IntegerLike<B>)) ScalarExpr
+    select(const ScalarExpr &condition, const A &a, const B &b) {
+    return ScalarExpr::make(ScalarExpr::Op::Select, {condition, as_expr(a), as_expr(b)});
+}
 
 }  // namespace pto::wsp

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "pto/wsp/program/axes.h"
 #include "pto/wsp/program/expressions.h"
 #include "pto/wsp/program/policies.h"
 #include "pto/wsp/program/program.h"
@@ -17,42 +18,6 @@
 #include "pto/wsp/workload/workload.h"
 
 namespace pto::wsp {
-
-/// An axis of `size` places: `Dense(4)`. Its loop variable has the given name for keys and texts,
-/// and otherwise those that the workload gives it (see `workload::LoopVar`).
-struct Dense {
-    Dense(int64_t size, std::string name = "", Loc at = Loc::here())  // NOLINT: sizes are axes
-        : size(size), name(std::move(name)), at(std::move(at)) {}
-
-    int64_t size;
-    std::string name;
-    Loc at;
-};
-
-/// An axis whose size a run decides: an expression over symbols, loop variables around it and
-/// slots, `DenseDyn(symbol_u64("n"))`, `DenseDyn(4 - i)`. A negative one counts as 0.
-struct DenseDyn {
-    template <class T>
-    requires(ExpressionLike<T>) DenseDyn(const T &size, std::string name = "", Loc at = Loc::here())
-        : size(as_expr(size)), name(std::move(name)), at(std::move(at)) {}
-
-    ScalarExpr size;
-    std::string name;
-    Loc at;
-};
-
-/// Any of these, where a loop takes one.
-struct AnyAxis {
-    AnyAxis(const Dense &axis)  // NOLINT: axes of each kind are axes
-        : axis{workload::Axis::Kind::Dense, axis.size, axis.name, axis.at} {}
-    AnyAxis(const DenseDyn &axis)  // NOLINT
-        : axis{workload::Axis::Kind::DenseDyn, axis.size, axis.name, axis.at} {}
-    template <IntegerLike T>
-    AnyAxis(T size, Loc at = Loc::here())  // NOLINT
-        : axis{workload::Axis::Kind::Dense, static_cast<int64_t>(size), "", std::move(at)} {}
-
-    workload::Axis axis;
-};
 
 /// Loops that the body of a range-for is in; what `P(...)` gives.
 class LoopScope {
@@ -145,12 +110,15 @@ private:
 /// }
 /// ```
 ///
-/// `P.pipe(axis, depth)` runs at most `depth` iterations at a time.
+/// `P.pipe(axis, depth)` runs at most `depth` iterations at a time, `P.sel(sparse[b])` over the
+/// places of a row.
 struct Loops : LoopConstructor {
     constexpr Loops() : LoopConstructor(false) {}
     LoopConstructor grid{false};
     LoopConstructor seq{true};
 
+    /// Over the places that a row of a `Sparse` selects. CompileError for another axis.
+    Loop<1> sel(const AnyAxis &axis, Loc at = Loc::here()) const;
     /// CompileError unless depth >= 1.
     Loop<1> pipe(const AnyAxis &axis, int64_t depth = 1, Loc at = Loc::here()) const;
     /// `body` runs where the predicate is not 0; several in a row that `otherwise` closes are a
