@@ -202,6 +202,7 @@ void bind_errors(py::module_ &module) {
         .def_readonly("happened", &Reason::happened)
         .def_readonly("text", &Reason::text)
         .def_readonly("at", &Reason::at)
+        .def_readonly("is_fact", &Reason::is_fact)
         .def("__str__", &Reason::str)
         .def("__repr__", [](const Reason &reason) { return "<Reason " + reason.str() + ">"; });
 }

@@ -10,6 +10,7 @@
 #include "pto/wsp/workload/names.h"
 #include "pto/wsp/workload/nets.h"
 #include "pto/wsp/workload/parse.h"
+#include "pto/wsp/workload/slots.h"
 #include "pto/wsp/workload/workload.h"
 
 namespace pto::wsp::python {
@@ -341,6 +342,7 @@ void bind_workload(py::module_ &module) {
         .def("type_str", &Workload::type_str)
         .def("kind", &Workload::kind)
         .def("racing_writes", &workload::racing_writes)
+        .def("unfilled_slots", &workload::unfilled_slots)
         .def("task_count", &Workload::task_count)
         .def("tasks", &tasks, py::arg("first"), py::arg("count"))
         .def("kernels",

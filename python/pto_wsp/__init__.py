@@ -57,6 +57,7 @@ from pto_wsp.errors import (
     PtoError,
     RaceWarning,
     ScheduleError,
+    SlotWarning,
     TypeCheckError,
 )
 from pto_wsp.events import Event, query, record, synchronize
@@ -195,6 +196,7 @@ __all__ = [
     "Schedule",
     "ScheduleError",
     "Shard",
+    "SlotWarning",
     "Sparse",
     "StartPolicy",
     "Symbol",

@@ -105,6 +105,10 @@ class InternalError(PtoError, RuntimeError):
     """A fault of the package itself; please report it."""
 
 
+class SlotWarning(UserWarning):
+    """A slot is read before anything in the workload fills it."""
+
+
 class RaceWarning(UserWarning):
     """Iterations of a parallel loop write one region, and nothing reads it between."""
 

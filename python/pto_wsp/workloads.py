@@ -19,6 +19,7 @@ from pto_wsp.errors import (
     CompileError,
     RaceWarning,
     ScheduleError,
+    SlotWarning,
     TypeCheckError,
     error,
     user_place,
@@ -138,10 +139,11 @@ class Workload(Schedulable):
     @property
     def type_warnings(self) -> list[str]:
         """What is legal but hardly meant, in the order of the calls: iterations of a parallel loop
-        that write one region which nothing reads between. Building the workload warns of it."""
+        that write one region which nothing reads between, slots that are read before anything
+        fills them. Building the workload warns of it."""
         return [
-            f"{race.at[0]}:{race.at[1]}: {race.subject}: {race.text}"
-            for race in self._native.racing_writes()
+            f"{found.at[0]}:{found.at[1]}: {found.subject}: {found.text}"
+            for found in [*self._native.racing_writes(), *self._native.unfilled_slots()]
         ]
 
     @property
@@ -356,6 +358,9 @@ class WorkloadFunction:
         for race in made._native.racing_writes():
             text = f"{race.subject}: {race.text}"
             warnings.warn_explicit(text, RaceWarning, *race.at, registry=_raced)
+        for slot in made._native.unfilled_slots():
+            text = f"{slot.subject}: {slot.text}"
+            warnings.warn_explicit(text, SlotWarning, *slot.at, registry=_raced)
         return made
 
     def _run(self, building: context.BuildContext, bound: dict[str, Any]) -> None:

@@ -249,10 +249,12 @@ std::set<std::string> ScalarExpr::names(Op op) const {
     return names;
 }
 
-bool ScalarExpr::has_slots() const {
-    bool found = false;
+std::set<int64_t> ScalarExpr::slots() const {
+    std::set<int64_t> found;
     fold<std::monostate>([&](const ScalarExpr &expr, const auto &) {
-        found |= expr.op() == Op::Slot;
+        if (expr.op() == Op::Slot) {
+            found.insert(expr.value());
+        }
         return std::monostate();
     });
     return found;

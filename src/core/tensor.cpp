@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
 
 #include "pto/wsp/support/text.h"
 
@@ -125,6 +126,44 @@ TensorView TensorView::slice(int64_t begin, int64_t end, const Loc &at) const {
     part.data = begin == end ? data : element(*this, begin);
     part.shape[0] = end - begin;
     return part;
+}
+
+namespace {
+
+template <class Integer> std::optional<int64_t> as_int64(const void *element) {
+    Integer value = 0;
+    std::memcpy(&value, element, sizeof(value));
+    if constexpr (std::is_same_v<Integer, uint64_t>) {
+        if (value > static_cast<uint64_t>(INT64_MAX)) {
+            return std::nullopt;
+        }
+    }
+    return static_cast<int64_t>(value);
+}
+
+}  // namespace
+
+std::optional<int64_t> integer_at(const void *element, DType dtype) {
+    switch (dtype) {
+    case DType::I8:
+        return as_int64<int8_t>(element);
+    case DType::I16:
+        return as_int64<int16_t>(element);
+    case DType::I32:
+        return as_int64<int32_t>(element);
+    case DType::I64:
+        return as_int64<int64_t>(element);
+    case DType::U8:
+        return as_int64<uint8_t>(element);
+    case DType::U16:
+        return as_int64<uint16_t>(element);
+    case DType::U32:
+        return as_int64<uint32_t>(element);
+    case DType::U64:
+        return as_int64<uint64_t>(element);
+    default:
+        return std::nullopt;
+    }
 }
 
 TensorView allocate_tensor(const Shape &shape, DType dtype) {

@@ -421,7 +421,8 @@ void Program::Impl::build() {
     hit = hit && bodies_hit;
     cache_reasons = {
         {"cache", hit,
-         hit ? "the program's object was there" : "the program's object had to be generated", at}};
+         hit ? "the program's object was there" : "the program's object had to be generated", at,
+         true}};
     plan = with_loops(*make_plan(symbols));
     stats.cache_hits += hit ? 1 : 0;
     stats.cache_misses += hit ? 0 : 1;
@@ -495,6 +496,7 @@ Program compile(const workload::Workload &workload, const CompileOptions &option
     impl->summary = impl->analyse("");
     impl->tensors = workload.tensors();
     impl->kernels = workload.kernels();
+    impl->uses_slots = workload.uses_slots();
     for (const workload::TensorPtr &tensor : impl->tensors) {
         impl->views.push_back(tensor->own ? allocate_tensor(tensor->view.shape, tensor->view.dtype)
                                           : tensor->view);

@@ -27,7 +27,7 @@ void Program::Impl::model_cycles() {
     kernel::Cycles made = schedule::total_cycles(
         workload,
         options.tasks, [&](const workload::KernelPtr &k) -> const auto & { return *program_of(k); },
-        options.tasks.window());
+        options.tasks.window(), views);
     if (made.unknown.empty()) {
         stats.total_cycles = made.cycles;
     }
@@ -37,9 +37,9 @@ void Program::Impl::model_cycles() {
 namespace {
 
 workload::TaskGraph graph_of(const Program::Impl &impl, int64_t max_tasks) {
-    return workload::task_graph(impl.workload, schedule::lane_rules(impl.options.tasks, impl.at),
-                                env::workers(), max_tasks,
-                                schedule::order_rules(impl.options.tasks, env::workers(), impl.at));
+    return workload::task_graph(
+        impl.workload, schedule::lane_rules(impl.options.tasks, impl.at), env::workers(), max_tasks,
+        schedule::order_rules(impl.options.tasks, env::workers(), impl.at), impl.views);
 }
 
 }  // namespace
@@ -61,7 +61,7 @@ GraphCycles Program::Impl::model_graph() const {
     result.note =
         schedule::task_cycles(
             workload, [&](const workload::KernelPtr &k) -> const auto & { return *program_of(k); },
-            tasks)
+            tasks, views)
             .unknown;
     if (!result.note.empty()) {
         return result;

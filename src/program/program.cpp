@@ -1,4 +1,5 @@
 #include "pto/wsp/program/program.h"
+#include "pto/wsp/workload/check_sizes.h"
 
 #include <algorithm>
 #include <bit>
@@ -85,6 +86,13 @@ void Program::execute() {
     }
     if (impl_->plan == nullptr) {
         impl_->build();
+    }
+    if (impl_->uses_slots) {
+        impl_->forget_data();
+    }
+    if (!impl_->are_sizes_checked) {
+        workload::check_sizes(impl_->workload);
+        impl_->are_sizes_checked = true;
     }
     runtime::Executor &executor = runtime::Executor::shared();
     auto run = std::make_shared<StartedRun>();
@@ -216,6 +224,7 @@ std::vector<TensorView> bound_views(const Program::Impl &impl,
 void Program::bind(const std::map<std::string, TensorView> &tensors, const Loc &at) {
     std::scoped_lock lock(impl_->mutex);
     impl_->views = bound_views(*impl_, tensors, at);
+    impl_->forget_data();
 }
 
 void Program::set_symbols(const std::map<std::string, int64_t> &values, const Loc &at) {
@@ -232,7 +241,7 @@ void Program::set_symbols(const std::map<std::string, int64_t> &values, const Lo
     for (const auto &[name, value] : values) {
         impl_->workload.data.symbols.insert_or_assign(name, value);
     }
-    impl_->forget_model();
+    impl_->forget_data();
 }
 
 void Program::set_tables(const std::map<std::string, RunData::Values> &values, const Loc &at) {
@@ -247,7 +256,7 @@ void Program::set_tables(const std::map<std::string, RunData::Values> &values, c
     for (const auto &[name, value] : values) {
         impl_->workload.data.tables.insert_or_assign(name, value);
     }
-    impl_->forget_model();
+    impl_->forget_data();
 }
 
 void Program::register_kernel(const std::string &name,
@@ -290,7 +299,7 @@ void Program::register_kernel(const KernelPtr &declaration,
     }
     check_implementation(*declaration, *implementation, at);
     impl_->implementations[declaration] = std::move(implementation);
-    impl_->forget_model();
+    impl_->forget_data();
     impl_->plan = nullptr;
     if (impl_->missing_kernel() == nullptr) {
         impl_->build();

@@ -47,6 +47,8 @@ struct Program::Impl {
     ProgramStats stats;
     bool is_modelled = false;  ///< `stats` has the virtual cycles, or why there are none
     std::optional<GraphCycles> graph_cycles;
+    bool are_sizes_checked = false;
+    bool uses_slots = false;  ///< what is modelled depends on the data of tensors
     Reasons cache_reasons;
     std::shared_ptr<KernelCycles> cycles;  ///< of the last run, where the schedule asks for them
     runtime::TraceLevel trace_level = runtime::TraceLevel::None;
@@ -71,9 +73,10 @@ struct Program::Impl {
     std::string why_no_model() const;
     /// Makes the graph: done when somebody asks.
     GraphCycles model_graph() const;
-    /// What was modelled is no longer so.
-    void forget_model() {
+    /// What was found of the data is no longer so.
+    void forget_data() {
         is_modelled = false;
+        are_sizes_checked = false;
         graph_cycles.reset();
     }
     /// Walks all tasks: done when somebody asks.

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "pto/wsp/core/abi.h"
-#include "pto/wsp/core/dtype.h"
+#include "pto/wsp/core/tensor.h"
 #include "pto/wsp/runtime/arena.h"
 #include "runtime/task_counter.h"
 
@@ -19,19 +19,6 @@ thread_local int64_t counted = 0;
 thread_local int64_t progress = 0;
 thread_local const std::atomic<bool> *is_cancelled = nullptr;
 thread_local bool is_ended = false;
-
-template <class Integer> int64_t value_at(const void *element) {
-    const auto value = *static_cast<const Integer *>(element);
-    if constexpr (sizeof(Integer) == 8 && std::is_unsigned_v<Integer>) {
-        if (value > static_cast<uint64_t>(INT64_MAX)) {
-            Text text{};
-            std::snprintf(text.data(), text.size(), "slot_load_u64: %" PRIu64 " passes 2^63",
-                          static_cast<uint64_t>(value));
-            halide_error(nullptr, text.data());
-        }
-    }
-    return static_cast<int64_t>(value);
-}
 
 }  // namespace
 
@@ -56,7 +43,6 @@ bool CancelPoint::take_ended() {
 
 using pto::wsp::DType;
 using pto::wsp::runtime::Text;
-using pto::wsp::runtime::value_at;
 
 int64_t pto_wsp_hash(int64_t hash, int64_t value) {
     auto state = static_cast<uint64_t>(hash);
@@ -79,27 +65,19 @@ int64_t pto_wsp_table_element(const int64_t *elements, int64_t count, int64_t in
 }
 
 int64_t pto_wsp_tensor_element(const void *element, int32_t dtype) {
-    switch (static_cast<DType>(dtype)) {
-    case DType::I8:
-        return value_at<int8_t>(element);
-    case DType::I16:
-        return value_at<int16_t>(element);
-    case DType::I32:
-        return value_at<int32_t>(element);
-    case DType::I64:
-        return value_at<int64_t>(element);
-    case DType::U8:
-        return value_at<uint8_t>(element);
-    case DType::U16:
-        return value_at<uint16_t>(element);
-    case DType::U32:
-        return value_at<uint32_t>(element);
-    case DType::U64:
-        return value_at<uint64_t>(element);
-    default:
-        halide_error(nullptr, "slot_load_u64: the tensor holds no integers");
-        return 0;
+    const auto type = static_cast<DType>(dtype);
+    if (const std::optional<int64_t> value = pto::wsp::integer_at(element, type)) {
+        return *value;
     }
+    Text text{};
+    if (type == DType::U64) {
+        std::snprintf(text.data(), text.size(), "slot_load_u64: %" PRIu64 " passes 2^63",
+                      *static_cast<const uint64_t *>(element));
+    } else {
+        std::snprintf(text.data(), text.size(), "slot_load_u64: the tensor holds no integers");
+    }
+    halide_error(nullptr, text.data());
+    return 0;
 }
 
 int64_t pto_wsp_checked_u64(int64_t value) {

@@ -6,6 +6,7 @@
 
 #include "pto/wsp/workload/builder.h"
 #include "pto/wsp/workload/names.h"
+#include "pto/wsp/workload/slots.h"
 #include "workload/net_walk.h"
 
 namespace pto::wsp::schedule {
@@ -79,9 +80,11 @@ class Model {
 public:
     /// `durations` takes those of all tasks; may be null.
     Model(const workload::Workload &workload, const TaskSchedule &schedule,
-          const ProgramOf &program_of, int64_t window, std::vector<int64_t> *durations)
-        : data_(workload.data), schedule_(schedule), program_of_(program_of),
-          workers_(worker_count(schedule)), clock_(workers_, window), durations_(durations) {}
+          const ProgramOf &program_of, int64_t window, const std::vector<TensorView> &views,
+          std::vector<int64_t> *durations)
+        : data_(workload.data), slots_(workload, views), schedule_(schedule),
+          program_of_(program_of), workers_(worker_count(schedule)), clock_(workers_, window),
+          durations_(durations) {}
 
     /// When all tasks below `node`, which may start at `ready`, are done.
     int64_t done(const Node &node, int64_t ready) {
@@ -102,7 +105,8 @@ public:
             return done_branch(*branch, ready);
         }
         if (std::holds_alternative<workload::SlotNode>(node.kind)) {
-            throw Unknown{"slots are filled while the program runs"};
+            fill(node);
+            return ready;
         }
         if (const auto *net = std::get_if<workload::NetNode>(&node.kind)) {
             return done_net(*net, ready);
@@ -115,11 +119,16 @@ public:
 
 private:
     int64_t value_of(const ScalarExpr &expr) const {
-        if (expr.has_slots()) {
-            throw Unknown{"slots are filled while the program runs"};
-        }
         try {
-            return expr.evaluate(values_, &data_);
+            return expr.evaluate(values_, &data_, slots_.words());
+        } catch (const PtoError &error) {
+            throw Unknown{error.text()};
+        }
+    }
+
+    void fill(const Node &node) {
+        try {
+            slots_.fill(node, values_);
         } catch (const PtoError &error) {
             throw Unknown{error.text()};
         }
@@ -235,6 +244,7 @@ private:
     }
 
     const RunData &data_;
+    workload::SlotValues slots_;
     const TaskSchedule &schedule_;
     const ProgramOf &program_of_;
     int64_t workers_;
@@ -249,19 +259,23 @@ private:
 }  // namespace
 
 kernel::Cycles total_cycles(const workload::Workload &workload, const TaskSchedule &schedule,
-                            const ProgramOf &program_of, int64_t window) {
+                            const ProgramOf &program_of, int64_t window,
+                            const std::vector<TensorView> &views) {
     try {
-        return {Model(workload, schedule, program_of, window, nullptr).done(*workload.root, 0), ""};
+        return {
+            Model(workload, schedule, program_of, window, views, nullptr).done(*workload.root, 0),
+            ""};
     } catch (const Unknown &unknown) {
         return {0, unknown.why};
     }
 }
 
 kernel::Cycles task_cycles(const workload::Workload &workload, const ProgramOf &program_of,
-                           std::vector<int64_t> &durations) {
+                           std::vector<int64_t> &durations, const std::vector<TensorView> &views) {
     try {
         const TaskSchedule plain;
-        return {Model(workload, plain, program_of, 0, &durations).done(*workload.root, 0), ""};
+        return {Model(workload, plain, program_of, 0, views, &durations).done(*workload.root, 0),
+                ""};
     } catch (const Unknown &unknown) {
         return {0, unknown.why};
     }

@@ -151,7 +151,7 @@ DependenceSummary analyse_dependence(const Workload &workload, const std::vector
         plan.remedy = "neither dispatch nor streams";
         plan.at = lanes.front().at;
     }
-    Reason reason{"task loop", plan.phases.has_value(), "", workload.at};
+    Reason reason{"task loop", plan.phases.has_value(), "", workload.at, true};
     if (plan.phases) {
         reason.text = (tasks ? std::to_string(*tasks) + " tasks" : std::string("all tasks")) +
                       " run untracked in " + std::to_string(plan.phases->size()) + " phases";

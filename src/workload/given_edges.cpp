@@ -61,6 +61,10 @@ std::optional<TaskGraph> graph_under(const Workload &workload, const std::vector
         std::vector<LaneRule> certain;
         std::ranges::copy_if(lanes, std::back_inserter(certain),
                              [](const LaneRule &rule) { return rule.lanes > 0; });
+        if (workload.uses_slots()) {
+            // What they hold now another run may not have.
+            throw CompileError(workload.at, "graph: slots are filled while the program runs");
+        }
         return task_graph(workload, certain, 1, max_graph_tasks, rules);
     } catch (const ScheduleError &) {
         throw;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "pto/wsp/support/text.h"
+#include "pto/wsp/workload/slots.h"
 #include "workload/live_accesses.h"
 #include "workload/structure.h"
 
@@ -19,13 +20,19 @@ int64_t floor_mod(int64_t value, int64_t by) {
     return rest < 0 ? rest + by : rest;
 }
 
+[[noreturn]] void throw_too_many(const std::string &count, const Loc &at) {
+    throw CompileError(at, "graph: the workload has " + count, {},
+                       "make the graph of a smaller one, or raise max_tasks");
+}
+
 class GraphBuilder {
 public:
     GraphBuilder(const Workload &workload, const std::vector<LaneRule> &lanes, int64_t workers,
-                 const OrderRules &rules)
-        : table_(*workload.root, rules.data), data_(workload.data), lanes_(lanes),
-          workers_(workers), rules_(rules), live_(table_.storages().size()),
-          last_of_lane_(lanes.size()), of_edge_(rules.edges.size()) {
+                 const OrderRules &rules, int64_t max_tasks, const std::vector<TensorView> &views)
+        : table_(*workload.root, rules.data), data_(workload.data), slots_(workload, views),
+          at_(workload.at), lanes_(lanes), workers_(workers), rules_(rules), max_tasks_(max_tasks),
+          live_(table_.storages().size()), last_of_lane_(lanes.size()),
+          of_edge_(rules.edges.size()) {
         for (const Site &site : table_.sites()) {
             for (const DataAccess &access : site.accesses) {
                 live_[static_cast<size_t>(access.storage)].expect(access);
@@ -52,6 +59,8 @@ private:
             walk_branch(*branch);
         } else if (const auto *call = std::get_if<CallNode>(&node.kind)) {
             walk(*call->body);
+        } else {
+            slots_.fill(node, values_);
         }
     }
 
@@ -63,7 +72,9 @@ private:
         }
     }
 
-    int64_t value_of(const ScalarExpr &expr) const { return expr.evaluate(values_, &data_); }
+    int64_t value_of(const ScalarExpr &expr) const {
+        return expr.evaluate(values_, &data_, slots_.words());
+    }
 
     void walk_loop(const LoopNode &loop) {
         if (is_empty(*loop.body)) {
@@ -142,7 +153,9 @@ private:
         for (size_t i = 0; i < lanes_.size(); ++i) {
             add_lane(i, number, node.at);
         }
-        tasks_++;
+        if (++tasks_ > max_tasks_) {
+            throw_too_many("more than " + std::to_string(max_tasks_) + " tasks", at_);
+        }
     }
 
     void add_data(const Site &site, int vertex) {
@@ -264,9 +277,12 @@ private:
 
     const AccessTable table_;
     const RunData &data_;
+    SlotValues slots_;
+    const Loc &at_;
     const std::vector<LaneRule> &lanes_;
     int64_t workers_;
     const OrderRules &rules_;
+    int64_t max_tasks_;
     TaskGraph graph_;
     std::vector<LiveAccesses> live_;  ///< by storage
     std::vector<std::map<int64_t, int>> last_of_lane_;
@@ -295,24 +311,20 @@ std::vector<std::vector<int>> successors(const TaskGraph &graph) {
 }  // namespace
 
 TaskGraph task_graph(const Workload &workload, const std::vector<LaneRule> &lanes, int64_t workers,
-                     int64_t max_tasks, const OrderRules &rules) {
-    if (workload.uses_slots()) {
-        throw CompileError(workload.at, "graph: slots are filled while the program runs", {},
-                           "make the graph of a workload without slots");
-    }
+                     int64_t max_tasks, const OrderRules &rules,
+                     const std::vector<TensorView> &views) {
     if (workload.has_channels()) {
         throw CompileError(workload.at,
                            "graph: the tasks of processes are ordered by tokens as they come", {},
                            "make the graph of a workload without channels");
     }
-    const int64_t count = workload.task_count();
+    // Where slots decide, the tasks are counted on the way.
+    const int64_t count = workload.uses_slots() ? 0 : workload.task_count();
     if (count > max_tasks) {
-        throw CompileError(workload.at,
-                           "graph: the workload has " + std::to_string(count) +
-                               " tasks, more than " + std::to_string(max_tasks),
-                           {}, "make the graph of a smaller one, or raise max_tasks");
+        throw_too_many(std::to_string(count) + " tasks, more than " + std::to_string(max_tasks),
+                       workload.at);
     }
-    return GraphBuilder(workload, lanes, workers, rules).build(*workload.root);
+    return GraphBuilder(workload, lanes, workers, rules, max_tasks, views).build(*workload.root);
 }
 
 int64_t critical_path(const TaskGraph &graph, const std::vector<int64_t> &durations) {

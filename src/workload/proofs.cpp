@@ -135,7 +135,7 @@ private:
                                  " and " +
                                  (&of_a == &of_b ? "again " : access_text(b, of_b) + " ") + next +
                                  ", and nothing reads it between: the later one stays";
-        reasons_.push_back({"loop " + variable.id, false, text, a.node->at});
+        reasons_.push_back({"loop " + variable.id, false, text, a.node->at, true});
     }
 
     const AccessTable &table_;

@@ -350,7 +350,7 @@ private:
             return;
         }
         const size_t mine = reasons_.size();
-        reasons_.push_back({"loop " + loop.variable.id, false, "", node.at});
+        reasons_.push_back({"loop " + loop.variable.id, false, "", node.at, true});
         const size_t first = next_site_;
         depth_++;
         walk(*loop.body);
@@ -387,8 +387,9 @@ private:
             break;
         case LoopOrder::Wavefront: {
             const std::string &inner = inner_loop(*place.loop)->variable.id;
-            reason.text =
-                "wavefront with loop " + inner + ": iterations of one diagonal are independent: ";
+            reason.text = "wavefront with loop " + inner +
+                          ": iterations of one diagonal are independent; the cells of each task "
+                          "are tracked, as ";
             remedy = "P.seq over the diagonals " + name + " + " + inner +
                      " with a parallel loop inside: it is a wavefront";
             break;
@@ -426,7 +427,7 @@ Reasons loop_reasons(const Node &root, const AccessTable &table, const StaticPla
     Reasons reasons = walk.take();
     const std::string &remedy = plan.remedy.empty() ? walk.remedy() : plan.remedy;
     if (!plan.phases && !remedy.empty()) {
-        reasons.push_back({"tracking", true, "would not be needed with " + remedy, plan.at});
+        reasons.push_back({"tracking", true, "would not be needed with " + remedy, plan.at, true});
     }
     return reasons;
 }

@@ -200,6 +200,90 @@ TEST(FrontDoor, kernels_run_on_tensors) {
     EXPECT_EQ(B.span<float>()[5], A.span<float>()[5] + 1);
 }
 
+TEST(FrontDoor, RaggedRowsAndSelectedPlaces) {
+    const Tensor x("x", {6, 2, 4}), y("y", {6, 2, 4});
+    fill(x);
+    fill(y, 2);
+    const Kernel add = accumulate(), copy = increment();
+    const Ragged rows("rows", {3, 0, 2});
+    const Sparse places("places", {0, 1, 1, 3}, {4, 0, 2});
+    EXPECT_EQ(rows.total(), 5);
+    EXPECT_EQ(places.nnz(), 3);
+    const Workload workload("tables", [&] {
+        for (auto b : P(3)) {
+            for (auto t : P(rows[b])) {
+                add({x[b], y[t]});
+            }
+            for (auto i : P.sel(places[b])) {
+                copy({x[i], y[b]});
+            }
+            P.when(rows.length(b) >= 2 && !equal(as_expr(b), 0), [&] { copy({y[b], x[b]}); });
+        }
+    });
+    expect_sequential_result(workload);
+    Program program = workload.compile();
+    run(program);
+    EXPECT_EQ(program.stats().task_count, 5 + 3 + 1);
+    program.set_tables(
+        {{"rows", std::make_shared<const std::vector<int64_t>>(std::vector<int64_t>{1, 1, 1})}});
+    run(program);
+    EXPECT_EQ(program.stats().task_count, 3 + 3 + 0);
+}
+
+TEST(FrontDoor, WrongRowsAreRefused) {
+    EXPECT_EQ(error_of<TypeCheckError>([] {
+                  Ragged("r", {1, -2});
+              }),
+              "Ragged: length 1 is -2, must be >= 0");
+    EXPECT_EQ(error_of<TypeCheckError>([] {
+                  Sparse("s", {0, 3, 2}, {0, 1});
+              }),
+              "Sparse: indptr must start at 0 and not decrease");
+    EXPECT_EQ(error_of<TypeCheckError>([] {
+                  Sparse("s", {0, 3}, {0, 1});
+              }),
+              "Sparse: indptr ends at 3, there are 2 indices");
+    EXPECT_EQ(error_of<TypeCheckError>([] {
+                  Sparse("s", {0, 1}, {-1});
+              }),
+              "Sparse: index 0 is -1, must be >= 0");
+    const auto build = [](const std::function<void(AxisVar)> &body) {
+        const Workload made("w", [&] {
+            for (auto b : P(2)) {
+                body(b);
+            }
+        });
+    };
+    EXPECT_EQ(error_of<CompileError>([&] {
+                  build([](const AxisVar &b) {
+                      const Ragged one("r", {1, 2}), other("r", {2, 1});
+                      (void)one.length(b);
+                      (void)other.length(b);
+                  });
+              }),
+              "two axes with other data are called 'r' | give each of them a name of its own");
+    EXPECT_EQ(error_of<CompileError>([&] { build([](const AxisVar &) { (void)P.sel(4); }); }),
+              "P.sel: Dense[4] selects no places | P.sel(sparse[b]), with a Sparse");
+    EXPECT_EQ(error_of<CompileError>([&] {
+                  build([](const AxisVar &b) {
+                      const Sparse places("s", {0, 1, 1}, {4});
+                      for (auto i : P.seq(places[b])) {
+                          (void)i;
+                      }
+                  });
+              }),
+              "P.seq takes no selected places | P.sel(sparse[b]) in any order");
+}
+
+TEST(FrontDoor, ExpressionsAreCompared) {
+    const AxisVar b = AxisVar::variable("b");
+    EXPECT_EQ((b + 1 < 3).str(), "((b + 1) < 3)");
+    EXPECT_EQ((2 >= b).str(), "(2 >= b)");
+    EXPECT_EQ((slot_u64(0) <= b || b > slot_u64(1)).str(), "((slot(0) <= b) or (b > slot(1)))");
+    EXPECT_EQ((!not_equal(b, 2)).str(), "(not (b != 2))");
+    EXPECT_EQ(select(b < 2, b, 7).str(), "select((b < 2), b, 7)");
+}
+
 TEST(FrontDoor, RunTimeSizesBranchesAndSlots) {
     const Tensor x("x", {6, 2, 4}), y("y", {6, 2, 4});
     const Tensor counts("counts", {6, 1}, DType::I32);
@@ -240,8 +324,7 @@ TEST(FrontDoor, RunTimeSizesBranchesAndSlots) {
     run(program);
     EXPECT_EQ(program.stats().task_count, 2 + 3 + 2 + 1);
     program.set_symbols({{"n", 7}});
-    program.execute();
-    const std::string text = error_of<KernelError>([&] { program.synchronize(); });
+    const std::string text = error_of<ExecutionError>([&] { program.execute(); });
     EXPECT_NE(text.find("whose extent is 6: the index is 6, allowed is 0...5"), text.npos) << text;
 }
 

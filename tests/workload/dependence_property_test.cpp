@@ -266,6 +266,12 @@ void check_tracked(const Oracle &oracle, const TrackedPlan &plan, const RunData 
 void check_graph(const Oracle &oracle, const Workload &workload, const std::vector<LaneRule> &lanes,
                  bool exact) {
     using Set = Submission::Set;
+    std::vector<const Instance *> tasks;
+    for (const Instance &each : oracle.tasks()) {
+        if (each.task != nullptr) {
+            tasks.push_back(&each);
+        }
+    }
     const TaskGraph graph = task_graph(workload, lanes, 2);
     RC_ASSERT(graph.vertices.size() < Set().size());
     std::vector<Set> before(graph.vertices.size());
@@ -284,12 +290,12 @@ void check_graph(const Oracle &oracle, const Workload &workload, const std::vect
         }
     }
     RC_ASSERT(next == graph.edges.size());
-    RC_ASSERT(vertex_of.size() == oracle.tasks().size());
-    std::vector<Set> wanted(oracle.tasks().size());
+    RC_ASSERT(vertex_of.size() == tasks.size());
+    std::vector<Set> wanted(tasks.size());
     for (size_t j = 0; j < wanted.size(); ++j) {
-        const Instance &b = oracle.tasks()[j];
+        const Instance &b = *tasks[j];
         for (size_t i = 0; i < j; ++i) {
-            if (must_precede(oracle.tasks()[i], b, lanes)) {
+            if (must_precede(*tasks[i], b, lanes)) {
                 wanted[j] |= wanted[i];
                 wanted[j].set(i);
             }
@@ -317,12 +323,10 @@ void check_all(Generator &generator, Counts &counts) {
     }
     const std::vector<LaneRule> lanes = generator.lanes();
     const DependenceSummary summary = analyse_dependence(workload, lanes);
-    if (!workload.uses_slots()) {
-        const bool exact = std::ranges::all_of(
-            summary.memory, [](const TensorMemory &memory) { return memory.exact; });
-        counts.exact_graphs += exact ? 1 : 0;
-        check_graph(oracle, workload, lanes, exact);
-    }
+    const bool exact = std::ranges::all_of(summary.memory,
+                                           [](const TensorMemory &memory) { return memory.exact; });
+    counts.exact_graphs += exact ? 1 : 0;
+    check_graph(oracle, workload, lanes, exact);
     if (summary.is_static()) {
         counts.static_plans++;
         check_static(oracle, std::get<0>(summary.plan), workload.data);

@@ -97,8 +97,9 @@ public:
     std::set<std::string> names(Op op) const;
     /// True when a Symbol, Slot or Load occurs: the value depends on the run.
     bool is_dynamic() const;
-    /// True when a Slot occurs.
-    bool has_slots() const;
+    /// Numbers of all slots that occur.
+    std::set<int64_t> slots() const;
+    bool has_slots() const { return !slots().empty(); }
     /// Symbols and tables called by other names, where there is one.
     ScalarExpr rename(const std::map<std::string, std::string> &symbols,
                       const std::map<std::string, std::string> &tables) const;

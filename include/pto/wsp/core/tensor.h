@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,6 +43,9 @@ struct TensorView {
     /// 0 <= begin <= end <= extent.
     TensorView slice(int64_t begin, int64_t end, const Loc &at) const;
 };
+
+/// The integer at `element`; none when it passes 2^63 or the type is none of integers.
+std::optional<int64_t> integer_at(const void *element, DType dtype);
 
 /// Zeros, C-contiguous, 64-byte aligned. CompileError for an impossible shape or for Mask,
 /// ExecutionError when memory is exhausted.

@@ -42,13 +42,16 @@ using ProgramOf = std::function<const kernel::TileProgram &(const workload::Kern
 /// sender's clock becomes the receiver's. Of several consumers of a channel the one with the
 /// smallest clock gets the token. The net is done with the last of its processes.
 ///
+/// Slots have the values that SlotValues gives with `views`; without them the cycles are unknown.
 /// `window` is the number of tasks that may be in flight, 0: any number. Holds no more than the
 /// tasks in a window. CompileError past 2^63 cycles.
 kernel::Cycles total_cycles(const workload::Workload &workload, const TaskSchedule &schedule,
-                            const ProgramOf &program_of, int64_t window = 0);
+                            const ProgramOf &program_of, int64_t window = 0,
+                            const std::vector<TensorView> &views = {});
 
 /// The kernel part of the model for every task, in program order: appended to `durations`.
 kernel::Cycles task_cycles(const workload::Workload &workload, const ProgramOf &program_of,
-                           std::vector<int64_t> &durations);
+                           std::vector<int64_t> &durations,
+                           const std::vector<TensorView> &views = {});
 
 }  // namespace pto::wsp::schedule

@@ -55,11 +55,12 @@ inline constexpr int64_t max_graph_tasks = 10000;
 /// Builds the graph from the elements that tasks touch (or what `rules` say), the sequences and
 /// the lanes; `workers`
 /// stands for the lanes of rules that have as many as there are workers. Elements of tensors that
-/// share memory in a way that is not analysed count as one. CompileError when there are more than
-/// `max_tasks` tasks; ScheduleError for a key with an unknown name.
+/// share memory in a way that is not analysed count as one. `views` are for SlotValues.
+/// CompileError when there are more than `max_tasks` tasks, and at a slot that is filled with an
+/// element which tasks write; ScheduleError for a key with an unknown name.
 TaskGraph task_graph(const Workload &workload, const std::vector<LaneRule> &lanes = {},
                      int64_t workers = 1, int64_t max_tasks = max_graph_tasks,
-                     const OrderRules &rules = {});
+                     const OrderRules &rules = {}, const std::vector<TensorView> &views = {});
 
 /// The longest path, where vertex v takes `durations[v]`.
 int64_t critical_path(const TaskGraph &graph, const std::vector<int64_t> &durations);
