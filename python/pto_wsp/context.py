@@ -68,8 +68,23 @@ class BuildContext:
             yield
         except TypeCheckError as wrong:
             if not self._collect_errors:
+                if self.unsent:
+                    # A call before this one lacks outputs.
+                    raise self.unsent[0].problem from None
                 raise
             self.type_errors.append(wrong.with_traceback(None))
+
+    def expect_sent(self, call: UnboundCall) -> None:
+        """Keeps a call that is wrong unless it is sent."""
+        self.unsent.append(call)
+        if self._collect_errors:
+            self.type_errors.append(call.problem)
+
+    def forgive(self, call: UnboundCall) -> None:
+        """The call is sent."""
+        self.unsent.remove(call)
+        if self._collect_errors:
+            self.type_errors.remove(call.problem)
 
     def require_own(self, what: str, value: Any) -> None:
         """Refuses `value` when loop variables of another workload are in it: their names may be
@@ -165,10 +180,8 @@ class BuildContext:
         """What was built."""
         from pto_wsp.workloads import Workload
 
-        # Calls without all outputs that were not sent.
-        for call in self.unsent:
-            with self.collecting():
-                raise call.problem
+        if self.unsent and not self._collect_errors:
+            raise self.unsent[0].problem
         made = self.builder.finish()
         refuse_written(made.written(), self.tables)
         names = {source: set(held) for source, held in self._included.items()}

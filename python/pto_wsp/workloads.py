@@ -510,11 +510,11 @@ class UnboundCall(Part):
         self._outputs = {name: kernel.signature[name].spec for name in outputs}
         self._emit = emit
         self.problem = problem
-        building.unsent.append(self)
+        building.expect_sent(self)
 
     def emit_with(self, payload: Callable[[int, native.TileType, str], native.Region]) -> None:
         """Adds the call, with the tiles that a token carries."""
-        self.building.unsent.remove(self)
+        self.building.forgive(self)
         tiles: dict[str, Any] = {}
         with self.building.collecting():
             for number, (name, spec) in enumerate(self._outputs.items()):
