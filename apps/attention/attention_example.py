@@ -160,7 +160,9 @@ def main() -> int:
     print("Applying schedule...")
     schedule = scheduled(work)
     print(f"  Scheduled type: {type(schedule).__name__}")
-    print(f"  Streams: {schedule.schedule.streams}")
+    streams = schedule.schedule.get("streams")
+    assert streams is not None
+    print(f"  Streams: {streams.arguments['count']}")
     print()
 
     print("Type checking...")

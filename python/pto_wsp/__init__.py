@@ -83,7 +83,7 @@ from pto_wsp.passes import (
     RulePass,
 )
 from pto_wsp.policies import DispatchPolicy, TimingPolicy
-from pto_wsp.processes import Pipeline, connect, process, replicate
+from pto_wsp.processes import Pipeline, Process, connect, process, replicate
 from pto_wsp.programs import Program, ProgramStats
 from pto_wsp.progress import Progress
 from pto_wsp.scalar_expr import ScalarExpr, slot_u64
@@ -128,7 +128,6 @@ if _native.env_log_level() in ("debug", "info"):
 
 _not_yet = frozenset(
     {
-        "Process",
         "graph",
     }
 )
@@ -181,6 +180,7 @@ __all__ = [
     "Pipeline",
     "Pools",
     "PrintPass",
+    "Process",
     "Program",
     "ProgramStats",
     "Progress",

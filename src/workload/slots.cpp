@@ -71,6 +71,8 @@ Reasons unfilled_slots(const Workload &workload) {
         });
         if (const auto *slot = std::get_if<SlotNode>(&node.kind)) {
             known.insert(slot->slot);
+        } else if (const auto *send = std::get_if<SendNode>(&node.kind)) {
+            known.insert(send->result);
         }
     });
     return reasons;

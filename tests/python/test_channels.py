@@ -310,7 +310,7 @@ def test_tokens_with_several_values_and_a_tile() -> None:
     check(y, 2 * x.data)
 
 
-def test_a_result_of_try_send_chooses() -> None:
+def test_a_result_of_try_send_chooses(recwarn: pytest.WarningsRecorder) -> None:
     """Where there was no room the sender does the work itself."""
     x, y = tiles(30), zeros(30)
     ch = Channel(depth=1)
@@ -326,6 +326,7 @@ def test_a_result_of_try_send_chooses() -> None:
 
     run(pipeline())
     check(y, 2 * x.data)
+    assert not [str(warning.message) for warning in recwarn]
 
 
 def test_a_channel_that_is_closed_in_a_body() -> None:

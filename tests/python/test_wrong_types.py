@@ -179,7 +179,6 @@ def test_attributes_of_later_say_so(fails) -> None:
     program = reads().compile()
     later = [name for name in ("alloc", "print", "static_assert") if name not in dir(pto)]
     wanted = [
-        (program, "Program", ("enable_tracing", "trace")),
         (program, "Program", ("codegen_artifact_dir",)),
         (scalar_expr, "scalar_expr", ("task_param",)),
         (pto, "pto", later),

@@ -139,7 +139,9 @@ TEST(Depth, RangesOfDeepExpressionsAreKnown) {
                 }),
                 HasSubstr("lies in -1...-1, but U8 holds 0...255"));
     EXPECT_THAT(error_of<TypeCheckError>([&] {
-                    builder.task(k, {}, {arg(ScalarExpr::make(Op::FloorDiv, {1, ScalarExpr::make(Op::Sub, {over, 3})}))});
+                    builder.task(k, {},
+                                 {arg(ScalarExpr::make(
+                                     Op::FloorDiv, {1, ScalarExpr::make(Op::Sub, {over, 3})}))});
                 }),
                 HasSubstr("may be 0"));
 }

@@ -22,9 +22,10 @@ using Status = int32_t;
 using KernelFn = Status (*)(const int64_t *slots);
 
 /// Iterations [begin, end) of an independent loop, each of which is announced in the word of
-/// `pto_wsp_progress` before it begins, so that the others can run when it fails. `bindings` holds the address of each tensor
-/// (element [0, ..., 0]) by its index in the program, then the run-time scalars: the number of
-/// workers, symbols, tables (address and number of elements), sizes of loops.
+/// `pto_wsp_progress` before it begins, so that the others can run when it fails. `bindings` holds
+/// the address of each tensor (element [0, ..., 0]) by its index in the program, then the run-time
+/// scalars: the number of workers, symbols, tables (address and number of elements), sizes of
+/// loops.
 using LoopFn = Status (*)(const int64_t *bindings, int64_t begin, int64_t end);
 
 /// One step of a resumable expander, that is, of a process: submits at most `budget` tasks through

@@ -104,10 +104,12 @@ struct AnyAxis {
     ScalarExpr first = 0;  ///< of them in the table
 };
 
+/// The axis of a row.
 template <class T>
 requires(ExpressionLike<T> || IntegerLike<T>) AnyAxis Ragged::operator[](const T &row) const {
     return {{workload::Axis::Kind::Ragged, length(as_expr(row), at_), "", at_}, "", 0};
 }
+/// The places of a row.
 template <class T>
 requires(ExpressionLike<T> || IntegerLike<T>) AnyAxis Sparse::operator[](const T &row) const {
     return this->row(as_expr(row));

@@ -88,6 +88,7 @@ PTO_WSP_EXPRESSION(operator||, ScalarOperands, Or)
 
 #undef PTO_WSP_EXPRESSION
 
+/// 1 where `a` is 0, else 0.
 inline ScalarExpr operator!(const ScalarExpr &a) {
     return ScalarExpr::make(ScalarExpr::Op::Not, {a});
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <functional>
 #include <iterator>
@@ -125,6 +126,10 @@ struct Loops : LoopConstructor {
     /// chain, of which one runs. CompileError outside the body of a workload.
     void when(const ScalarExpr &predicate, const std::function<void()> &body,
               const Loc &at = Loc::here()) const;
+    /// == and != of expressions say whether they are the same one; `equal` and `not_equal` make
+    /// expressions.
+    template <std::same_as<bool> T>
+    void when(T, const std::function<void()> &, const Loc & = Loc::here()) const = delete;
     /// CompileError when there is no `when` right before it.
     void otherwise(const std::function<void()> &body, const Loc &at = Loc::here()) const;
 };
