@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "pto/wsp/runtime/trace.h"
+#include "pto/wsp/support/markup.h"
 
 namespace pto::wsp::runtime {
 
@@ -30,29 +31,6 @@ constexpr const char *on_move =
 constexpr const char *on_double_click =
     "const v=this.viewBox.baseVal;v.x=0;v.width=+this.dataset.end;"
     "this.nextElementSibling.textContent='0 ... '+v.width.toFixed(3)+' us'";
-
-std::string escaped(std::string_view text) {
-    std::string result;
-    for (char c : text) {
-        switch (c) {
-        case '&':
-            result += "&amp;";
-            break;
-        case '<':
-            result += "&lt;";
-            break;
-        case '>':
-            result += "&gt;";
-            break;
-        case '"':
-            result += "&quot;";
-            break;
-        default:
-            result += c;
-        }
-    }
-    return result;
-}
 
 double us(int64_t ns) {
     return static_cast<double>(ns) / 1000;
@@ -111,7 +89,7 @@ private:
         std::string text = "<p>";
         for (const auto &[kernel, totals] : trace_.kernels()) {
             text += fmt::format("<span style=\"color:{}\">&#9632;</span> {}&ensp;",
-                                colours_.at(kernel), escaped(kernel));
+                                colours_.at(kernel), markup_text(kernel));
         }
         return text +
                (merged_ > 0 ? fmt::format("<br>{} short tasks are drawn in grey, together "
@@ -137,7 +115,7 @@ private:
                              "fill=\"{}\"><title>{}</title></rect>\n",
                              us(begin_ns), row * row_height + (row_height - bar_height) / 2,
                              us(std::max<int64_t>(end_ns - begin_ns, 1)), bar_height, colour,
-                             escaped(title));
+                             markup_text(title));
     }
 
     void draw_row(int row, const std::vector<const Trace::Task *> &tasks) {
@@ -189,7 +167,7 @@ private:
 std::string Trace::html_fragment() const {
     const bool drawn = level == TraceLevel::Timing || level == TraceLevel::Full;
     return fmt::format("<div style=\"font:13px sans-serif\">\n{}<pre>{}</pre>\n</div>\n",
-                       drawn ? Timeline(*this).draw() : "", escaped(text()));
+                       drawn ? Timeline(*this).draw() : "", markup_text(text()));
 }
 
 std::string Trace::html() const {

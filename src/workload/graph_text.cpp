@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "pto/wsp/support/markup.h"
 #include "pto/wsp/support/text.h"
 #include "pto/wsp/workload/graph.h"
 
@@ -26,29 +27,6 @@ const CauseRow &row(TaskGraph::Cause cause) {
         {"sequence", "#57606a"}, {"lane", "#8250df"}, {"edge", "#1a7f37"},
     };
     return rows[static_cast<size_t>(cause)];
-}
-
-std::string xml(const std::string &text) {
-    std::string result;
-    for (const char c : text) {
-        switch (c) {
-        case '&':
-            result += "&amp;";
-            break;
-        case '<':
-            result += "&lt;";
-            break;
-        case '>':
-            result += "&gt;";
-            break;
-        case '"':
-            result += "&quot;";
-            break;
-        default:
-            result += c;
-        }
-    }
-    return result;
 }
 
 /// Where the vertices of a drawing lie: by level, those of one level side by side.
@@ -124,17 +102,18 @@ std::string TaskGraph::svg() const {
                             "stroke=\"{}\"><title>{}</title></line>\n",
                             places.x[from] + box_width / 2, places.y[from] + box_height,
                             places.x[to] + box_width / 2, places.y[to], row(edge.cause).colour,
-                            xml(fmt::format("{} before {}: {}", vertices[from].str(),
-                                            vertices[to].str(), edge.str())));
+                            markup_text(fmt::format("{} before {}: {}", vertices[from].str(),
+                                                    vertices[to].str(), edge.str())));
     }
     for (size_t v = 0; v < vertices.size(); ++v) {
-        const std::string label = xml(vertices[v].str());
+        const std::string label = markup_text(vertices[v].str());
         text += fmt::format(
             "<g transform=\"translate({} {})\"><title>{} {}</title><rect width=\"{}\" "
             "height=\"{}\" rx=\"4\" fill=\"{}\" stroke=\"#57606a\"/><text x=\"{}\" y=\"{}\" "
             "text-anchor=\"middle\">{}</text></g>\n",
-            places.x[v], places.y[v], label, xml(vertices[v].at.str()), box_width, box_height,
-            vertices[v].task < 0 ? "#d0d7de" : "#f6f8fa", box_width / 2, box_height / 2 + 4, label);
+            places.x[v], places.y[v], label, markup_text(vertices[v].at.str()), box_width,
+            box_height, vertices[v].task < 0 ? "#d0d7de" : "#f6f8fa", box_width / 2,
+            box_height / 2 + 4, label);
     }
     return text + "</svg>\n";
 }
