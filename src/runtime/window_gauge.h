@@ -29,12 +29,13 @@ public:
     /// Whether the window, and nothing else, decided the last `room`.
     bool limits() const { return limits_; }
 
-    /// Counts a task; what is wrong with that, empty for nothing.
+    /// Counts a task; what is wrong with that, said once, empty for nothing.
     std::string submit(Tracking &tracking, const PreparedSite &site) {
         in_flight_ += site.weight;
-        if (in_flight_ > rule_.size && rule_.mode == WindowRule::Mode::Abort) {
+        if (in_flight_ > rule_.size && rule_.mode == WindowRule::Mode::Abort && !overflowed_) {
             retire(tracking);
-            if (in_flight_ > rule_.size) {
+            overflowed_ = in_flight_ > rule_.size;
+            if (overflowed_) {
                 return "the window of " + std::to_string(rule_.size) + " " + rule_.unit +
                        " overflows: " + std::to_string(in_flight_) +
                        " are submitted and unfinished";
@@ -62,6 +63,7 @@ private:
     int64_t in_flight_ = 0;
     int64_t most_ = 0;
     bool limits_ = false;
+    bool overflowed_ = false;
 };
 
 }  // namespace pto::wsp::runtime

@@ -377,6 +377,7 @@ TEST_P(ReadyQueue, AWindowThatOverflowsEndsTheRun) {
             std::string::npos)
             << error.text();
     }
+    EXPECT_EQ(execution->failure_count(), 1);
     graph.window_rule->size = 100;
     EXPECT_EQ(run(executor, plan_of(graph), {address(&script)}).tasks, 100);
 }
