@@ -348,10 +348,36 @@ NodePtr with_nets(const NodePtr &root) {
     return with_stored_buffers(made);
 }
 
+/// Taking a token ends the body of the one before it in the channel, whose place is used again.
+static void check_nesting(const Node &node, std::vector<const Node *> &around) {
+    const auto *consume = std::get_if<ConsumeNode>(&node.kind);
+    if (consume != nullptr) {
+        for (const Node *outer : around) {
+            const auto &others = std::get<ConsumeNode>(outer->kind).channels;
+            for (const ChannelPtr &channel : consume->channels) {
+                if (std::ranges::find(others, channel) != others.end()) {
+                    throw CompileError(node.at,
+                                       channel_text(*channel) +
+                                           " is consumed inside the body of a token of its own",
+                                       {{outer->at, "the outer consume"}},
+                                       "take the tokens one after another, in one consume");
+                }
+            }
+        }
+        around.push_back(&node);
+    }
+    for_each_child(node, [&](const NodePtr &child) { check_nesting(*child, around); });
+    if (consume != nullptr) {
+        around.pop_back();
+    }
+}
+
 void check_nets(const Node &root) {
     if (!has_channels(root)) {
         return;
     }
+    std::vector<const Node *> consumes;
+    check_nesting(root, consumes);
     for_each_node(root, [](const Node &node, const LoopPath &) {
         if (const auto *send = std::get_if<SendNode>(&node.kind)) {
             if (!is_sent_call(*send)) {

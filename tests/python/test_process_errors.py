@@ -436,3 +436,25 @@ def test_rules_and_models_that_do_not_apply() -> None:
     flat = PassManager()
     flat.add(FlattenCombinePass())
     assert flat.run(made).dump() == made.dump()
+
+
+def test_a_consume_inside_one_of_the_same_channel() -> None:
+    ch, other = Channel("ch", 2), Channel("other", 2)
+
+    def body():
+        for i in P.seq(8):
+            send(ch, load[i](x[i], y[i]))
+        with consume(ch), consume(ch) as u:
+            change[u](y[u])
+
+    fails(CompileError, "channel 'ch' is consumed inside the body of a token of its own", body)
+
+    def different():
+        for i in P.seq(8):
+            send(ch, load[i](x[i], y[i]))
+        for i in P.seq(8):
+            send(other, load[i](x[i], buffer))
+        with consume(ch), consume(other) as u:
+            change[u](y[u])
+
+    workload(different)().compile()

@@ -80,6 +80,10 @@ TEST(Nets, AreRefusedWhereTheyCannotRun) {
     EXPECT_THAT(refused("net { process p { close a } }\n"),
                 HasSubstr("process \"p\" sends to channel \"a\", which it does not declare"));
     EXPECT_THAT(refused("send a token n { combine {} }\n"), HasSubstr("what is sent is one task"));
+    EXPECT_THAT(refused("net { process q produces a { send a token n { task load[0](in X[0, 0:4, "
+                        "0:4], out Y[0, 0:4, 0:4]) } } process p consumes a { consume a token n.1 "
+                        "from f { consume a token m from g {} } } }\n"),
+                HasSubstr("channel \"a\" is consumed inside the body of a token of its own"));
     EXPECT_THAT(refused("send c token n { combine {} }\n"),
                 HasSubstr("no channel is called \"c\""));
     EXPECT_THAT(refused("try 256 send a token n { combine {} }\n"),
