@@ -165,12 +165,7 @@ void Processes::end(State &state) {
     }
 }
 
-bool Processes::submits(const Tracking &tracking) {
-    if (left_ == 0) {
-        return false;
-    }
-    left_--;
-    current_->last_task = tracking.next;
+void Processes::add_to_bodies(const Tracking &tracking) {
     for (const Body &body : current_->bodies) {
         std::vector<int64_t> &tasks = tasks_of(body.channel, body.slot);
         if (tasks.size() >= most_windows * static_cast<size_t>(graph_.window)) {
@@ -179,7 +174,6 @@ bool Processes::submits(const Tracking &tracking) {
         }
         tasks.push_back(tracking.next);
     }
-    return true;
 }
 
 void Processes::wait_for_awaited() {

@@ -74,7 +74,17 @@ public:
     const int64_t *frame() const { return current_->frame.data(); }
 
     /// The process submits the next task. False when that passes its budget. std::bad_alloc.
-    bool submits(const Tracking &tracking);
+    bool submits(const Tracking &tracking) {
+        if (left_ == 0) {
+            return false;
+        }
+        left_--;
+        current_->last_task = tracking.next;
+        if (!current_->bodies.empty()) {
+            add_to_bodies(tracking);
+        }
+        return true;
+    }
 
     /// The process waits for the tasks in `awaited()`, which the caller has filled.
     std::vector<int64_t> &awaited() { return current_->awaited; }
@@ -144,6 +154,7 @@ private:
     std::vector<int64_t> &tasks_of(int channel, int64_t slot) {
         return slot_tasks_[static_cast<size_t>(first_slot_[static_cast<size_t>(channel)] + slot)];
     }
+    void add_to_bodies(const Tracking &tracking);
     void start(State &state);
     void end(State &state);
     void end_turn(State &state);

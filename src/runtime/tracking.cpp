@@ -37,6 +37,15 @@ void Submission::wait_for(int64_t before, bool needs) {
     }
 }
 
+void Submission::look_back(int64_t before, bool needs) {
+    if (needs && lost_ != nullptr && before < oldest_ && lost_->contains(before)) {
+        lose();
+    }
+    if (tracking_.befores != nullptr && before >= remembered_ && before != number_) {
+        tracking_.befores->push_back(before);
+    }
+}
+
 std::unique_ptr<Tracking> TrackingPool::take(int64_t window_size, int argument_count,
                                              int waiter_count, int64_t cell_count) {
     {

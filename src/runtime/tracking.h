@@ -48,6 +48,7 @@ public:
     Submission(Tracking &tracking, const LostTasks *lost)
         : tracking_(tracking), lost_(lost), number_(tracking.next), oldest_(tracking.oldest),
           remembered_(tracking.befores != nullptr ? tracking.observed_from : tracking.oldest),
+          looks_back_(lost != nullptr || tracking.befores != nullptr),
           task_(tracking.window.open(number_)) {
         // Of no task that is linked later, and never that of this one as a successor.
         task_.mark = mark_of(false);
@@ -89,14 +90,14 @@ private:
         // Neither what has ended nor the task itself.
         if (static_cast<uint64_t>(before - oldest_) < static_cast<uint64_t>(number_ - oldest_)) {
             wait_for(before, needs);
-        } else if (needs && lost_ != nullptr && before < oldest_ && lost_->contains(before)) {
-            lose();
         }
-        if (tracking_.befores != nullptr && before >= remembered_ && before != number_) {
-            tracking_.befores->push_back(before);
+        if (looks_back_) {
+            look_back(before, needs);
         }
     }
     void wait_for(int64_t before, bool needs);
+    /// Of runs that are disturbed or observed.
+    void look_back(int64_t before, bool needs);
     uint32_t mark_of(bool needs) const {
         return static_cast<uint32_t>(number_) << 1 | static_cast<uint32_t>(needs);
     }
@@ -106,6 +107,7 @@ private:
     int64_t number_;
     int64_t oldest_;
     int64_t remembered_;  ///< readers before need not be remembered
+    bool looks_back_;     ///< also at tasks that have left the window
     Task &task_;
     uint32_t links_ = 0;
     bool outside_ = false;  ///< waits for a task of an earlier step
