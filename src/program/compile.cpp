@@ -360,6 +360,12 @@ Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols)
                 loop.iterations_binding = first_size + number;
                 loop.needs = nest.needs;
                 loop.counts_tasks = lower::counts_tasks(nest);
+                if (nest.wavefront) {
+                    const auto size = [&](size_t back) {
+                        return *nest.loops[nest.loops.size() - back]->axis.constant();
+                    };
+                    loop.wavefront = {size(2), size(1)};
+                }
                 number++;
             }
             result.push_back(std::move(loops));

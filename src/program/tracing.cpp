@@ -20,6 +20,11 @@ bool is_one_task(const workload::StaticNest &nest) {
     return places == 1 && nest.tasks_per_iteration == 1;
 }
 
+/// At the level Full the dependences of each task are seen too; only a wavefront has some.
+bool shows_all(const workload::StaticNest &nest, TraceLevel level) {
+    return is_one_task(nest) && !(nest.wavefront && level == TraceLevel::Full);
+}
+
 /// The grid whose cells are the streams; -1: none. Grids of lanes come first.
 int stream_grid(const std::vector<workload::LaneRule> &lanes) {
     for (size_t i = 0; i < lanes.size(); ++i) {
@@ -77,8 +82,9 @@ workload::DependenceSummary Program::Impl::analyse_for(TraceLevel level) const {
     workload::DependenceSummary made = analyse("");
     const auto *phases = std::get_if<std::vector<workload::StaticPhase>>(&made.plan);
     const bool one_by_one = level == TraceLevel::Timing || level == TraceLevel::Full;
-    if (one_by_one && phases != nullptr && !std::ranges::all_of(*phases, [](const auto &phase) {
-            return std::ranges::all_of(phase, is_one_task);
+    const auto is_shown = [&](const workload::StaticNest &nest) { return shows_all(nest, level); };
+    if (one_by_one && phases != nullptr && !std::ranges::all_of(*phases, [&](const auto &phase) {
+            return std::ranges::all_of(phase, is_shown);
         })) {
         return analyse("its tasks are traced one by one");
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 
 #include "pto/wsp/runtime/arena.h"
 #include "runtime/task_counter.h"
@@ -14,7 +15,7 @@ namespace {
 constexpr int64_t claims_per_worker = 4;
 /// Of a worker's first claim in a phase, when it does not know yet how long an iteration takes.
 constexpr int64_t first_claim = 8;
-constexpr int64_t longest_chunk_ns = 4'000'000;
+constexpr double longest_chunk_ns = 4e6;
 
 size_t count_loops(const std::vector<Phase> &phases) {
     size_t count = 0;
@@ -23,6 +24,24 @@ size_t count_loops(const std::vector<Phase> &phases) {
     }
     return count;
 }
+
+/// How many iterations a worker may take on at once, after the time that its last ones took.
+class Pace {
+public:
+    int64_t most() const { return most_; }
+    void begin() { begin_ = Clock::now(); }
+    void end(int64_t count) {
+        const double time = std::chrono::duration<double, std::nano>(Clock::now() - begin_).count();
+        const double most = longest_chunk_ns * static_cast<double>(count) / std::max(time, 1.0);
+        most_ = static_cast<int64_t>(std::clamp(most, 1.0, 1e15));
+    }
+
+private:
+    using Clock = std::chrono::steady_clock;
+
+    int64_t most_ = first_claim;
+    Clock::time_point begin_;
+};
 
 /// Tasks that have run in `iterations` of a loop and in the one that has failed, since `counted`.
 int64_t count_tasks(const StaticLoop &loop, int64_t iterations, int64_t counted) {
@@ -85,7 +104,12 @@ StaticRun::StaticRun(Scheduler &scheduler, std::shared_ptr<const Plan> plan,
     int32_t loops = 0;
     for (size_t i = 0; i < phases_.size(); i++) {
         progress_[i].first_loop = loops;
-        loops += static_cast<int32_t>(phases_[i].size());
+        for (const StaticLoop &loop : phases_[i]) {
+            if (loop.wavefront) {
+                wavefronts_.emplace_back(*this, loop, i, loops, scheduler.workers());
+            }
+            loops++;
+        }
     }
 }
 
@@ -102,7 +126,16 @@ bool StaticRun::take_up(Ticket &ticket) {
     return true;
 }
 
+bool StaticRun::is_ticket(const Job &job) const {
+    const std::less_equal<const Job *> before;
+    return before(&tickets_.front(), &job) && before(&job, &tickets_.back());
+}
+
 void StaticRun::run_job(Job &job, Worker &me) {
+    if (!is_ticket(job)) {
+        run_block(static_cast<Wavefront::Block &>(job), me);
+        return;
+    }
     auto &ticket = static_cast<Ticket &>(job);
     std::shared_ptr<Run> keep = std::move(ticket.keep);
     ticket.queued.store(false, std::memory_order_seq_cst);
@@ -127,49 +160,43 @@ void StaticRun::take_part(Worker &me) {
 
 /// True when the chunk that ended last was this worker's.
 bool StaticRun::run_chunks(size_t phase, Worker &me) {
-    using Clock = std::chrono::steady_clock;
     Progress &progress = progress_[phase];
-    int64_t most = first_claim;
+    Pace pace;
     Range range;
-    while (claim(progress, most, range)) {
-        int64_t count = range.end - range.begin;
-        bool timed = count < progress.iterations;  // else there is no next claim
-        Clock::time_point begin = timed ? Clock::now() : Clock::time_point();
+    while (claim(progress, pace.most(), range)) {
+        const int64_t count = range.end - range.begin;
+        pace.begin();
         run_range(phase, range, me);
         if (progress.remaining.fetch_sub(count, std::memory_order_acq_rel) == count) {
             return true;
         }
-        if (timed) {
-            auto time = std::chrono::nanoseconds(Clock::now() - begin).count();
-            int64_t per_iteration = time / count;
-            most = per_iteration == 0 ? INT64_MAX
-                                      : std::max<int64_t>(longest_chunk_ns / per_iteration, 1);
-        }
+        pace.end(count);
     }
     return false;
 }
 
 bool StaticRun::begin_phase(size_t phase, Worker &me) {
-    int64_t iterations = 0;
+    int64_t remaining = 0;
     for (; phase < phases_.size() && !cancelled(); phase++) {
         Progress &progress = progress_[phase];
         for (const StaticLoop &loop : phases_[phase]) {
+            const int64_t iterations = iterations_of(loop);
             if (is_lost(loop)) {
                 const auto place = static_cast<size_t>(progress.first_loop);
                 lost_loops_[place + progress.loop_ends.size()] = true;
-                skip(loop, iterations_of(loop), me);
+                skip(loop, iterations, me);
             } else {
-                iterations += iterations_of(loop);
+                remaining += iterations;
+                progress.iterations += loop.wavefront ? 0 : iterations;
             }
-            progress.loop_ends.push_back(iterations);
+            progress.loop_ends.push_back(progress.iterations);
         }
-        if (iterations > 0) {
-            progress.iterations = iterations;
-            progress.remaining.store(iterations, std::memory_order_relaxed);
+        if (remaining > 0) {
+            progress.remaining.store(remaining, std::memory_order_relaxed);
             break;
         }
     }
-    if (iterations == 0) {
+    if (remaining == 0) {
         if (phase < phases_.size()) {
             give_up();
         }
@@ -177,13 +204,25 @@ bool StaticRun::begin_phase(size_t phase, Worker &me) {
         end();
         return false;
     }
+    const int64_t claimed = progress_[phase].iterations;
     current_.store(phase, std::memory_order_seq_cst);
-    invite(iterations - 1, me);
-    return true;
+    invite(claimed - 1, me);
+    queue_wavefronts(phase, me);
+    return claimed > 0;
+}
+
+void StaticRun::queue_wavefronts(size_t phase, Worker &me) {
+    // Other workers may end the run as soon as the last block is queued.
+    const std::shared_ptr<Run> keep = shared_from_this();
+    for (Wavefront &wavefront : wavefronts_) {
+        if (wavefront.phase() == phase && !is_lost(wavefront.loop())) {
+            wavefront.for_each_first([&](Wavefront::Block &block) { scheduler_.push(me, block); });
+        }
+    }
 }
 
 void StaticRun::invite(int64_t others, Worker &me) {
-    int count = static_cast<int>(std::min<int64_t>(others, scheduler_.workers() - 1));
+    int count = static_cast<int>(std::clamp<int64_t>(others, 0, scheduler_.workers() - 1));
     for (int i = 0; i < count; i++) {
         if (take_up(tickets_[static_cast<size_t>(i)])) {
             me.deque.push(&tickets_[static_cast<size_t>(i)]);
@@ -230,45 +269,90 @@ void StaticRun::run_range(size_t phase, Range range, Worker &me) {
     }
 }
 
+void StaticRun::run_block(Wavefront::Block &block, Worker &me) {
+    Wavefront &wavefront = *block.wavefront;
+    const Wavefront::Part part = wavefront.part(block);
+    run_part(wavefront, part, me);
+    // Back to the queue with what follows, so that other runs get their turn.
+    wavefront.for_each_freed(block, [&](Wavefront::Block &freed) { scheduler_.push(me, freed); });
+    const size_t phase = wavefront.phase();
+    if (progress_[phase].remaining.fetch_sub(part.size(), std::memory_order_acq_rel) ==
+        part.size()) {
+        const std::shared_ptr<Run> keep = shared_from_this();
+        if (begin_phase(phase + 1, me)) {
+            take_part(me);
+        }
+    }
+}
+
+void StaticRun::run_part(Wavefront &wavefront, const Wavefront::Part &part, Worker &me) {
+    const StaticLoop &loop = wavefront.loop();
+    Pace pace;
+    for (int64_t row = part.first_row; row < part.last_row; row++) {
+        const int64_t first = wavefront.iteration(part, row, 0);
+        int64_t end = undisturbed() ? part.last_column : wavefront.first_lost(part, row);
+        int64_t column = part.first_column;
+        while (column < end) {
+            const int64_t count = std::min(end - column, pace.most());
+            pace.begin();
+            Range range = {first + column, first + column + count};
+            const std::optional<int64_t> failed = run_some(loop, wavefront.number(), range, me);
+            pace.end(count);
+            column += count;
+            if (failed) {
+                end = *failed - first + 1;
+                wavefront.lose(part, row, *failed - first);
+            }
+        }
+        skip(loop, part.last_column - end, me);
+    }
+}
+
 void StaticRun::run_chunk(const StaticLoop &loop, int32_t number, Range range, Worker &me) {
+    while (range.begin < range.end) {
+        run_some(loop, number, range, me);
+    }
+}
+
+std::optional<int64_t> StaticRun::run_some(const StaticLoop &loop, int32_t number, Range &range,
+                                           Worker &me) {
     if (cancelled()) {
         give_up();
         skip(loop, range.end - range.begin, me);
-        return;
+        range.begin = range.end;
+        return std::nullopt;
     }
     scheduler_.set_running(me, true);
-    uint64_t mark = scheduler_.activity();
-    int64_t counted = counted_tasks();
-    int64_t passed = 0;
+    const uint64_t mark = scheduler_.activity();
     CancelPoint cancel_point(cancelled_flag());
-    while (range.begin < range.end) {
-        Chunk chunk{loop, bindings_.data(), range, observer_.get(), me.index, {number, 0, 0}};
-        *pto_wsp_progress() = range.begin;
-        const int64_t counted_before = counted_tasks();
-        const char *text = nullptr;
-        abi::Status status = guarded_call(&Chunk::call, &chunk, &text);
-        // Where it failed, else behind the last one.
-        const int64_t ended = status == 0 ? range.end : *pto_wsp_progress();
-        passed += ended - range.begin;
-        const int64_t tasks = count_tasks(loop, ended - range.begin, counted_before);
-        if (status != 0 && observer_ != nullptr) {
-            chunk.ended(ended - chunk.work.first, status);
-        }
-        if (cancel_point.take_ended()) {
-            give_up();
-            skip(loop, range.end - range.begin, me);
-            add(tally(me).skipped, loop.tasks_per_iteration < 0 ? 0 : -tasks);
-            break;
-        }
-        if (status != 0) {
-            const int64_t passed_tasks = (ended - range.begin) * loop.tasks_per_iteration;
-            fail_iteration(loop, {number, ended, 1}, tasks - passed_tasks, status, text, me);
-        }
-        range.begin = ended + (status == 0 ? 0 : 1);
-    }
-    const int64_t tasks = count_tasks(loop, passed, counted);
+    Chunk chunk{loop, bindings_.data(), range, observer_.get(), me.index, {number, 0, 0}};
+    *pto_wsp_progress() = range.begin;
+    const int64_t counted = counted_tasks();
+    const char *text = nullptr;
+    const abi::Status status = guarded_call(&Chunk::call, &chunk, &text);
+    // Where it failed, else behind the last one.
+    const int64_t ended = status == 0 ? range.end : *pto_wsp_progress();
+    const int64_t tasks = count_tasks(loop, ended - range.begin, counted);
     add(tally(me).tasks, tasks);
     add(tally(me).parallel_tasks, scheduler_.overlapped(mark) ? tasks : 0);
+    if (status != 0 && observer_ != nullptr) {
+        chunk.ended(ended - chunk.work.first, status);
+    }
+    std::optional<int64_t> failed;
+    if (cancel_point.take_ended()) {
+        give_up();
+        skip(loop, range.end - range.begin, me);
+        add(tally(me).skipped, loop.tasks_per_iteration < 0 ? 0 : -tasks);
+        range.begin = range.end;
+    } else if (status != 0) {
+        const int64_t passed_tasks = (ended - range.begin) * loop.tasks_per_iteration;
+        fail_iteration(loop, {number, ended, 1}, tasks - passed_tasks, status, text, me);
+        failed = ended;
+        range.begin = ended + 1;
+    } else {
+        range.begin = range.end;
+    }
+    return failed;
 }
 
 /// `at` is the iteration, of which `tasks` have run.

@@ -2,10 +2,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "runtime/run.h"
+#include "runtime/wavefront.h"
 
 namespace pto::wsp::runtime {
 
@@ -18,6 +21,8 @@ namespace pto::wsp::runtime {
 /// acquire-release, all effects of the phase behind it and alone begins the next phase: it fills in
 /// that phase's ranges and publishes them by storing `current_`. A worker takes part through a
 /// ticket, which may still lie in a queue when its phase is over; it then serves the current one.
+/// Wavefronts of a phase are not claimed: their blocks are jobs, queued one after another, and
+/// count in `remaining`.
 ///
 /// Failures. A chunk goes on behind an iteration that fails. The loop is marked as lost before the
 /// chunk's end is counted, so whoever begins the next phase sees it and leaves out the loops there
@@ -33,7 +38,7 @@ private:
     struct alignas(64) Progress {
         std::atomic<int64_t> next = 0;
         std::atomic<int64_t> remaining = 0;
-        int64_t iterations = 0;
+        int64_t iterations = 0;          ///< to be claimed
         int32_t first_loop = 0;          ///< number of the first loop, counted over all phases
         std::vector<int64_t> loop_ends;  ///< in the phase's range
     };
@@ -50,9 +55,11 @@ private:
     };
 
     Job &first_job() override;
+    bool is_ticket(const Job &job) const;
     bool take_up(Ticket &ticket);
     /// Begins the first phase from index `phase` on that has iterations; false when the run ended.
     bool begin_phase(size_t phase, Worker &me);
+    void queue_wavefronts(size_t phase, Worker &me);
     bool is_lost(const StaticLoop &loop) const;
     void skip(const StaticLoop &loop, int64_t iterations, Worker &me);
     int64_t iterations_of(const StaticLoop &loop) const;
@@ -61,7 +68,12 @@ private:
     bool run_chunks(size_t phase, Worker &me);
     bool claim(Progress &progress, int64_t most, Range &range) const;
     void run_range(size_t phase, Range range, Worker &me);
+    void run_block(Wavefront::Block &block, Worker &me);
+    void run_part(Wavefront &wavefront, const Wavefront::Part &part, Worker &me);
     void run_chunk(const StaticLoop &loop, int32_t number, Range range, Worker &me);
+    /// Runs the range up to an iteration that fails, which it gives; `range` is what is left then.
+    std::optional<int64_t> run_some(const StaticLoop &loop, int32_t number, Range &range,
+                                    Worker &me);
     void fail_iteration(const StaticLoop &loop, const Work &at, int64_t tasks, abi::Status status,
                         const char *text, Worker &me);
 
@@ -71,7 +83,8 @@ private:
     std::vector<Progress> progress_;
     std::vector<std::atomic<bool>> lost_loops_;
     std::atomic<size_t> current_ = not_begun;
-    std::vector<Ticket> tickets_;  ///< one a worker
+    std::vector<Ticket> tickets_;       ///< one a worker
+    std::deque<Wavefront> wavefronts_;  ///< by the number of their loop
 };
 
 }  // namespace pto::wsp::runtime

@@ -42,7 +42,8 @@ std::string phase_text(const StaticPhase &phase, size_t number) {
         });
         text += "  nest over " + loops_text(nest.loops) + ": " + count_text(nest.iterations) +
                 " iterations of " + count_text(nest.tasks_per_iteration) + " tasks (" +
-                join(kernels) + ")\n";
+                join(kernels) + ")" + (nest.wavefront ? ", a wavefront of the last two" : "") +
+                "\n";
     }
     return text;
 }

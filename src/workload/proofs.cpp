@@ -206,6 +206,23 @@ LoopOrder loop_order(const LoopPlace &place, const AccessTable &table) {
     return is_wavefront(place, table) ? LoopOrder::Wavefront : LoopOrder::Unknown;
 }
 
+bool is_blockable(const LoopPlace &place, const AccessTable &table) {
+    const LoopNode *inner = inner_loop(*place.loop);
+    if (place.last - place.first != 1 || inner == nullptr ||
+        table.sites()[place.first].path.back() != &inner->variable ||
+        loop_order(place, table) != LoopOrder::Wavefront) {
+        return false;
+    }
+    const auto surely_reads = [&](const LoopVar &variable) {
+        return any_pair(
+            place, table,
+            [&](const Site &a, const DataAccess &of_a, const Site &b, const DataAccess &of_b) {
+                return of_a.writes && of_b.reads && always_meet(a, of_a, b, of_b, variable, table);
+            });
+    };
+    return surely_reads(place.loop->variable) && surely_reads(inner->variable);
+}
+
 Reasons races(const Node &root, const AccessTable &table) {
     if (table.sites().size() > max_analysed_sites) {
         return {};

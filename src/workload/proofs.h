@@ -28,6 +28,10 @@ struct LoopPlace {
 /// What is proven of the loop. A chain or a reduction has one task place.
 LoopOrder loop_order(const LoopPlace &place, const AccessTable &table);
 
+/// True for a wavefront of one task that surely reads what the iteration before wrote, of either
+/// loop. Then an iteration needs those that are after it in neither loop, and no others.
+bool is_blockable(const LoopPlace &place, const AccessTable &table);
+
 /// Two iterations of the loop, those around it equal, that may conflict.
 std::optional<Conflict> conflict_inside(const LoopPlace &place, const AccessTable &table);
 

@@ -99,16 +99,33 @@ private:
         if (!loops_.empty() && is_proven_chain(loop, first_site)) {
             return add_nest(node, first_site);
         }
+        if (is_blockable(place_of(loop, first_site), table_)) {
+            // Many iterations around feed the workers with whole wavefronts.
+            return iterations() < enough_iterations ? add_wavefront(loop, first_site)
+                                                    : add_nest(node, first_site);
+        }
         loops_.push_back(&loop.variable);
         const bool done = collect(loop.body, first_site);
         loops_.pop_back();
         return done;
     }
 
+    LoopPlace place_of(const LoopNode &loop, size_t first_site) const {
+        return {&loop, loops_.size(), first_site, first_site + site_count(*loop.body)};
+    }
+
+    bool add_wavefront(const LoopNode &loop, size_t first_site) {
+        const LoopNode &inner = *inner_loop(loop);
+        const size_t independent = loops_.size();
+        loops_.insert(loops_.end(), {&loop.variable, &inner.variable});
+        const bool done = add_nest(inner.body, first_site, independent);
+        loops_.resize(independent);
+        return done;
+    }
+
     /// A chain has no parallel work: as a body it needs no tracking.
     bool is_proven_chain(const LoopNode &loop, size_t first_site) const {
-        const LoopOrder order = loop_order(
-            {&loop, loops_.size(), first_site, first_site + site_count(*loop.body)}, table_);
+        const LoopOrder order = loop_order(place_of(loop, first_site), table_);
         return order == LoopOrder::Chain || order == LoopOrder::Reduction;
     }
 
@@ -172,16 +189,22 @@ private:
     }
 
     bool add_nest(const NodePtr &body, size_t first_site) {
+        return add_nest(body, first_site, loops_.size());
+    }
+
+    /// The last loops, from `independent` on, are a wavefront.
+    bool add_nest(const NodePtr &body, size_t first_site, size_t independent) {
         Nest nest;
         nest.first_site = first_site;
         nest.last_site = first_site + site_count(*body);
         nest.after = after_;
         nest.nest = {loops_, body, constant_iterations(), constant_task_count(*body), body->at};
+        nest.nest.wavefront = independent < loops_.size();
         if (!loops_.empty()) {
             nest.nest.at = loops_.front()->at;
         }
         if (const auto conflict =
-                conflict_between(nest, nest, different_iterations(0, loops_.size()))) {
+                conflict_between(nest, nest, different_iterations(0, independent))) {
             return refuse(conflict->str(table_), nest.nest.at);
         }
         nests_.push_back(std::move(nest));
@@ -318,7 +341,7 @@ private:
 
 class LoopReasons {
 public:
-    explicit LoopReasons(const AccessTable &table) : table_(table) {}
+    LoopReasons(const AccessTable &table, const StaticPlan &plan) : table_(table), plan_(plan) {}
 
     /// What would remove the first thing that stands in the way of an untracked plan.
     const std::string &remedy() const { return remedy_; }
@@ -387,11 +410,17 @@ private:
             break;
         case LoopOrder::Wavefront: {
             const std::string &inner = inner_loop(*place.loop)->variable.id;
-            reason.text = "wavefront with loop " + inner +
-                          ": iterations of one diagonal are independent; the cells of each task "
-                          "are tracked, as ";
-            remedy = "P.seq over the diagonals " + name + " + " + inner +
-                     " with a parallel loop inside: it is a wavefront";
+            reason.text =
+                "wavefront with loop " + inner + ": iterations of one diagonal are independent; ";
+            if (runs_in_blocks(*place.loop)) {
+                reason.happened = true;
+                reason.text += "blocks of them run untracked once those before them have";
+                return;
+            }
+            reason.text += "the cells of each task are tracked, as ";
+            remedy = "one task for each " + name + " and " + inner +
+                     ", loops of constant sizes, and nothing that asks for single tasks: it is a "
+                     "wavefront";
             break;
         }
         case LoopOrder::Unknown:
@@ -407,7 +436,17 @@ private:
         reason.text += conflict->str(table_);
     }
 
+    bool runs_in_blocks(const LoopNode &loop) const {
+        const auto is_its = [&](const StaticNest &nest) {
+            return nest.wavefront && nest.loops[nest.loops.size() - 2] == &loop.variable;
+        };
+        return plan_.phases && std::ranges::any_of(*plan_.phases, [&](const StaticPhase &phase) {
+                   return std::ranges::any_of(phase, is_its);
+               });
+    }
+
     const AccessTable &table_;
+    const StaticPlan &plan_;
     size_t next_site_ = 0;
     size_t depth_ = 0;
     size_t remedy_depth_ = std::numeric_limits<size_t>::max();
@@ -422,7 +461,7 @@ StaticPlan plan_static(const NodePtr &root, const AccessTable &table) {
 }
 
 Reasons loop_reasons(const Node &root, const AccessTable &table, const StaticPlan &plan) {
-    LoopReasons walk(table);
+    LoopReasons walk(table, plan);
     walk.walk(root);
     Reasons reasons = walk.take();
     const std::string &remedy = plan.remedy.empty() ? walk.remedy() : plan.remedy;

@@ -76,6 +76,31 @@ abi::Status expand_wavefront(int64_t *frame, void *graph, const int64_t *binding
     return 0;
 }
 
+/// The same as a proven wavefront: a compiled loop over the square's places, row by row. The kernel
+/// is called as generated code calls it, through its address.
+abi::Status loop_over_wavefront(const int64_t *bindings, int64_t begin, int64_t end) {
+    static abi::Status (*volatile const kernel)(const int64_t *) = &add_neighbours;
+    const int64_t side = bindings[0];
+    auto *values = reinterpret_cast<int64_t *>(bindings[1]);
+    for (int64_t at = begin; at < end; at++) {
+        *pto_wsp_progress() = at;
+        const int64_t here = (at / side + 1) * (side + 1) + at % side + 1;
+        const int64_t slots[3] = {reinterpret_cast<int64_t>(values + here),
+                                  reinterpret_cast<int64_t>(values + here - side - 1),
+                                  reinterpret_cast<int64_t>(values + here - 1)};
+        if (abi::Status status = kernel(slots)) {
+            return status;
+        }
+    }
+    return 0;
+}
+
+Plan proven_wavefront(int64_t side) {
+    StaticLoop loop{&loop_over_wavefront, side * side, 1, "wave", {}};
+    loop.wavefront = {side, side};
+    return std::vector<Phase>{{loop}};
+}
+
 /// Bindings: number of tasks, number of chains.
 abi::Status expand_chains(int64_t *frame, void *graph, const int64_t *bindings, int32_t budget) {
     int64_t at = frame[0];
@@ -253,23 +278,28 @@ private:
 };
 
 /// False when the two did not compute the same.
-bool compare_with_tbb(Executor &executor, int workers, const Plan &wavefront, int64_t side,
+bool compare_with_tbb(Executor &executor, int workers, const Plan &tracked, int64_t side,
                       std::vector<int64_t> &values) {
     tbb::global_control limit(tbb::global_control::max_allowed_parallelism,
                               static_cast<size_t>(workers));
     tbb::task_arena arena(workers);
     std::vector<int64_t> theirs(values.size());
-    bool same = false;
+    bool same = true;
     arena.execute([&] {
         FlowWavefront flow(side, theirs.data());
-        auto plan = std::make_shared<const Plan>(wavefront);
-        compare(
-            "wavefront", side * side,
-            [&] {
-                run_once(executor, plan, {side, reinterpret_cast<int64_t>(values.data())});
-            },
-            [&] { flow.run(); });
-        same = theirs == values;
+        const std::pair<const char *, Plan> plans[] = {{"proven wavefront", proven_wavefront(side)},
+                                                       {"tracked wavefront", tracked}};
+        for (const auto &[name, wavefront] : plans) {
+            std::ranges::fill(values, 0);
+            auto plan = std::make_shared<const Plan>(wavefront);
+            compare(
+                name, side * side,
+                [&] {
+                    run_once(executor, plan, {side, reinterpret_cast<int64_t>(values.data())});
+                },
+                [&] { flow.run(); });
+            same = same && theirs == values;
+        }
 
         constexpr int64_t tasks = 100000;
         DynamicGraph graph;
@@ -459,6 +489,86 @@ void bench_pipeline(Executor &executor) {
                 median(other) / median(own));
 }
 
+/// Works for some microseconds, 100 times as long where slots[0] is 0.
+abi::Status work(const int64_t *slots) {
+    const auto time = std::chrono::microseconds(slots[0] == 0 ? 500 : 5);
+    const auto end = std::chrono::steady_clock::now() + time;
+    while (std::chrono::steady_clock::now() < end) {
+    }
+    return 0;
+}
+
+/// Bindings: number of tasks, which of them takes long.
+abi::Status expand_skewed(int64_t *frame, void *graph, const int64_t *bindings, int32_t budget) {
+    int64_t at = frame[0];
+    for (; budget > 0 && at < bindings[0]; at++, budget--) {
+        const int64_t slot = at - bindings[1];
+        pto_wsp_submit(graph, 0, &slot, nullptr, -1);
+    }
+    frame[0] = at == bindings[0] ? -1 : at;
+    return 0;
+}
+
+abi::Status loop_over_skewed(const int64_t *bindings, int64_t begin, int64_t end) {
+    for (int64_t at = begin; at < end; at++) {
+        const int64_t slot = at - bindings[1];
+        work(&slot);
+    }
+    return 0;
+}
+
+/// How much of the time the least busy worker works when one task takes 100 times as long.
+void bench_skewed(Executor &executor) {
+    constexpr int64_t tasks = 4000;
+    DynamicGraph graph;
+    graph.processes = {main_process(&expand_skewed)};
+    graph.sites.push_back({"work", &work, 1, {}, {}});
+    StaticLoop loop{&loop_over_skewed, tasks, 1, "work", {}};
+    const std::pair<const char *, Plan> plans[] = {{"submitted", graph},
+                                                   {"static", std::vector<Phase>{{loop}}}};
+    for (const auto &[name, plan] : plans) {
+        auto shared = std::make_shared<const Plan>(plan);
+        for (int64_t place : {int64_t(0), tasks / 2, tasks - 1}) {
+            std::vector<double> shares;
+            for (int i = 0; i < rounds; i++) {
+                std::shared_ptr<Execution> execution = executor.start(shared, {tasks, place});
+                execution->wait(std::nullopt);
+                execution->rethrow();
+                const RunStats stats = execution->stats();
+                double least = stats.execute_ms;
+                for (const RunStats::Worker &worker : stats.workers) {
+                    least = std::min(least, worker.busy_ms);
+                }
+                shares.push_back(100 * least / stats.execute_ms);
+            }
+            std::printf("skewed load, %-9s task %-8ld  least busy worker: %5.1f %% of the time\n",
+                        name, static_cast<long>(place), median(shares));
+        }
+    }
+}
+
+/// How close the rate of a run comes to the one that was asked for.
+void bench_rate(Executor &executor) {
+    for (double rate : {2., 20., 200.}) {
+        const auto tasks = static_cast<int64_t>(100 * rate);
+        DynamicGraph graph;
+        graph.processes = {main_process(&expand_chains)};
+        graph.sites.push_back({"task", &nothing, 1, {}, {}});
+        graph.rules.emplace();
+        graph.rules->tasks_per_ms = rate;
+        auto shared = std::make_shared<const Plan>(graph);
+        std::vector<double> reached;
+        for (int i = 0; i < rounds; i++) {
+            std::shared_ptr<Execution> execution = executor.start(shared, {tasks, 1});
+            execution->wait(std::nullopt);
+            execution->rethrow();
+            reached.push_back(static_cast<double>(tasks) / execution->stats().execute_ms);
+        }
+        std::printf("rate_limit %5.0f tasks/ms for 0.1 s %22.2f tasks/ms: %+.2f %%\n", rate,
+                    median(reached), 100 * (median(reached) / rate - 1));
+    }
+}
+
 void bench(int workers) {
     Executor executor(workers);
     if (workers <= static_cast<int>(std::thread::hardware_concurrency())) {
@@ -474,7 +584,9 @@ void bench(int workers) {
     wavefront.sites.push_back(
         {"wave", &add_neighbours, 3, {on_grid(0, true), on_grid(0, false), on_grid(0, false)}, {}});
     wavefront.grids = {(side + 1) * (side + 1)};
-    report("wavefront 316 x 316", executor, wavefront,
+    report("wavefront 316 x 316, proven", executor, proven_wavefront(side),
+           {side, reinterpret_cast<int64_t>(values.data())}, side * side, "task");
+    report("wavefront 316 x 316, tracked", executor, wavefront,
            {side, reinterpret_cast<int64_t>(values.data())}, side * side, "task");
     compare_tracing(executor, wavefront, {side, reinterpret_cast<int64_t>(values.data())},
                     side * side);
@@ -486,6 +598,8 @@ void bench(int workers) {
 #endif
 
     bench_pipeline(executor);
+    bench_skewed(executor);
+    bench_rate(executor);
     constexpr int64_t tasks = 100000;
     for (int64_t chains : {int64_t(1), int64_t(2), int64_t(64), tasks}) {
         DynamicGraph graph;

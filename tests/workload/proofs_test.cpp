@@ -13,7 +13,8 @@ const std::string head =
     "kernel copy(in x: f32[x.rows, x.columns], out y: f32[y.rows, y.columns])\n"
     "kernel fill(out y: f32[y.rows, y.columns])\n"
     "kernel add(in x: f32[x.rows, x.columns], inout y: f32[y.rows, "
-    "y.columns])\n"
+    "y.columns]) kernel join(in x: f32[x.rows, x.columns], in z: f32[z.rows, z.columns], "
+    "inout y: f32[y.rows, y.columns])\n"
     "workload w {\n";
 
 Workload workload_of(const std::string &body) {
@@ -94,8 +95,36 @@ TEST(Proofs, Wavefront) {
     EXPECT_THAT(reasons[0], StartsWith("task loop: tracked: "));
     EXPECT_THAT(reasons[1], StartsWith("loop i: wavefront with loop j: iterations of one diagonal "
                                        "are independent; the cells of each task are tracked, as "));
-    EXPECT_EQ(reasons[3], "tracking: would not be needed with P.seq over the diagonals i + j with "
-                          "a parallel loop inside: it is a wavefront");
+    EXPECT_EQ(reasons[3],
+              "tracking: would not be needed with one task for each i and j, loops of constant "
+              "sizes, and nothing that asks for single tasks: it is a wavefront");
+}
+
+/// Loops i and j with what is around them, of one task that reads its neighbours.
+std::string wave(const std::string &around, const std::string &up, const std::string &left) {
+    return around + " parallel i in Dense[3] { parallel j in Dense[7] { task join(in " + up +
+           ", in " + left + ", inout A[8*b + i + 1:8*b + i + 2, j + 1:j + 2]) } } }";
+}
+
+TEST(Proofs, AWavefrontOfOneTaskRunsInBlocks) {
+    const std::string up = "A[8*b + i:8*b + i + 1, j + 1:j + 2]";
+    const std::string left = "A[8*b + i + 1:8*b + i + 2, j:j + 1]";
+    const auto summary =
+        analyse_dependence(workload_of(wave("parallel b in Dense[2] {", up, left)));
+    EXPECT_EQ(summary.str(), "phase 0\n  nest over b in Dense[2], i in Dense[3], j in Dense[7]: 42 "
+                             "iterations of 1 tasks (join), a wavefront of the last two\n");
+    EXPECT_EQ(summary.reasons[2].text,
+              "wavefront with loop j: iterations of one diagonal are independent; blocks "
+              "of them run untracked once those before them have");
+}
+
+TEST(Proofs, WhatIsLostInAWavefrontMustBeCertain) {
+    // Nothing is read of the iteration before in loop j.
+    const std::string up = "A[8*b + i:8*b + i + 1, j + 1:j + 2]";
+    const std::string before = "A[8*b + i:8*b + i + 1, j:j + 1]";
+    const auto summary =
+        analyse_dependence(workload_of(wave("parallel b in Dense[2] {", up, before)));
+    EXPECT_FALSE(summary.is_static()) << summary.str();
 }
 
 TEST(Proofs, DependencesThatCrossAreNoWavefront) {

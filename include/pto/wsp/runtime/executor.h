@@ -142,7 +142,8 @@ struct DynamicGraph {
     std::optional<WindowRule> window_rule;  ///< besides `window`
 };
 
-/// A loop whose iterations are proven independent; runs with no tracking, in chunks over workers.
+/// A loop whose iterations are proven independent, or a wavefront; runs with no tracking, in chunks
+/// or blocks over workers.
 /// When an iteration fails, what it would still have done is lost and the others run.
 struct StaticLoop {
     abi::LoopFn function = nullptr;
@@ -163,6 +164,14 @@ struct StaticLoop {
     /// The loop calls pto_wsp_count_task behind each task, though their number is known: its
     /// iterations may take long, and then a run is cancelled between two tasks of one.
     bool counts_tasks = false;
+    /// The index runs over (any, rows, columns), both at least 1 and `iterations` a multiple of
+    /// their product. Iteration (p, r, c) is no longer independent: it needs (p, r - 1, c) and
+    /// (p, r, c - 1), runs after both, and is lost with either.
+    struct Wavefront {
+        int64_t rows = 1;
+        int64_t columns = 1;
+    };
+    std::optional<Wavefront> wavefront = {};
 };
 
 /// Loops that are independent of one another and run together.

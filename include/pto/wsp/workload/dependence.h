@@ -73,7 +73,7 @@ inline constexpr const char *number_variable = "number$";
 /// No executor has more workers (see `env::workers`).
 inline constexpr int64_t max_workers = 1024;
 
-/// Loops whose iterations are independent. One linear index runs over all of them in row-major
+/// Loops whose iterations are independent, but for a wavefront. One linear index runs over all of them in row-major
 /// order (the last loop fastest); an iteration runs `body` serially, in program order, loops inside
 /// included.
 struct StaticNest {
@@ -85,6 +85,9 @@ struct StaticNest {
     /// Nests of earlier phases, counted over all phases, that write what this one reads or that a
     /// sequence puts before it.
     std::vector<int> needs = {};
+    /// The last two loops are a wavefront: an iteration needs those before it in either loop and in
+    /// no loop after it. What is lost with a failing one is what is before it in neither.
+    bool wavefront = false;
 };
 
 /// Nests that are independent of each other and run together.
