@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <thread>
 
+#include <fmt/format.h>
+
 #include "pto/wsp/backend/cpu/cache.h"
 #include "pto/wsp/program/program.h"
 #include "pto/wsp/runtime/executor.h"
@@ -125,7 +127,13 @@ void bind_stats(py::module_ &module) {
         .def_readonly("task_count", &ProgramStats::Worker::task_count)
         .def_readonly("steals", &ProgramStats::Worker::steals)
         .def_readonly("busy_ms", &ProgramStats::Worker::busy_ms)
-        .def_readonly("busy_fraction", &ProgramStats::Worker::busy_fraction);
+        .def_readonly("busy_fraction", &ProgramStats::Worker::busy_fraction)
+        .def("__repr__", [](const ProgramStats::Worker &worker) {
+            return fmt::format("<WorkerStats task_count={}, steals={}, busy_ms={:.3f}, "
+                               "busy_fraction={:.3f}>",
+                               worker.task_count, worker.steals, worker.busy_ms,
+                               worker.busy_fraction);
+        });
     py::class_<ProgramStats>(module, "ProgramStats")
         .def_readonly("compile_time_ms", &ProgramStats::compile_time_ms)
         .def_readonly("execute_time_ms", &ProgramStats::execute_time_ms)

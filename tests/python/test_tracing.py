@@ -381,6 +381,8 @@ def test_stats_of_workers() -> None:
     stats = program.stats
     assert len(stats.workers) >= 1
     assert sum(worker.task_count for worker in stats.workers) == 24
+    first = stats.workers[0]
+    assert repr(first).startswith(f"<WorkerStats task_count={first.task_count}, steals=")
     for worker in stats.workers:
         assert 0 <= worker.busy_fraction <= 1.01
         assert worker.busy_ms <= stats.execute_time_ms * 1.01
