@@ -83,6 +83,9 @@ void bind_scalar_expr(py::module_ &module) {
         .def_static("symbol", &ScalarExpr::symbol, py::arg("name"))
         .def_static("slot", &ScalarExpr::slot, py::arg("slot"))
         .def_static("load", &ScalarExpr::load, py::arg("table"), py::arg("index"))
+        .def_static("param", py::overload_cast<int64_t>(&ScalarExpr::param), py::arg("index"))
+        .def_static("param", py::overload_cast<const std::string &>(&ScalarExpr::param),
+                    py::arg("name"))
         .def_static("from_affine", &ScalarExpr::from, py::arg("affine"))
         .def_static("make", &ScalarExpr::make, py::arg("op"), py::arg("operands"))
         .def_static(

@@ -3,7 +3,7 @@
 import enum
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 import numpy as np
 
@@ -103,6 +103,12 @@ class ScalarExpr:
     def slot(slot: int) -> ScalarExpr: ...
     @staticmethod
     def load(table: str, index: ScalarExpr) -> ScalarExpr: ...
+    @staticmethod
+    @overload
+    def param(index: int) -> ScalarExpr: ...
+    @staticmethod
+    @overload
+    def param(name: str) -> ScalarExpr: ...
     def as_affine(self) -> Affine | None: ...
     @staticmethod
     def variable(name: str) -> ScalarExpr: ...

@@ -14,7 +14,6 @@ import numpy as np
 import pto_wsp._pto_wsp as native
 from pto_wsp.errors import (
     CompileError,
-    NotAvailableError,
     TypeCheckError,
     at_user_line,
     error,
@@ -348,6 +347,33 @@ def symbol_u64(name: str) -> ScalarExpr:
         return ScalarExpr.of(native.ScalarExpr.symbol(name))
 
 
+def task_param(which: int | str) -> ScalarExpr:
+    """What the task that a key of a schedule is asked of is called with.
+
+    Parameters
+    ----------
+    which : int or str
+        A subscript by its number, as in `Task.params`: 0 for ``b`` in ``attn[b, h](...)``; or the
+        name of a scalar parameter of the kernel, for the integer it is given.
+
+    Raises
+    ------
+    TypeCheckError
+        It is neither. A task without such a param is a ScheduleError where the schedule is applied
+        to it; where no task is, as in ``P.when``, it is a CompileError.
+    """
+    if isinstance(which, str):
+        with at_user_line(f"task_param({which!r}): "):
+            return ScalarExpr.of(native.ScalarExpr.param(which))
+    if not is_integer(which) or which < 0:
+        raise error(
+            TypeCheckError,
+            f"task_param: expected the number of a subscript or the name of a scalar parameter, "
+            f"got {which!r}",
+        )
+    return ScalarExpr.of(native.ScalarExpr.param(int(which)))
+
+
 def slot_u64(slot: int) -> ScalarExpr:
     """What `slot_set_u64` or `slot_load_u64` left in slot 0...255; 0 at the start of a run."""
     return ScalarExpr.of(native.ScalarExpr.slot(slot_number(slot, "slot_u64")))
@@ -384,12 +410,3 @@ def cast_u64(what: Any) -> ScalarExpr:
     """The same integer; one below 0 ends the run with an error."""
     expr = as_expr(what)
     return ScalarExpr.of(native.ScalarExpr.make(_Op.CastU64, [expr.native]), expr)
-
-
-_not_yet = frozenset({"task_param"})
-
-
-def __getattr__(name: str) -> NoReturn:
-    if name in _not_yet:
-        raise error(NotAvailableError, f"scalar_expr.{name} is not available yet")
-    raise AttributeError(f"module 'pto_wsp.scalar_expr' has no attribute '{name}'")

@@ -119,7 +119,8 @@ ScalarExpr::ScalarExpr(int64_t value) {
 }
 
 ScalarExpr ScalarExpr::leaf(Op op, std::string name, int64_t value) {
-    if (op != Op::Slot && (!is_identifier(name) || is_reserved(name))) {
+    const bool has_number = op == Op::Slot || (op == Op::Param && value >= 0);
+    if (!has_number && (!is_identifier(name) || is_reserved(name))) {
         throw CompileError({}, "not a variable name: " + quoted(name));
     }
     auto node = std::make_shared<Node>();
@@ -143,6 +144,17 @@ ScalarExpr ScalarExpr::slot(int64_t slot) {
                                    std::to_string(slot_words - 1));
     }
     return leaf(Op::Slot, "", slot);
+}
+
+ScalarExpr ScalarExpr::param(const std::string &name) {
+    return leaf(Op::Param, name, -1);
+}
+
+ScalarExpr ScalarExpr::param(int64_t index) {
+    if (index < 0) {
+        throw CompileError({}, "param " + std::to_string(index) + " is not 0 or more");
+    }
+    return leaf(Op::Param, "", index);
 }
 
 ScalarExpr ScalarExpr::load(const std::string &table, ScalarExpr index) {
@@ -232,6 +244,8 @@ std::set<std::string> ScalarExpr::variables() const {
     fold<std::monostate>([&](const ScalarExpr &expr, const auto &) {
         if (expr.op() == Op::Var) {
             names.insert(expr.name());
+        } else if (expr.op() == Op::Param) {
+            names.insert(expr.str());
         }
         return std::monostate();
     });
@@ -281,10 +295,17 @@ ScalarExpr ScalarExpr::rename(const std::map<std::string, std::string> &symbols,
 }
 
 ScalarExpr ScalarExpr::substitute(const std::map<std::string, ScalarExpr> &values) const {
+    return with_leaves([&](const ScalarExpr &expr) {
+        const auto value = expr.op() == Op::Var ? values.find(expr.name()) : values.end();
+        return value == values.end() ? expr : value->second;
+    });
+}
+
+ScalarExpr
+ScalarExpr::with_leaves(const std::function<ScalarExpr(const ScalarExpr &)> &value) const {
     return fold<ScalarExpr>([&](const ScalarExpr &expr, std::vector<ScalarExpr> operands) {
-        if (expr.op() == Op::Var) {
-            auto value = values.find(expr.name());
-            return value == values.end() ? expr : value->second;
+        if (operands.empty()) {
+            return value(expr);
         }
         bool changed = false;
         for (size_t i = 0; i < operands.size(); ++i) {
@@ -364,6 +385,8 @@ int64_t ScalarExpr::evaluate(const std::map<std::string, int64_t> &values, const
             result = symbol_value(expr.name(), data);
         } else if (expr.op() == Op::Slot) {
             result = slot_value(expr.value(), slots);
+        } else if (expr.op() == Op::Param) {
+            throw CompileError({}, expr.str() + " has a value only in keys of schedules");
         } else if (const int64_t *first = known(operands[0]); first == nullptr) {
             wait_for(operands[0]);
         } else if (expr.op() == Op::Not) {
@@ -445,9 +468,9 @@ std::string ScalarExpr::str() const {
             text += expr.name();
         } else if (row.is_call) {
             text += std::string(row.symbol) + "(";
-            if (has_name(expr.op())) {
+            if (!expr.name().empty()) {
                 text += expr.name() + (operands.empty() ? "" : ", ");
-            } else if (expr.op() == Op::Slot) {
+            } else if (operands.empty()) {
                 text += std::to_string(expr.value());
             }
             pending.emplace_back(")");

@@ -8,7 +8,7 @@ namespace {
 
 using Op = ScalarExpr::Op;
 
-constexpr std::array<ScalarOp, 23> table = {{
+constexpr std::array<ScalarOp, 24> table = {{
     {Op::Const, "constant", 0, 0, false},
     {Op::Var, "variable", 0, 0, false},
     {Op::Add, "+", 2, 5, false},
@@ -32,6 +32,7 @@ constexpr std::array<ScalarOp, 23> table = {{
     {Op::Symbol, "symbol", 0, 0, true},
     {Op::Slot, "slot", 0, 0, true},
     {Op::Load, "load", 1, 0, true},
+    {Op::Param, "param", 0, 0, true},
 }};
 
 constexpr bool in_enumerator_order() {

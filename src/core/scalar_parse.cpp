@@ -111,12 +111,15 @@ private:
         }
     }
 
-    /// `symbol(n)`, `slot(3)`, `load(lengths, b)`.
-    ScalarExpr named(const ScalarOp &row, const std::string &name, int64_t slot,
+    /// `symbol(n)`, `slot(3)`, `load(lengths, b)`, `param(n)`, `param(0)`: a name or a number.
+    ScalarExpr named(const ScalarOp &row, const std::string &name, int64_t number,
                      const std::vector<ScalarExpr> &operands) const {
         try {
             if (row.op == Op::Slot) {
-                return ScalarExpr::slot(slot);
+                return ScalarExpr::slot(number);
+            }
+            if (row.op == Op::Param) {
+                return name.empty() ? ScalarExpr::param(number) : ScalarExpr::param(name);
             }
             return row.op == Op::Symbol ? ScalarExpr::symbol(name)
                                         : ScalarExpr::load(name, operands[0]);
@@ -180,12 +183,14 @@ private:
         const ScalarOp *row = find_scalar_op(reader_.peek().text, true);
         if (row == nullptr) {
             throw IRConversionError(reader_.loc(), "unknown function '" + reader_.peek().text + "'",
-                                    {}, "known are min, max, select, u64, symbol, slot, load");
+                                    {},
+                                    "known are min, max, select, u64, symbol, slot, load, param");
         }
         reader_.next();
         reader_.expect("(");
         std::optional<std::string> name;
-        if (has_name(row->op)) {
+        const bool is_param = row->op == Op::Param;
+        if (has_name(row->op) || (is_param && reader_.peek().kind == Token::Kind::Identifier)) {
             name = reader_.identifier();
             if (row->arity > 0) {
                 reader_.expect(",");
@@ -195,9 +200,10 @@ private:
             wait({Pending::Kind::Call, or_precedence, row, std::move(name), {}});
             return std::nullopt;
         }
-        const int64_t slot = row->op == Op::Slot ? reader_.integer() : 0;
+        const bool has_number = row->op == Op::Slot || (is_param && !name);
+        const int64_t number = has_number ? reader_.integer() : 0;
         reader_.expect(")");
-        return named(*row, name.value_or(""), slot, {});
+        return named(*row, name.value_or(""), number, {});
     }
 
     TextReader &reader_;

@@ -103,6 +103,8 @@ Expr ScalarCode::operator()(const ScalarExpr &value) const {
     case Op::Symbol:
     case Op::Slot:
         return leaf(*this, value);
+    case Op::Param:
+        throw InternalError("expand", value.str() + " is left in a key");
     case Op::Load:
         return element(*this, value, x[0]);
     case Op::CastU64:

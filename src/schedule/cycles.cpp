@@ -200,7 +200,7 @@ private:
         place.symbols = workload::task_symbols(task, node.at);
         if (const Policy *dispatch = schedule_.find(Part::Dispatch)) {
             for (const ScalarExpr &key : dispatch->all_keys()) {
-                place.keys.push_back(workload::resolve_key(key, path_, node.at));
+                place.keys.push_back(workload::resolve_key(key, task, path_, node.at));
             }
         }
         return place;

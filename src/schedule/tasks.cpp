@@ -114,7 +114,7 @@ void check_edge_key(const workload::Workload &workload, const std::string &kerne
                             [&](const workload::TaskNode &task, const workload::LoopPath &path,
                                 const workload::Node &) {
                                 if (task.kernel->name == kernel) {
-                                    workload::resolve_key(key, path, at);
+                                    workload::resolve_key(key, task, path, at);
                                 }
                             });
 }
@@ -227,13 +227,13 @@ std::string TaskSchedule::str() const {
 void check_policy(const Policy &policy, const workload::Workload &workload, const Loc &at) {
     check_kernels(policy, workload, at);
     const std::vector<ScalarExpr> keys = policy.all_keys();
-    workload::for_each_task(
-        *workload.root,
-        [&](const workload::TaskNode &, const workload::LoopPath &path, const workload::Node &) {
-            for (const ScalarExpr &key : keys) {
-                workload::resolve_key(key, path, at);
-            }
-        });
+    workload::for_each_task(*workload.root,
+                            [&](const workload::TaskNode &task, const workload::LoopPath &path,
+                                const workload::Node &) {
+                                for (const ScalarExpr &key : keys) {
+                                    workload::resolve_key(key, task, path, at);
+                                }
+                            });
 }
 
 void check_task_schedule(const TaskSchedule &schedule, const workload::Workload &workload,

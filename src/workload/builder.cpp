@@ -247,16 +247,13 @@ struct Builder::Impl {
 
     /// CompileError when `expr` uses a variable of no loop around.
     void check_scope(const ScalarExpr &expr, const std::string &what, const Loc &at) {
-        const std::vector<LoopVar *> path = open_loops();
+        const LoopPath path = path_with({});
         for (const std::string &name : expr.variables()) {
             if (std::ranges::find(path, name, &LoopVar::id) == path.end()) {
-                std::vector<std::string> known;
-                std::ranges::transform(path, std::back_inserter(known), &LoopVar::id);
-                throw CompileError(
-                    at,
-                    what + " " + expr.str() + " uses " + name +
-                        ", which is no variable of a loop around it",
-                    {}, known.empty() ? "no loop is around it" : "loops around it: " + join(known));
+                throw CompileError(at,
+                                   what + " " + expr.str() + " uses " + name +
+                                       ", which is no variable of a loop around it",
+                                   {}, scope_hint(name, path, "it"));
             }
         }
     }

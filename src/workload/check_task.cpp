@@ -175,15 +175,10 @@ void TaskCheck::check_scope(const std::set<std::string> &variables, const std::s
     if (unknown == variables.end()) {
         return;
     }
-    std::vector<std::string> known;
-    for (const LoopVar *variable : path_) {
-        known.push_back(variable->id);
-    }
-    throw TypeCheckError(
-        place(at),
-        kernel_.name + ": " + text + " uses " + *unknown +
-            ", which is no variable of a loop around this task",
-        {}, known.empty() ? "no loop is around this task" : "loops around it: " + join(known));
+    throw TypeCheckError(place(at),
+                         kernel_.name + ": " + text + " uses " + *unknown +
+                             ", which is no variable of a loop around this task",
+                         {}, scope_hint(*unknown, path_, "this task"));
 }
 
 TaskArgument TaskCheck::check(const Param &param, const Argument &argument) const {

@@ -148,10 +148,10 @@ private:
             add_data(*table_.find(node), number);
         }
         for (size_t i = 0; i < rules_.edges.size(); ++i) {
-            add_edge(i, task.kernel->name, number);
+            add_edge(i, task, number);
         }
         for (size_t i = 0; i < lanes_.size(); ++i) {
-            add_lane(i, number, node.at);
+            add_lane(i, task, number, node.at);
         }
         if (++tasks_ > max_tasks_) {
             throw_too_many("more than " + std::to_string(max_tasks_) + " tasks", at_);
@@ -208,10 +208,11 @@ private:
 
     /// As the runtime does: tasks before the edge write the cell of their key, those after it read
     /// theirs.
-    void add_edge(size_t number, const std::string &kernel, int vertex) {
+    void add_edge(size_t number, const TaskNode &task, int vertex) {
+        const std::string &kernel = task.kernel->name;
         const EdgeRule &edge = rules_.edges[number];
         const auto key = [&](const ScalarExpr &expr) {
-            return value_of(resolve_key(expr, loops_, rules_.at));
+            return value_of(resolve_key(expr, task, loops_, rules_.at));
         };
         const auto order = [&](int before) {
             if (before >= 0 && before != vertex) {
@@ -231,21 +232,22 @@ private:
         }
     }
 
-    int64_t lane_of(const LaneRule &rule, const Loc &at) const {
+    int64_t lane_of(const LaneRule &rule, const TaskNode &task, const Loc &at) const {
         const int64_t count = rule.lanes > 0 ? rule.lanes : workers_;
         if (!rule.hashed.empty()) {
             std::vector<int64_t> keys;
             for (const ScalarExpr &key : rule.hashed) {
-                keys.push_back(value_of(resolve_key(key, loops_, at)));
+                keys.push_back(value_of(resolve_key(key, task, loops_, at)));
             }
             return static_cast<int64_t>(hash_keys(keys) % static_cast<uint64_t>(count));
         }
-        return floor_mod(rule.key ? value_of(resolve_key(*rule.key, loops_, at)) : tasks_, count);
+        return floor_mod(rule.key ? value_of(resolve_key(*rule.key, task, loops_, at)) : tasks_,
+                         count);
     }
 
-    void add_lane(size_t rule_number, int vertex, const Loc &at) {
+    void add_lane(size_t rule_number, const TaskNode &task, int vertex, const Loc &at) {
         const LaneRule &rule = lanes_[rule_number];
-        const int64_t lane = lane_of(rule, at);
+        const int64_t lane = lane_of(rule, task, at);
         const auto [last, first_of_lane] = last_of_lane_[rule_number].try_emplace(lane, vertex);
         if (!first_of_lane) {
             connect(last->second, vertex, TaskGraph::Cause::Lane,

@@ -1,6 +1,7 @@
 #include "pto/wsp/workload/names.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "pto/wsp/support/text.h"
 #include "workload/node_visit.h"
@@ -34,16 +35,83 @@ std::vector<std::string> known_names(const LoopPath &path) {
     return result;
 }
 
-ScalarExpr resolve_key(const ScalarExpr &key, const LoopPath &path, const Loc &at) {
-    std::map<std::string, ScalarExpr> ids;
-    for (const std::string &name : key.variables()) {
-        const LoopVar *variable = find_variable(name, path);
-        if (variable == nullptr) {
-            throw_unknown_axis(name, known_names(path), at);
-        }
-        ids.emplace(name, ScalarExpr::variable(variable->id));
+namespace {
+
+[[noreturn]] void throw_no_param(const ScalarExpr &param, const TaskNode &task,
+                                 const std::string &text, const Loc &at) {
+    std::vector<std::string> known;
+    for (size_t i = 0; i < task.axes.size(); ++i) {
+        known.push_back(std::to_string(i) + " (" + task.axes[i].str() + ")");
     }
-    return key.substitute(ids);
+    for (size_t i = 0; i < task.arguments.size(); ++i) {
+        const kernel::Param &known_param = task.kernel->params[i];
+        if (std::holds_alternative<ScalarExpr>(task.arguments[i].value) &&
+            is_integer(known_param.type.dtype)) {
+            known.push_back(known_param.name);
+        }
+    }
+    throw ScheduleError(at, param.str() + ": " + text, {},
+                        known.empty() ? "a task of " + task.kernel->name +
+                                            " has neither subscripts nor integer arguments"
+                                      : "params of " + task.kernel->name + ": " + join(known));
+}
+
+ScalarExpr value_of_param(const ScalarExpr &param, const TaskNode &task, const Loc &at) {
+    const std::string of = " of kernel " + quoted(task.kernel->name);
+    if (param.name().empty()) {
+        if (param.value() >= static_cast<int64_t>(task.axes.size())) {
+            throw_no_param(
+                param, task,
+                "a task" + of + " has " + std::to_string(task.axes.size()) + " subscripts", at);
+        }
+        return task.axes[static_cast<size_t>(param.value())];
+    }
+    const std::vector<kernel::Param> &params = task.kernel->params;
+    const auto found = std::ranges::find(params, param.name(), &kernel::Param::name);
+    if (found == params.end()) {
+        throw_no_param(param, task, "no parameter" + of + " is called " + param.name(), at);
+    }
+    const TaskArgument &argument = task.arguments[static_cast<size_t>(found - params.begin())];
+    const auto *value = std::get_if<ScalarExpr>(&argument.value);
+    if (value != nullptr && is_integer(found->type.dtype)) {
+        return *value;
+    }
+    const std::string is = std::holds_alternative<Region>(argument.value) ? "a tile"
+                           : is_integer(found->type.dtype)
+                               ? "given a number past signed 64 bits"
+                               : std::string("of type ") + info(found->type.dtype).user_name;
+    throw_no_param(param, task, "parameter " + param.name() + of + " is " + is + ", no integer",
+                   at);
+}
+
+}  // namespace
+
+ScalarExpr resolve_key(const ScalarExpr &key, const TaskNode &task, const LoopPath &path,
+                       const Loc &at) {
+    return key.with_leaves([&](const ScalarExpr &leaf) {
+        if (leaf.op() == ScalarExpr::Op::Param) {
+            return value_of_param(leaf, task, at);
+        }
+        if (leaf.op() != ScalarExpr::Op::Var) {
+            return leaf;
+        }
+        const LoopVar *variable = find_variable(leaf.name(), path);
+        if (variable == nullptr) {
+            throw_unknown_axis(leaf.name(), known_names(path), at);
+        }
+        return ScalarExpr::variable(variable->id);
+    });
+}
+
+std::string scope_hint(const std::string &name, const LoopPath &path, const std::string &what) {
+    // Only params print with a bracket.
+    if (name.ends_with(")")) {
+        return "a param is what a task is called with: it is for keys of a schedule, which are "
+               "asked of tasks (dispatch, stream_by, priority, pools, deps)";
+    }
+    std::vector<std::string> known;
+    std::ranges::transform(path, std::back_inserter(known), &LoopVar::id);
+    return known.empty() ? "no loop is around " + what : "loops around it: " + join(known);
 }
 
 void throw_unknown_axis(const std::string &name, const std::vector<std::string> &known,

@@ -15,6 +15,11 @@ template <class... Functions> Overloaded(Functions...) -> Overloaded<Functions..
 [[noreturn]] void throw_unknown_axis(const std::string &name, const std::vector<std::string> &known,
                                      const Loc &at);
 
+/// The hint of an error about `name`, a variable of an expression that is none of `path`; `what` is
+/// `it` or `this task`.
+std::string scope_hint(const std::string &name, const std::vector<const LoopVar *> &path,
+                       const std::string &what);
+
 /// `name` as our texts write it: itself when it is an identifier, in quotes otherwise.
 std::string name_text(const std::string &name);
 

@@ -426,17 +426,17 @@ private:
         for (size_t i = 0; i < rules_.edges.size(); ++i) {
             add_edge(site, rules_.edges[i], edge_grids_[i]);
         }
-        site.rank = rules_.rank ? std::optional(resolved(*rules_.rank)) : std::nullopt;
-        site.pool = rules_.pool ? std::optional(resolved(*rules_.pool)) : std::nullopt;
+        site.rank = rules_.rank ? std::optional(resolved(site, *rules_.rank)) : std::nullopt;
+        site.pool = rules_.pool ? std::optional(resolved(site, *rules_.pool)) : std::nullopt;
         add_site(out, std::move(site));
     }
 
     /// A key of the schedule, over ids.
-    ScalarExpr resolved(const ScalarExpr &key) const {
+    ScalarExpr resolved(const TrackedSite &site, const ScalarExpr &key) const {
         if (key.variables().contains(number_variable)) {
             return key;
         }
-        ScalarExpr result = resolve_key(key, loops_, rules_.at);
+        ScalarExpr result = resolve_key(key, *site.task, loops_, rules_.at);
         check_divisors(result, sizes_of(loops_), rules_.at);
         return result;
     }
@@ -447,7 +447,9 @@ private:
 
     void add_edge(TrackedSite &site, const EdgeRule &edge, int grid) const {
         const std::string &kernel = site.task->kernel->name;
-        const auto cell = [&](const ScalarExpr &key) { return modulo(resolved(key), edge_cells); };
+        const auto cell = [&](const ScalarExpr &key) {
+            return modulo(resolved(site, key), edge_cells);
+        };
         if (kernel == edge.after) {
             add_access(site, {grid, true, false, cell(edge.after_key), {}});
         }
@@ -460,7 +462,7 @@ private:
         const ScalarExpr count =
             rule.lanes > 0 ? ScalarExpr(rule.lanes) : ScalarExpr::variable(workers_variable);
         ScalarExpr lane =
-            rule.hashed.empty() ? plain_lane(rule, count) : hashed_lane(site, rule, count);
+            rule.hashed.empty() ? plain_lane(site, rule, count) : hashed_lane(site, rule, count);
         if (rule.pinned) {
             site.worker = lane;
         }
@@ -470,8 +472,9 @@ private:
         add_access(site, {grid, true, true, lane, {}});
     }
 
-    ScalarExpr plain_lane(const LaneRule &rule, const ScalarExpr &count) const {
-        const ScalarExpr key = rule.key ? resolve_key(*rule.key, loops_, rule.at)
+    ScalarExpr plain_lane(const TrackedSite &site, const LaneRule &rule,
+                          const ScalarExpr &count) const {
+        const ScalarExpr key = rule.key ? resolve_key(*rule.key, *site.task, loops_, rule.at)
                                         : ScalarExpr::variable(number_variable);
         check_divisors(key, sizes_of(loops_), rule.at);
         return modulo(key, count);
@@ -480,7 +483,7 @@ private:
     ScalarExpr hashed_lane(TrackedSite &site, const LaneRule &rule, const ScalarExpr &count) const {
         TrackedSite::Hash hash{"hash$" + std::to_string(site.hashes.size()), {}, count};
         for (const ScalarExpr &key : rule.hashed) {
-            hash.keys.push_back(resolve_key(key, loops_, rule.at));
+            hash.keys.push_back(resolve_key(key, *site.task, loops_, rule.at));
             check_divisors(hash.keys.back(), sizes_of(loops_), rule.at);
         }
         site.hashes.push_back(hash);

@@ -184,7 +184,7 @@ TEST(ScalarExpr, BadTextIsRefused) {
     refused("1.5", "expected an operand, found '1.5'");
     refused("b\n+ 9223372036854775808", "integer 9223372036854775808 does not fit 64 bits");
     EXPECT_EQ(refused("abs(b)", "unknown function 'abs'"),
-              "known are min, max, select, u64, symbol, slot, load");
+              "known are min, max, select, u64, symbol, slot, load, param");
     EXPECT_EQ(refused("a < b < c", "comparisons cannot be chained"), "write a < b and b < c");
 }
 

@@ -57,6 +57,7 @@ TEST(ScalarValues, WhatIsMissingIsSaid) {
     };
     EXPECT_EQ(missing("symbol(m)"), "symbol 'm' has no value");
     EXPECT_EQ(missing("load(m, 0)"), "table 'm' has no values");
+    EXPECT_EQ(missing("param(n)"), "param(n) has a value only in keys of schedules");
     EXPECT_EQ(missing("slot(3)"), "slot(3) has a value only while the program runs");
     EXPECT_EQ(text_of<CompileError>([] { ScalarExpr::slot(256); }), "slot 256 is not in 0...255");
     EXPECT_EQ(text_of<IRConversionError>([] { ScalarExpr::parse("slot(256)"); }),
@@ -65,8 +66,9 @@ TEST(ScalarValues, WhatIsMissingIsSaid) {
 
 TEST(ScalarValues, TextsParseBack) {
     for (const char *text :
-         {"symbol(n)", "slot(3)", "load(lengths, (b + 1))",
-          "(load(tokens.offsets, (b + 1)) - load(tokens.offsets, b))", "u64((slot(0) - 1))"}) {
+         {"symbol(n)", "slot(3)", "param(width)", "param(0)", "(param(n) + param(12))",
+          "load(lengths, (b + 1))", "(load(tokens.offsets, (b + 1)) - load(tokens.offsets, b))",
+          "u64((slot(0) - 1))"}) {
         EXPECT_EQ(ScalarExpr::parse(text).str(), text);
     }
 }
@@ -84,6 +86,21 @@ TEST(ScalarValues, NamesAreFoundAndReplaced) {
     EXPECT_EQ(expr.substitute({{"b", ScalarExpr(3)}}).str(),
               "(load(a, 3) + (symbol(n) * load(c, symbol(m))))");
     EXPECT_FALSE(expr.as_affine().has_value());
+}
+
+TEST(ScalarValues, ParamsAreFreeNames) {
+    const ScalarExpr expr = ScalarExpr::parse("param(n) * 2 + param(1) + b");
+    EXPECT_EQ(expr.variables(), (std::set<std::string>{"b", "param(1)", "param(n)"}));
+    EXPECT_EQ(expr.operands()[0].operands()[1], ScalarExpr::param(1));
+    EXPECT_FALSE(ScalarExpr::param(0) == ScalarExpr::param("n"));
+    EXPECT_EQ(text_of<CompileError>([] { ScalarExpr::param(-1); }), "param -1 is not 0 or more");
+    EXPECT_EQ(text_of<CompileError>([] { ScalarExpr::param("1n"); }),
+              "not a variable name: \"1n\"");
+    EXPECT_EQ(expr.with_leaves([](const ScalarExpr &leaf) {
+                      return leaf.op() == ScalarExpr::Op::Param ? ScalarExpr::variable("b") : leaf;
+                  })
+                  .str(),
+              "(((b * 2) + b) + b)");
 }
 
 }  // namespace

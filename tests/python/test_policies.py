@@ -36,6 +36,7 @@ from pto_wsp import (
     kernel,
     workload,
 )
+from pto_wsp.scalar_expr import task_param
 
 WORKERS = int(os.environ.get("PTO_WSP_WORKERS") or len(os.sched_getaffinity(0)))
 I64 = DType.I64
@@ -162,6 +163,89 @@ def test_hash_takes_the_lane_of_the_hash() -> None:
 def test_dispatch_by_takes_the_lane_of_the_function() -> None:
     run = ran(grid().dispatch(DispatchPolicy.dispatch_by(lambda t: t.get("batch") + t.head)))
     assert run.lanes_in_turn((BATCH + HEAD) % WORKERS)
+
+
+def with_numbers() -> w.Workload:
+    """As `grid`, the tasks of one b called with numbers of their own."""
+
+    @workload
+    def numbered(batch, heads):
+        for b, h in P(batch, heads):
+            first[b, h](X[b, h], T[b, h, 0], 100 + 3 * h)
+            second[b, h](X[b, h], T[b, h, 1], 100 + 3 * h)
+
+    return numbered(Dense[B], Dense[H])
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        (task_param("us"), 100 + 3 * HEAD),
+        (lambda t: task_param("us") // 3 + t.batch, 33 + HEAD + BATCH),
+        ("param(us)", 100 + 3 * HEAD),
+        (task_param(1), HEAD),
+    ],
+)
+def test_a_key_is_what_a_task_is_called_with(key: object, values: np.ndarray) -> None:
+    """In each kind of key: a lane, a hash, a stream, an edge, a pool and a priority."""
+    lanes = ran(with_numbers().streams(3).stream_by(key))
+    assert lanes.lanes_in_turn(values % 3)
+    hashed = ran(with_numbers().dispatch(DispatchPolicy.hash(key)))
+    assert hashed.lanes_in_turn(np.array([fnv1a(each) % WORKERS for each in values]))
+    edges = [("first", "first", key)]
+    given = ran(with_numbers().task_graph(deps=Deps(DepsMode.hybrid, edges=edges)))
+    for each in np.unique(values):
+        assert given.in_turn(np.flatnonzero((values == each) & (KERNEL == 0)))
+    pools = ran(with_numbers().task_graph(pools=Pools.custom(key, [1, 1])))
+    for pool in range(2):
+        assert pools.most_at_a_time(np.flatnonzero(values % 2 == pool)) == 1
+    ranked = ran(
+        with_numbers().task_graph(
+            ready=ReadyPolicy.priority(key),
+            start=StartPolicy.after_orchestration(),
+            pools=Pools.single(1),
+        )
+    )
+    ready = values[ranked.order][KERNEL[ranked.order] == 0]
+    assert (np.diff(ready) <= 0).all()
+
+
+@pytest.mark.error
+def test_a_param_that_a_task_does_not_have() -> None:
+    with pytest.raises(ScheduleError) as caught:
+        with_numbers().dispatch(DispatchPolicy.affinity(task_param("width"))).compile()
+    assert 'param(width): no parameter of kernel "first" is called width' in caught.value.text
+    assert caught.value.hint == "params of first: 0 (b), 1 (h), us"
+    with pytest.raises(ScheduleError, match=r"param\(x\): parameter x of kernel .first. is a tile"):
+        with_numbers().dispatch(DispatchPolicy.affinity(task_param("x"))).compile()
+    with pytest.raises(ScheduleError, match=r"a task of kernel .first. has 2 subscripts"):
+        with_numbers().dispatch(DispatchPolicy.affinity(task_param(2))).compile()
+    for wrong in (-1, True, 1.5, None):
+        with pytest.raises(w.TypeCheckError, match="task_param: expected the number of a subscr"):
+            task_param(wrong)
+
+
+@pytest.mark.error
+def test_a_param_outside_of_a_key() -> None:
+    @workload
+    def branches(batch):
+        for b in P(batch):
+            with P.when(task_param("us") > b):
+                first[b, 0](X[b, 0], T[b, 0, 0], 5)
+
+    with pytest.raises(w.CompileError) as caught:
+        branches(Dense[B])
+    assert "uses param(us), which is no variable of a loop around it" in caught.value.text
+    assert "it is for keys of a schedule" in caught.value.hint
+
+    @workload
+    def passes_it_on(batch):
+        for b in P(batch):
+            first[b, 0](X[b, 0], T[b, 0, 0], task_param(0))
+
+    refused = passes_it_on(Dense[B]).type_errors[0]
+    assert "uses param(0), which is no variable of a loop around this task" in refused.text
+    assert "it is for keys of a schedule" in refused.hint
 
 
 def test_work_stealing_has_no_lanes() -> None:

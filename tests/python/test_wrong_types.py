@@ -180,7 +180,6 @@ def test_attributes_of_later_say_so(fails) -> None:
     later = [name for name in ("alloc", "print", "static_assert") if name not in dir(pto)]
     wanted = [
         (program, "Program", ("codegen_artifact_dir",)),
-        (scalar_expr, "scalar_expr", ("task_param",)),
         (pto, "pto", later),
     ]
     for holder, shown, names in wanted:

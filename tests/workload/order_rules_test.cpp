@@ -130,6 +130,49 @@ TEST(OrderRules, EdgesMayLeaveNothingOut) {
                 HasSubstr("deps=explicit: whether the edges leave out a dependence is not known"));
 }
 
+TEST(OrderRules, KeysOfWhatTasksAreCalledWith) {
+    const Workload workload =
+        parse_workload("tensor A: f32[8, 8]\n"
+                       "kernel fill(out y: f32[y.rows, y.columns], n: i64, f: f32)\n"
+                       "workload w {\n"
+                       "parallel i in Dense[8] as i {\n"
+                       "task fill[i // 2](out A[i, 0:8], 7 - i, 2.5) } }");
+    const auto key = [](const std::string &text) {
+        return std::vector<LaneRule>{{"stream", ScalarExpr::parse(text), 4, false, {"user.py", 8}}};
+    };
+    EXPECT_THAT(analyse_dependence(workload, key("param(n) + i % 3")).str(),
+                HasSubstr("from (((7 - i) + (i % 3)) % 4)"));
+    EXPECT_THAT(analyse_dependence(workload, key("param(0)")).str(), HasSubstr("((i // 2) % 4)"));
+    const auto lane_edges = [&](const std::string &text) {
+        std::vector<std::pair<int, int>> result;
+        for (const TaskGraph::Edge &edge : task_graph(workload, key(text), 1).edges) {
+            result.emplace_back(edge.from, edge.to);
+        }
+        return result;
+    };
+    EXPECT_THAT(lane_edges("param(n)"),
+                ElementsAre(std::pair(0, 4), std::pair(1, 5), std::pair(2, 6), std::pair(3, 7)));
+    EXPECT_THAT(lane_edges("param(0)"),
+                ElementsAre(std::pair(0, 1), std::pair(2, 3), std::pair(4, 5), std::pair(6, 7)));
+    const auto refused = [&](const std::string &text) -> std::string {
+        try {
+            analyse_dependence(workload, key(text));
+        } catch (const ScheduleError &error) {
+            return error.what();
+        }
+        return "";
+    };
+    EXPECT_THAT(refused("param(m)"),
+                AllOf(HasSubstr("user.py:8: error: param(m): no parameter of kernel \"fill\" is "
+                                "called m"),
+                      HasSubstr("hint: params of fill: 0 ((i // 2)), n")));
+    EXPECT_THAT(refused("param(y)"),
+                HasSubstr("parameter y of kernel \"fill\" is a tile, no integer"));
+    EXPECT_THAT(refused("param(f)"),
+                HasSubstr("parameter f of kernel \"fill\" is of type F32, no integer"));
+    EXPECT_THAT(refused("param(1)"), HasSubstr("a task of kernel \"fill\" has 1 subscripts"));
+}
+
 TEST(OrderRules, RanksPoolsAndHashesAreInThePlan) {
     OrderRules rules = rules_of(OrderRules::Data::Exact);
     rules.rank = ScalarExpr::parse("i % 3");

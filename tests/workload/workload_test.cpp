@@ -127,7 +127,7 @@ TEST(Names, InnermostWins) {
     EXPECT_EQ(find_variable("batch", path), &outer);
     EXPECT_EQ(find_variable("b.1", path), &inner);
     EXPECT_EQ(find_variable("z", path), nullptr);
-    EXPECT_EQ(resolve_key(ScalarExpr::parse("(b + batch) % 4"), path, {}).variables(),
+    EXPECT_EQ(resolve_key(ScalarExpr::parse("(b + batch) % 4"), {}, path, {}).variables(),
               (std::set<std::string>{"b", "b.1"}));
 }
 

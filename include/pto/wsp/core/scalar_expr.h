@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -27,7 +28,9 @@ inline constexpr int slot_words = 256;
 
 /// A run-time integer expression: keys of dispatch and streams, `valid` sizes, predicates, sizes of
 /// axes. Immutable. Its leaves are constants, variables, `symbol(n)` (an integer of the run),
-/// `slot(3)` (one that a task has left) and `load(lengths, b)` (an element of a table).
+/// `slot(3)` (one that a task has left) and `load(lengths, b)` (an element of a table); a key of a
+/// schedule may also have `param(n)` and `param(0)`, a scalar argument and a subscript of the task
+/// that it is asked of.
 /// Division and remainder round towards minus infinity as Python's do; booleans are 0
 /// and 1. Prints as `(b % 4)` and parses back; `ScalarExpr::parse("b % 4")` is what a schedule
 /// file holds. The syntax is Python's: `+ - * // %`, comparisons (not chained), `and or not`, and
@@ -61,6 +64,7 @@ public:
         Symbol,
         Slot,
         Load,
+        Param,
     };
 
     /// Operations, constants and variables in all. A text has at most that many brackets, calls and
@@ -76,6 +80,10 @@ public:
     static ScalarExpr slot(int64_t slot);
     /// Element `index` of a table; CompileError as of `variable`.
     static ScalarExpr load(const std::string &table, ScalarExpr index);
+    /// The task's argument for its kernel's scalar parameter `name`; CompileError as of `variable`.
+    static ScalarExpr param(const std::string &name);
+    /// The task's subscript number `index`, 0 of `b` in `attn[b, h]`; CompileError unless >= 0.
+    static ScalarExpr param(int64_t index);
     /// CompileError when `op` takes another number of operands (Not: 1, CastU64: 1, Select: 3,
     /// others: 2) or is one of the leaves or Load, and when the expression becomes too large.
     static ScalarExpr make(Op op, std::vector<ScalarExpr> operands);
@@ -83,15 +91,17 @@ public:
     static ScalarExpr from(const Affine &affine);
 
     Op op() const { return node_->op; }
-    int64_t value() const { return node_->value; }           ///< of a Const or Slot
-    const std::string &name() const { return node_->name; }  ///< of a Var, Symbol or Load
+    /// Of a Const or Slot; of a Param its index, -1 when it has a name.
+    int64_t value() const { return node_->value; }
+    /// Of a Var, Symbol or Load; of a Param, unless it has an index.
+    const std::string &name() const { return node_->name; }
     const std::vector<ScalarExpr> &operands() const { return node_->operands; }
     /// Operations within each other, 1 of a leaf.
     int depth() const { return node_->depth; }
     /// The same for expressions that share their memory, for tables of what is known of them.
     const void *identity() const { return node_.get(); }
 
-    /// Names of all variables that occur.
+    /// Names of all variables that occur, and params as they print: `param(n)`.
     std::set<std::string> variables() const;
     /// Names of all symbols, or of all tables, that occur.
     std::set<std::string> names(Op op) const;
@@ -103,13 +113,16 @@ public:
     /// Symbols and tables called by other names, where there is one.
     ScalarExpr rename(const std::map<std::string, std::string> &symbols,
                       const std::map<std::string, std::string> &tables) const;
+    /// Each leaf replaced by `value(leaf)`. CompileError as in `make`.
+    ScalarExpr with_leaves(const std::function<ScalarExpr(const ScalarExpr &)> &value) const;
     /// Each variable replaced by its value, or kept when there is none. CompileError as in `make`.
     ScalarExpr substitute(const std::map<std::string, ScalarExpr> &values) const;
     /// ExecutionError on division by zero and on results outside 64 bits, CompileError on a missing
     /// variable. `and`, `or` and `select` evaluate only the operands that they need, so
     /// `n != 0 and a // n > 1` is safe; `and` and `or` give 0 or 1.
     /// Symbols and tables come from `data`, slots from `slots` (slot_words of them): CompileError
-    /// when one is missing, ExecutionError for an element that a table does not have.
+    /// when one is missing and for a Param, ExecutionError for an element that a table does not
+    /// have.
     int64_t evaluate(const std::map<std::string, int64_t> &values, const RunData *data = nullptr,
                      const int64_t *slots = nullptr) const;
     /// The affine form when it is one: sums, differences, and products with a constant factor.

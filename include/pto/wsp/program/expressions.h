@@ -48,6 +48,16 @@ inline ScalarExpr axis(const std::string &name) {
     return ScalarExpr::variable(name);
 }
 
+/// In keys of schedules: the integer that the task is called with for its kernel's scalar parameter
+/// `name`. A task without one is a ScheduleError; anywhere else it is a CompileError.
+inline ScalarExpr task_param(const std::string &name) {
+    return ScalarExpr::param(name);
+}
+/// In keys of schedules: subscript number `index` of the task, 0 of `b` in `attn[b, h]`.
+inline ScalarExpr task_param(int64_t index) {
+    return ScalarExpr::param(index);
+}
+
 /// Affine with the integer on the left.
 template <IntegerLike T> Affine operator*(T factor, const Affine &value) {
     return value * static_cast<int64_t>(factor);

@@ -18,9 +18,12 @@ const LoopVar *find_variable(const std::string &name, const LoopPath &path);
 /// All names that `find_variable` knows, outermost variable first, each once.
 std::vector<std::string> known_names(const LoopPath &path);
 
-/// `key` with every name replaced by the id of the loop variable it means. ScheduleError at `at`
-/// for a name that is not known, with those that are.
-ScalarExpr resolve_key(const ScalarExpr &key, const LoopPath &path, const Loc &at);
+/// A key of a schedule as `task`, with the loops of `path` around it, answers it: every name
+/// replaced by the id of the loop variable it means, `param(n)` by the argument for the parameter
+/// `n`, `param(0)` by the first subscript. ScheduleError at `at` for a name that is not known, a
+/// subscript that the task does not have and an argument that is no integer, with those that are.
+ScalarExpr resolve_key(const ScalarExpr &key, const TaskNode &task, const LoopPath &path,
+                       const Loc &at);
 
 /// Calls `visit(node, path)` for every node with the loops around it, in program order.
 void for_each_node(const Node &root,
