@@ -237,6 +237,29 @@ void bind_program(py::module_ &module) {
             },
             py::arg("values"))
         .def(
+            "set_symbol_f32",
+            [](Program &program, const std::string &name, double value) {
+                const Loc at = user_loc();
+                const py::gil_scoped_release release;
+                program.set_symbol_f32(name, value, at);
+            },
+            py::arg("name"), py::arg("value"))
+        .def(
+            "set_symbol_ptr",
+            [](Program &program, const std::string &name, const py::object &what) {
+                const Loc at = user_loc();
+                TensorView view;
+                if (py::isinstance<py::int_>(what)) {
+                    // NOLINTNEXTLINE(performance-no-int-to-ptr): Python's addresses are integers
+                    view.data = reinterpret_cast<void *>(what.cast<uintptr_t>());
+                } else {
+                    view = view_of_any(what, "set_symbol_ptr", name.c_str(), at).view;
+                }
+                const py::gil_scoped_release release;
+                program.set_symbol_ptr(name, view.data, view.owner, at);
+            },
+            py::arg("name"), py::arg("what"))
+        .def(
             "set_tables",
             [](Program &program, const std::map<std::string, IntegerArray> &values) {
                 std::map<std::string, RunData::Values> tables;

@@ -348,21 +348,47 @@ class Program:
             )
         self._native.set_symbols({name: fitting(int(value))})
 
-    def set_symbol_f32(self, name: str, value: float) -> NoReturn:
-        """Not supported: symbols are integers."""
-        raise error(
-            NotAvailableError,
-            f"set_symbol_f32({name!r}, {value!r}): symbols are integers",
-            hint="pass the number in a tensor, or as a Scalar argument of the kernel",
-        )
+    def set_symbol_f32(self, name: str, value: float) -> None:
+        """Gives a Symbol its value for the runs that follow, where it is a float: tasks are called
+        with it for parameters of F32, F64, F16 or BF16, and nothing else uses it. Each parameter
+        gets the value rounded to its type. `set_symbol_u64` gives such a symbol a whole number.
 
-    def set_symbol_ptr(self, name: str, value: Any) -> NoReturn:
-        """Not supported: tensors are bound by `bind`."""
-        raise error(
-            NotAvailableError,
-            f"set_symbol_ptr({name!r}, {value!r}): symbols are integers",
-            hint="bind other memory: program.bind(Q=array)",
-        )
+        Raises
+        ------
+        TypeCheckError
+            No such symbol, one that is an integer, or no number.
+        """
+        is_number = isinstance(value, (int, float, np.integer, np.floating))
+        if not is_number or isinstance(value, bool):
+            raise error(TypeCheckError, f"set_symbol_f32: '{name}' must be a number, got {value!r}")
+        self._native.set_symbol_f32(name, float(value))
+
+    def set_symbol_ptr(self, name: str, value: Any) -> None:
+        """Gives a Symbol an address for the runs that follow, where tasks are called with it for
+        parameters of U64, and nothing else uses it: for kernels in C++, which make a pointer of it.
+        What such a pointer reads or writes orders no tasks and no runs; only tensors do.
+
+        Parameters
+        ----------
+        name : str
+            Of the symbol.
+        value : int, array or Tensor
+            The address, or memory at whose first element it points. Memory is kept alive as long as
+            runs may use it, an address is not.
+
+        Raises
+        ------
+        TypeCheckError
+            No such symbol, one that is used as a number, or no address.
+        """
+        if isinstance(value, np.integer):
+            value = int(value)
+        if isinstance(value, bool) or (isinstance(value, int) and not 0 <= value < 2**63):
+            raise error(
+                TypeCheckError,
+                f"set_symbol_ptr: '{name}' must be an address or an array, got {value!r}",
+            )
+        self._native.set_symbol_ptr(name, value)
 
     def bind(self, **tensors: Any) -> None:
         """Gives captured tensors, and the lists and arrays of axes, other data for the runs that

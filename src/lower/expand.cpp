@@ -204,7 +204,11 @@ std::vector<Expr> LoopWriter::slots(const TaskNode &task) const {
         if (const auto *region = std::get_if<Region>(&argument.value)) {
             add_tile(result, *region);
         } else if (const auto *expr = std::get_if<ScalarExpr>(&argument.value)) {
-            result.push_back(scalar_word(dtype, scalar(*expr)));
+            const bool symbol = expr->op() == ScalarExpr::Op::Symbol;
+            const auto given =
+                symbol ? loops_.run_floats.find({expr->name(), dtype}) : loops_.run_floats.end();
+            result.push_back(given != loops_.run_floats.end() ? word("bindings", given->second)
+                                                              : scalar_word(dtype, scalar(*expr)));
         } else if (const auto *large = std::get_if<uint64_t>(&argument.value)) {
             result.push_back(i64(static_cast<int64_t>(*large)));
         } else {

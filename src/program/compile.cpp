@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <iterator>
 #include <set>
 
 #include <fmt/format.h>
@@ -212,7 +213,14 @@ Program::Impl::task_loops(const std::map<const TaskNode *, std::string> &symbols
     int next = static_cast<int>(tensors.size());
     loops.workers_binding = next++;
     for (const std::string &symbol : this->symbols) {
-        loops.run_symbols[symbol] = next++;
+        const workload::SymbolUse &use = symbol_uses.at(symbol);
+        if (use.kind != workload::SymbolUse::Kind::Float) {
+            loops.run_symbols[symbol] = next++;
+            continue;
+        }
+        for (const DType dtype : use.dtypes) {
+            loops.run_floats[{symbol, dtype}] = next++;
+        }
     }
     for (const std::string &table : tables) {
         loops.run_tables[table] = next;
@@ -245,6 +253,13 @@ std::vector<int64_t> Program::Impl::bindings(int workers) const {
     }
     words.push_back(workers);
     for (const std::string &symbol : symbols) {
+        const workload::SymbolUse &use = symbol_uses.at(symbol);
+        if (use.kind == workload::SymbolUse::Kind::Float) {
+            std::ranges::transform(use.dtypes, std::back_inserter(words), [&](DType dtype) {
+                return scalar_word(dtype, float_of(symbol));
+            });
+            continue;
+        }
         const auto found = data.symbols.find(symbol);
         if (found == data.symbols.end()) {
             throw ExecutionError(at, fmt::format("symbol '{}' has no value", symbol), {},
@@ -268,6 +283,18 @@ std::vector<int64_t> Program::Impl::bindings(int workers) const {
         }
     }
     return words;
+}
+
+double Program::Impl::float_of(const std::string &symbol) const {
+    if (const auto found = floats.find(symbol); found != floats.end()) {
+        return found->second;
+    }
+    const auto found = workload.data.symbols.find(symbol);
+    if (found == workload.data.symbols.end()) {
+        throw ExecutionError(at, fmt::format("symbol '{}' has no value", symbol), {},
+                             fmt::format("set it: program.set_symbol_f32(\"{}\", 0.5)", symbol));
+    }
+    return static_cast<double>(found->second);
 }
 
 lower::Module
@@ -510,6 +537,7 @@ Program compile(const workload::Workload &workload, const CompileOptions &option
     const std::set<std::string> symbols = workload.symbols();
     const std::set<std::string> tables = workload.tables();
     impl->symbols.assign(symbols.begin(), symbols.end());
+    impl->symbol_uses = workload::symbol_uses(workload);
     impl->tables.assign(tables.begin(), tables.end());
     impl->stats.task_count = workload::constant_task_count(*workload.root).value_or(0);
     impl->stats.compile_time_ms =

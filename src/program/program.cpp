@@ -98,6 +98,7 @@ void Program::execute() {
     auto run = std::make_shared<StartedRun>();
     run->views = impl_->views;
     run->data = impl_->workload.data;
+    run->owners = impl_->owners;
     run->object = impl_->object;
     run->plan = impl_->plan;
     std::vector<int64_t> bindings = impl_->bindings(executor.workers());
@@ -240,7 +241,49 @@ void Program::set_symbols(const std::map<std::string, int64_t> &values, const Lo
     }
     for (const auto &[name, value] : values) {
         impl_->workload.data.symbols.insert_or_assign(name, value);
+        impl_->floats.erase(name);
+        impl_->owners.erase(name);
     }
+    impl_->forget_data();
+}
+
+const workload::SymbolUse &
+Program::Impl::use_of(const std::string &symbol, const std::string &what, const std::string &given,
+                      std::initializer_list<workload::SymbolUse::Kind> kinds, const Loc &at) const {
+    const auto found = symbol_uses.find(symbol);
+    if (found == symbol_uses.end()) {
+        throw TypeCheckError(at, fmt::format("the program has no symbol '{}'", symbol), {},
+                             symbols.empty() ? "it has none" : "symbols: " + join(symbols));
+    }
+    const workload::SymbolUse &use = found->second;
+    if (std::ranges::find(kinds, use.kind) == kinds.end()) {
+        throw TypeCheckError(
+            at,
+            fmt::format("{}: symbol '{}' is {}, got {}", what, symbol,
+                        workload::values_of(use.kind), given),
+            {{use.at, "used here"}},
+            use.kind == workload::SymbolUse::Kind::Float
+                ? "use set_symbol_f32"
+                : "use set_symbol_u64; a symbol that is only given whole to parameters of floats "
+                  "is a float, to parameters of U64 an address");
+    }
+    return use;
+}
+
+void Program::set_symbol_f32(const std::string &name, double value, const Loc &at) {
+    std::scoped_lock lock(impl_->mutex);
+    impl_->use_of(name, "set_symbol_f32", fmt::format("the float {}", number_text(value)),
+                  {workload::SymbolUse::Kind::Float}, at);
+    impl_->floats.insert_or_assign(name, value);
+    impl_->forget_data();
+}
+
+void Program::set_symbol_ptr(const std::string &name, const void *address,
+                             std::shared_ptr<void> owner, const Loc &at) {
+    std::scoped_lock lock(impl_->mutex);
+    impl_->use_of(name, "set_symbol_ptr", "an address", {workload::SymbolUse::Kind::Address}, at);
+    impl_->workload.data.symbols.insert_or_assign(name, std::bit_cast<int64_t>(address));
+    impl_->owners.insert_or_assign(name, std::move(owner));
     impl_->forget_data();
 }
 

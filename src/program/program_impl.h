@@ -1,5 +1,6 @@
 #pragma once
 
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -12,6 +13,7 @@
 #include "pto/wsp/program/program.h"
 #include "pto/wsp/runtime/executor.h"
 #include "pto/wsp/runtime/tracer.h"
+#include "pto/wsp/workload/symbol_uses.h"
 #include "runs.h"
 
 namespace pto::wsp {
@@ -33,6 +35,9 @@ struct Program::Impl {
     std::vector<workload::KernelPtr> kernels;
     workload::DependenceSummary summary;
     std::vector<std::string> symbols;  ///< of the workload, in the order of a run's words
+    std::map<std::string, workload::SymbolUse> symbol_uses;
+    std::map<std::string, double> floats;                 ///< values of symbols that are floats
+    std::map<std::string, std::shared_ptr<void>> owners;  ///< of what symbols point to
     std::vector<std::string> tables;
 
     mutable std::mutex mutex;
@@ -94,6 +99,14 @@ struct Program::Impl {
     void add_critical_path(ProgramStats &stats) const;
     /// Needs: the last run has ended and was traced.
     const std::shared_ptr<const runtime::Trace> &finished_trace() const;
+    /// The value of a symbol that is a float; ExecutionError when it has none.
+    double float_of(const std::string &symbol) const;
+    /// What `symbol` is. TypeCheckError at `at`, which `what` begins, unless the workload has it
+    /// and it is one of `kinds`, which hold what is `given`.
+    const workload::SymbolUse &use_of(const std::string &symbol, const std::string &what,
+                                      const std::string &given,
+                                      std::initializer_list<workload::SymbolUse::Kind> kinds,
+                                      const Loc &at) const;
     /// Finds or generates the code and makes the plan.
     void build();
     /// What a run gets: addresses of tensors, the number of workers, symbols, tables and numbers of

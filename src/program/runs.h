@@ -1,8 +1,10 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "pto/wsp/backend/cpu/loader.h"
@@ -18,6 +20,7 @@ struct StartedRun {
     std::shared_ptr<runtime::Execution> run;
     std::shared_ptr<const runtime::Plan> plan;
     std::vector<TensorView> views;
+    std::map<std::string, std::shared_ptr<void>> owners;  ///< of what symbols point to
     RunData data;
     std::shared_ptr<backend::cpu::LoadedObject> object;
     int forks = runtime::fork_count();

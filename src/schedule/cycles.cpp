@@ -228,9 +228,11 @@ private:
 
     int64_t cycles(const TaskNode &task, Place &place) const {
         std::vector<std::optional<int64_t>> scalars;
-        for (const workload::TaskArgument &argument : task.arguments) {
-            const auto *expr = std::get_if<ScalarExpr>(&argument.value);
-            scalars.push_back(expr == nullptr ? std::nullopt : std::optional(value_of(*expr)));
+        for (size_t i = 0; i < task.arguments.size(); ++i) {
+            // A symbol that is a float has no integer value; no cycles depend on floats.
+            const auto *expr = std::get_if<ScalarExpr>(&task.arguments[i].value);
+            const bool integer = expr != nullptr && !is_float(task.kernel->params[i].type.dtype);
+            scalars.push_back(integer ? std::optional(value_of(*expr)) : std::nullopt);
         }
         if (!place.cycles || scalars != place.scalars) {
             const kernel::Cycles made = kernel::cycles(*place.program, place.symbols, scalars);

@@ -328,6 +328,35 @@ TEST(FrontDoor, RunTimeSizesBranchesAndSlots) {
     EXPECT_NE(text.find("whose extent is 6: the index is 6, allowed is 0...5"), text.npos) << text;
 }
 
+TEST(FrontDoor, SymbolsAreFloatsAndAddresses) {
+    const Kernel scaled("scaled",
+                        {In("x", Tile(1, 4, F32)), Out("y", Tile(1, 4, F32)), Scalar("f", F32)},
+                        [](const Parameters &k) { store(k["y"], k["x"] * k.scalar("f")); });
+    const Tensor x("x", {3, 4}), y("y", {3, 4});
+    std::ranges::fill(x.span<float>(), 2.0F);
+    const Workload workload("scaling", [&] {
+        for (auto i : P(3)) {
+            scaled({x[i], y[i], Symbol("alpha")});
+        }
+    });
+    Program program = workload.compile();
+    EXPECT_EQ(error_of<ExecutionError>([&] { program.execute(); }),
+              "symbol 'alpha' has no value | set it: program.set_symbol_f32(\"alpha\", 0.5)");
+    for (const double alpha : {0.5, -1.75}) {
+        program.set_symbol_f32("alpha", alpha);
+        run(program);
+        EXPECT_EQ(y.span<float>()[11], 2 * alpha);
+    }
+    program.set_symbols({{"alpha", 3}});
+    run(program);
+    EXPECT_EQ(y.span<float>()[11], 6);
+    const int pointed = 0;
+    EXPECT_EQ(error_of<TypeCheckError>([&] { program.set_symbol_ptr("alpha", &pointed); }),
+              "set_symbol_ptr: symbol 'alpha' is a float, got an address | use set_symbol_f32");
+    EXPECT_EQ(error_of<TypeCheckError>([&] { program.set_symbol_f32("beta", 1); }),
+              "the program has no symbol 'beta' | symbols: alpha");
+}
+
 TEST(FrontDoor, WrongPipesBranchesAndWindows) {
     EXPECT_EQ(error_of<CompileError>([] { P.pipe(4, 0); }), "P.pipe: depth is 0, must be >= 1");
     EXPECT_EQ(error_of<CompileError>([] { Workload("alone", [] { P.otherwise([] {}); }); }),

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pto/wsp/lower/lower.h"
@@ -29,6 +30,8 @@ struct TaskLoops {
     std::map<const workload::Tensor *, int> bindings;           ///< index in a run's bindings
     int workers_binding = 0;                                    ///< index of the number of workers
     std::map<std::string, int> run_symbols;                     ///< index of each symbol's value
+    /// Index of what parameters of one dtype are given for a symbol that is a float.
+    std::map<std::pair<std::string, DType>, int> run_floats;
     /// Index of the address of each table's 64-bit elements, behind which their number is.
     std::map<std::string, int> run_tables;
 };

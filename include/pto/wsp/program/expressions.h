@@ -12,7 +12,9 @@ namespace pto::wsp {
 /// A loop variable, or an affine expression of some: `b`, `i + 1`, `2 * i`.
 using AxisVar = Affine;
 
-/// A size that is known when the program runs; dims of tiles are affine expressions of Symbols.
+/// What is known when the program runs. Dims of tiles are affine expressions of Symbols; as an
+/// argument of a task or the size of an axis one stands for the value that `Program::set_symbols`,
+/// `set_symbol_f32` or `set_symbol_ptr` gives it.
 class Symbol : public Affine {
 public:
     explicit Symbol(const std::string &name) : Affine(Affine::variable(name)) {}
@@ -36,7 +38,9 @@ concept ScalarOperands = ExpressionOperands<A, B> &&
 /// A run-time expression of an integer, of loop variables, or the expression itself.
 template <class T>
 requires(ExpressionLike<T> || IntegerLike<T>) ScalarExpr as_expr(const T &value) {
-    if constexpr (std::derived_from<T, Affine>) {
+    if constexpr (std::same_as<T, Symbol>) {
+        return ScalarExpr::symbol(value.terms().begin()->first);
+    } else if constexpr (std::derived_from<T, Affine>) {
         return ScalarExpr::from(value);
     } else {
         return ScalarExpr(value);

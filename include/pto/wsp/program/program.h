@@ -123,6 +123,15 @@ public:
     /// Values of symbols and tables for the runs that follow; no code depends on them.
     /// TypeCheckError for a name that the workload does not use, then nothing is set.
     void set_symbols(const std::map<std::string, int64_t> &values, const Loc &at = Loc::here());
+    /// The value of a symbol that is given whole to parameters of float types and to nothing else:
+    /// rounded to the type of each. One set as an integer holds that number. TypeCheckError for
+    /// another symbol.
+    void set_symbol_f32(const std::string &name, double value, const Loc &at = Loc::here());
+    /// The value of a symbol that is given whole to parameters of U64 and to nothing else. What it
+    /// points to must live as long as runs use it, which `owner` may see to, and orders no tasks
+    /// and no runs: only tensors do. TypeCheckError for another symbol.
+    void set_symbol_ptr(const std::string &name, const void *address,
+                        std::shared_ptr<void> owner = {}, const Loc &at = Loc::here());
     void set_tables(const std::map<std::string, RunData::Values> &values,
                     const Loc &at = Loc::here());
     /// Supplies a declared kernel. ScheduleError when no kernel of that name is declared or two are
