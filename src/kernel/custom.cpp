@@ -1,7 +1,5 @@
 #include "pto/wsp/kernel/custom.h"
 
-#include <fmt/format.h>
-
 #include "pto/wsp/support/text.h"
 
 namespace pto::wsp::kernel {
@@ -12,20 +10,6 @@ std::string constant_text(const CppBody::Constant &constant) {
     auto text =
         std::visit([](const auto &value) { return attribute_text(value); }, constant.second);
     return constant.first + " = " + text;
-}
-
-/// Tasks may run in any order, and the model counts them in program order: what a body would add
-/// while it runs has no place there.
-void refuse_cycles(const std::string &name, const CustomBody *body, const Loc &at) {
-    const auto *cpp = dynamic_cast<const CppBody *>(body);
-    if (cpp != nullptr && cpp->text.find("cpu_sim::add_cycles") != std::string::npos) {
-        throw CompileError(
-            at,
-            fmt::format("kernel '{}': pto::cpu_sim::add_cycles is not supported: a custom body "
-                        "costs no virtual cycles",
-                        name),
-            {}, "leave the call out, or write the kernel in tile operations");
-    }
 }
 
 }  // namespace
@@ -46,7 +30,6 @@ std::string CppBody::str() const {
 
 std::shared_ptr<const TileProgram> custom_program(std::string name, std::vector<Param> params,
                                                   std::shared_ptr<const CustomBody> body, Loc at) {
-    refuse_cycles(name, body.get(), at);
     auto program = std::make_shared<TileProgram>();
     program->name = std::move(name);
     program->params = std::move(params);

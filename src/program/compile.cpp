@@ -167,6 +167,7 @@ std::map<const TaskNode *, std::string> Program::Impl::choose_code() {
     codes.clear();
     bodies.clear();
     bodies_hit = true;
+    adding.clear();
     workload::for_each_task(*workload.root, [&](const TaskNode &task,
                                                 const workload::LoopPath &path,
                                                 const workload::Node &node) {
@@ -191,6 +192,9 @@ std::map<const TaskNode *, std::string> Program::Impl::choose_code() {
             request.schedule = schedule->second;
         }
         request.compile_body(target, bodies, &bodies_hit, node.at);
+        if (request.adds_cycles) {
+            adding.insert(task.kernel);
+        }
         std::string key = request.key();
         auto [it, added] = known.try_emplace(key, "");
         if (added) {
@@ -447,6 +451,9 @@ Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols)
 void Program::Impl::build() {
     auto start = std::chrono::steady_clock::now();
     std::map<const TaskNode *, std::string> symbols = choose_code();
+    if (counts_added() && summary.is_static()) {
+        summary = analyse("bodies of its tasks add virtual cycles");
+    }
     bool hit = false;
     Hash128 hash = content_hash(key(symbols));
     object = backend::cpu::load_cached(

@@ -118,6 +118,7 @@ void KernelRequest::compile_body(const lower::Target &target, backend::cpu::Exte
     }
     const backend::cpu::CompiledBody body = backend::cpu::compile_cpp_body(*program, target);
     body_symbol = body.symbol;
+    adds_cycles = body.adds_cycles;
     externals[body.symbol] = body.address;
     *hit = *hit && body.hit;
 }

@@ -26,6 +26,7 @@ struct KernelRequest {
     schedule::BlockSizes blocks;
     std::vector<kernel::DimClass> unproven;  ///< see lower::KernelVariant
     std::string body_symbol = {};            ///< see lower::KernelVariant
+    bool adds_cycles = false;                ///< see backend::cpu::CompiledBody
 
     /// Compiles the body of a kernel that is no tile program and adds it to `externals`; clears
     /// `*hit` when it had to be compiled. ScheduleError at `at` when a schedule is asked for.

@@ -4,12 +4,11 @@
 
 namespace pto::wsp {
 
-using runtime::Detail;
 using runtime::Work;
 
 KernelCycles::KernelCycles(const runtime::DynamicGraph &graph, int workers,
                            std::shared_ptr<runtime::Observer> next)
-    : counters_(static_cast<size_t>(workers)), next_(std::move(next)) {
+    : ForwardingObserver(std::move(next)), counters_(static_cast<size_t>(workers)) {
     for (const runtime::TaskSite &site : graph.sites) {
         kernels_.push_back(site.function != nullptr ? site.name : "");
     }
@@ -18,65 +17,15 @@ KernelCycles::KernelCycles(const runtime::DynamicGraph &graph, int workers,
     }
 }
 
-Detail KernelCycles::detail() const {
-    return next_ != nullptr ? next_->detail() : Detail::Work;
-}
-
 void KernelCycles::began(int worker, const Work &work) {
-    if (next_ != nullptr) {
-        next_->began(worker, work);
-    }
+    ForwardingObserver::began(worker, work);
     counters_[static_cast<size_t>(worker)].began = runtime::ticks();
 }
 
 void KernelCycles::ended(int worker, const Work &work, int64_t tasks, abi::Status status) {
     Counter &counter = counters_[static_cast<size_t>(worker)];
     counter.of_sites[static_cast<size_t>(work.site)] += runtime::ticks() - counter.began;
-    if (next_ != nullptr) {
-        next_->ended(worker, work, tasks, status);
-    }
-}
-
-void KernelCycles::submitted(const runtime::Submitted &submitted) {
-    if (next_ != nullptr) {
-        next_->submitted(submitted);
-    }
-}
-
-void KernelCycles::depends(int64_t before, int64_t after) {
-    if (next_ != nullptr) {
-        next_->depends(before, after);
-    }
-}
-
-void KernelCycles::sent(int channel, int64_t token, int process) {
-    if (next_ != nullptr) {
-        next_->sent(channel, token, process);
-    }
-}
-
-void KernelCycles::received(int channel, int64_t token, int process) {
-    if (next_ != nullptr) {
-        next_->received(channel, token, process);
-    }
-}
-
-void KernelCycles::step_began(int worker) {
-    if (next_ != nullptr) {
-        next_->step_began(worker);
-    }
-}
-
-void KernelCycles::step_ended(int worker) {
-    if (next_ != nullptr) {
-        next_->step_ended(worker);
-    }
-}
-
-void KernelCycles::run_ended() {
-    if (next_ != nullptr) {
-        next_->run_ended();
-    }
+    ForwardingObserver::ended(worker, work, tasks, status);
 }
 
 std::map<std::string, int64_t> KernelCycles::by_kernel() const {

@@ -17,6 +17,46 @@ std::string Program::Impl::why_no_model() const {
     return "";
 }
 
+schedule::AddedBy Program::Impl::added_by() const {
+    if (!counts_added()) {
+        return nullptr;
+    }
+    const std::shared_ptr<StartedRun> last = runs.last();
+    std::string unknown;
+    if (last == nullptr) {
+        unknown = "and the program has not run";
+    } else if (!last->run->is_complete()) {
+        unknown = "and the run has not ended";
+    } else if (const runtime::RunStats run = last->run->stats();
+               last->run->failure_count() > 0 || run.skipped > 0 || run.cancelled) {
+        unknown = "and not all tasks of the last run have ended well";
+    }
+    std::vector<int64_t> cycles;
+    int64_t tasks = 0;
+    if (unknown.empty()) {
+        cycles = added->by_task();
+        tasks = added->tasks();
+    }
+    return [this, unknown, cycles, tasks](const workload::TaskNode &task,
+                                          std::optional<int64_t> number) -> kernel::Cycles {
+        if (!adding.contains(task.kernel)) {
+            return {0, ""};
+        }
+        std::string why = unknown;
+        if (why.empty() && !number) {
+            why = "in a process, whose tasks have no place among those of others";
+        } else if (why.empty() && *number >= tasks) {
+            why = fmt::format("and the last run had {} tasks", tasks);
+        }
+        if (!why.empty()) {
+            return {0,
+                    fmt::format("kernel '{}' adds cycles in its body, {}", task.kernel->name, why)};
+        }
+        const auto place = static_cast<size_t>(*number);
+        return {place < cycles.size() ? cycles[place] : 0, ""};
+    };
+}
+
 void Program::Impl::model_cycles() {
     stats.total_cycles.reset();
     stats.total_cycles_note = why_no_model();
@@ -27,10 +67,12 @@ void Program::Impl::model_cycles() {
     kernel::Cycles made = schedule::total_cycles(
         workload,
         options.tasks, [&](const workload::KernelPtr &k) -> const auto & { return *program_of(k); },
-        options.tasks.window(), views);
+        options.tasks.window(), views, added_by());
     if (made.unknown.empty()) {
         stats.total_cycles = made.cycles;
     }
+    // The end of a run makes known what bodies add.
+    is_modelled = made.unknown.empty() || !counts_added();
     stats.total_cycles_note = std::move(made.unknown);
 }
 
@@ -61,7 +103,7 @@ GraphCycles Program::Impl::model_graph() const {
     result.note =
         schedule::task_cycles(
             workload, [&](const workload::KernelPtr &k) -> const auto & { return *program_of(k); },
-            tasks, views)
+            tasks, views, added_by())
             .unknown;
     if (!result.note.empty()) {
         return result;
@@ -85,7 +127,11 @@ GraphCycles Program::graph_cycles() const {
     if (!impl_->graph_cycles) {
         impl_->graph_cycles = impl_->model_graph();
     }
-    return *impl_->graph_cycles;
+    const GraphCycles result = *impl_->graph_cycles;
+    if (!result.note.empty() && impl_->counts_added()) {
+        impl_->graph_cycles.reset();
+    }
+    return result;
 }
 
 }  // namespace pto::wsp

@@ -64,12 +64,17 @@ bool Program::can_start() const {
 std::shared_ptr<runtime::Observer> Program::Impl::observe(int workers) {
     cycles = nullptr;
     std::shared_ptr<runtime::Observer> tracing = start_trace(workers);
+    added = nullptr;
     const auto *graph = std::get_if<runtime::DynamicGraph>(plan.get());
-    if (!options.tasks.traces_cycles() || graph == nullptr) {
-        return tracing;
+    if (options.tasks.traces_cycles() && graph != nullptr) {
+        cycles = std::make_shared<KernelCycles>(*graph, workers, std::move(tracing));
+        tracing = cycles;
     }
-    cycles = std::make_shared<KernelCycles>(*graph, workers, std::move(tracing));
-    return cycles;
+    if (counts_added()) {
+        added = std::make_shared<AddedCycles>(workers, std::move(tracing));
+        tracing = added;
+    }
+    return tracing;
 }
 
 void Program::execute() {
@@ -87,7 +92,7 @@ void Program::execute() {
     if (impl_->plan == nullptr) {
         impl_->build();
     }
-    if (impl_->uses_slots) {
+    if (impl_->uses_slots || impl_->counts_added()) {
         impl_->forget_data();
     }
     if (!impl_->are_sizes_checked) {

@@ -4,8 +4,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <vector>
 
+#include "added_cycles.h"
 #include "kernel_code.h"
 #include "kernel_cycles.h"
 #include "pto/wsp/backend/cpu/loader.h"
@@ -13,6 +15,7 @@
 #include "pto/wsp/program/program.h"
 #include "pto/wsp/runtime/executor.h"
 #include "pto/wsp/runtime/tracer.h"
+#include "pto/wsp/schedule/cycles.h"
 #include "pto/wsp/workload/symbol_uses.h"
 #include "runs.h"
 
@@ -43,8 +46,9 @@ struct Program::Impl {
     mutable std::mutex mutex;
     std::map<workload::KernelPtr, std::shared_ptr<const kernel::TileProgram>> implementations;
     std::vector<Code> codes;
-    backend::cpu::Externals bodies;  ///< of kernels that are no tile programs
-    bool bodies_hit = true;          ///< all of them were compiled before
+    backend::cpu::Externals bodies;        ///< of kernels that are no tile programs
+    bool bodies_hit = true;                ///< all of them were compiled before
+    std::set<workload::KernelPtr> adding;  ///< kernels with bodies that add virtual cycles
     std::shared_ptr<backend::cpu::LoadedObject> object;
     std::shared_ptr<const runtime::Plan> plan;
     std::vector<TensorView> views;  ///< what the next run is bound to
@@ -56,6 +60,7 @@ struct Program::Impl {
     bool uses_slots = false;  ///< what is modelled depends on the data of tensors
     Reasons cache_reasons;
     std::shared_ptr<KernelCycles> cycles;  ///< of the last run, where the schedule asks for them
+    std::shared_ptr<AddedCycles> added;    ///< of the last run, where bodies add virtual cycles
     runtime::TraceLevel trace_level = runtime::TraceLevel::None;
     std::shared_ptr<const runtime::Tracer> tracer;        ///< of the last run, where it is traced
     mutable std::shared_ptr<const runtime::Trace> trace;  ///< what it has, once somebody asked
@@ -86,6 +91,10 @@ struct Program::Impl {
     }
     /// Walks all tasks: done when somebody asks.
     void model_cycles();
+    /// Whether tasks are run one by one, because what their bodies add is part of the model.
+    bool counts_added() const { return options.target == "cpu_sim" && !adding.empty(); }
+    /// What bodies have added in the last run, for the model.
+    schedule::AddedBy added_by() const;
     /// What watches the next run; null for nothing.
     std::shared_ptr<runtime::Observer> observe(int workers);
     /// Analyses what orders the tasks. `tracked_because`, where not empty, is why they are tracked

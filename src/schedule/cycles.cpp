@@ -81,10 +81,10 @@ public:
     /// `durations` takes those of all tasks; may be null.
     Model(const workload::Workload &workload, const TaskSchedule &schedule,
           const ProgramOf &program_of, int64_t window, const std::vector<TensorView> &views,
-          std::vector<int64_t> *durations)
+          const AddedBy &added_by, std::vector<int64_t> *durations)
         : data_(workload.data), slots_(workload, views), schedule_(schedule),
-          program_of_(program_of), workers_(worker_count(schedule)), clock_(workers_, window),
-          durations_(durations) {}
+          program_of_(program_of), added_by_(added_by), workers_(worker_count(schedule)),
+          clock_(workers_, window), durations_(durations) {}
 
     /// When all tasks below `node`, which may start at `ready`, are done.
     int64_t done(const Node &node, int64_t ready) {
@@ -139,6 +139,7 @@ private:
         const auto latency = data_.symbols.find(channel_latency_symbol);
         workload::NetWalk walk(net, data_, values_, {}, ready,
                                latency == data_.symbols.end() ? 0 : latency->second);
+        in_net_ = true;
         try {
             const auto done = walk.run(
                 [&](const workload::ProcessWalk &process, const TaskNode &task, const Node &node) {
@@ -182,11 +183,23 @@ private:
         if (added) {
             found->second = place_of(task, node);
         }
-        const int64_t duration = cycles(task, found->second);
+        const int64_t duration = cycles(task, found->second) + added_in_body(task);
         if (durations_ != nullptr) {
             durations_->push_back(duration);
         }
         return duration;
+    }
+
+    int64_t added_in_body(const TaskNode &task) {
+        if (!added_by_) {
+            return 0;
+        }
+        const kernel::Cycles made =
+            added_by_(task, in_net_ ? std::nullopt : std::optional(number_++));
+        if (!made.unknown.empty()) {
+            throw Unknown{made.unknown};
+        }
+        return made.cycles;
     }
 
     int64_t issue(const TaskNode &task, const Node &node, int64_t ready) {
@@ -249,10 +262,13 @@ private:
     workload::SlotValues slots_;
     const TaskSchedule &schedule_;
     const ProgramOf &program_of_;
+    const AddedBy &added_by_;
     int64_t workers_;
     Clock clock_;
     std::vector<int64_t> *durations_;
     int64_t round_robin_ = 0;
+    int64_t number_ = 0;   ///< of the next task, in program order
+    bool in_net_ = false;  ///< from then on tasks have no numbers
     workload::LoopPath path_;
     std::map<std::string, int64_t> values_;
     std::unordered_map<const TaskNode *, Place> places_;
@@ -262,21 +278,23 @@ private:
 
 kernel::Cycles total_cycles(const workload::Workload &workload, const TaskSchedule &schedule,
                             const ProgramOf &program_of, int64_t window,
-                            const std::vector<TensorView> &views) {
+                            const std::vector<TensorView> &views, const AddedBy &added_by) {
     try {
-        return {
-            Model(workload, schedule, program_of, window, views, nullptr).done(*workload.root, 0),
-            ""};
+        return {Model(workload, schedule, program_of, window, views, added_by, nullptr)
+                    .done(*workload.root, 0),
+                ""};
     } catch (const Unknown &unknown) {
         return {0, unknown.why};
     }
 }
 
 kernel::Cycles task_cycles(const workload::Workload &workload, const ProgramOf &program_of,
-                           std::vector<int64_t> &durations, const std::vector<TensorView> &views) {
+                           std::vector<int64_t> &durations, const std::vector<TensorView> &views,
+                           const AddedBy &added_by) {
     try {
         const TaskSchedule plain;
-        return {Model(workload, plain, program_of, 0, views, &durations).done(*workload.root, 0),
+        return {Model(workload, plain, program_of, 0, views, added_by, &durations)
+                    .done(*workload.root, 0),
                 ""};
     } catch (const Unknown &unknown) {
         return {0, unknown.why};

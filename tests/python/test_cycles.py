@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 from pto_wsp import (
-    CompileError,
+    Channel,
     Dense,
     DispatchPolicy,
     DType,
     ExecutionError,
     In,
+    KernelError,
     Out,
     P,
     Scalar,
@@ -18,8 +19,10 @@ from pto_wsp import (
     Tensor,
     Tile,
     WindowMode,
+    consume,
     kernel,
     pto,
+    send,
     sequential,
     workload,
 )
@@ -148,7 +151,7 @@ def test_a_loop_in_a_kernel() -> None:
     assert cycles(rising) == M * N * (4 * 2 + 0 + 1 + 2 + 3)
 
 
-def test_a_custom_body_costs_nothing_and_cannot_add_cycles() -> None:
+def test_a_custom_body_that_adds_no_cycles_costs_nothing() -> None:
     @kernel(cpp_src="for (int c = 0; c < 16; ++c) { y(0, c) = x(0, c); }")
     def copy(x: In[Tile[M, N, F32]], y: Out[Tile[M, N, F32]]):
         pass
@@ -160,22 +163,89 @@ def test_a_custom_body_costs_nothing_and_cannot_add_cycles() -> None:
 
     assert cycles(copies) == 0
 
-    @kernel(cpp_src="pto::cpu_sim::add_cycles(100);")
-    def counting(x: In[Tile[M, N, F32]], y: Out[Tile[M, N, F32]]):
-        pass
 
-    @workload(fail_on_type_error=True)
-    def counted():
-        counting(C[0], D[0])
+ADD = "pto::cpu_sim::add_cycles(n); pto::cpu_sim::add_cycles(int64_t(x(0, 0)));"
 
-    with pytest.raises(CompileError) as caught:
-        counted()
-    assert caught.value.text == (
-        "kernel 'counting': pto::cpu_sim::add_cycles is not supported: a custom body costs no "
-        "virtual cycles"
-    )
-    assert caught.value.hint == "leave the call out, or write the kernel in tile operations"
-    assert caught.value.at == counting.place
+
+@kernel(cpp_src=ADD)
+def adding(x: In[Tile[M, N, F32]], n: Scalar[DType.I64]): ...
+
+
+@workload
+def costly():
+    for i in P(Dense[6]):
+        scale[i](C[i], D[i])
+        adding[i](D[i], 100 * i + 7)
+
+
+def ran(program: Any) -> Any:
+    program.execute()
+    assert program.synchronize(timeout=60)
+    return program.stats
+
+
+def test_tasks_take_the_cycles_that_their_bodies_add() -> None:
+    """In program order, whichever worker ran which: tasks read what others wrote before."""
+    C.data[:] = np.arange(6).reshape(6, 1, 1)
+    added = [100 * i + 7 + 2 * i for i in range(6)]
+    program = costly.compile(target="cpu_sim")
+    assert "bodies of its tasks add virtual cycles" in str(program.explain())
+    assert ran(program).total_cycles == 6 * SCALE + sum(added)
+    assert program.stats.critical_path_cycles == SCALE + added[-1]
+    for count in (1, 2, 3, 5):
+        lanes = costly().dispatch(DispatchPolicy.round_robin(count))
+        durations = [each for more in added for each in (SCALE, more)]
+        busy = [sum(durations[lane::count]) for lane in range(count)]
+        assert ran(lanes.compile(target="cpu_sim")).total_cycles == max(busy)
+    # Of the last run, which may add others.
+    C.data[:] = 50
+    assert ran(program).total_cycles == 6 * SCALE + sum(100 * i + 107 for i in range(6))
+
+
+def test_added_cycles_are_part_of_nothing_else() -> None:
+    program = costly.compile()
+    ran(program)
+    with pytest.raises(ExecutionError, match="target 'cpu' has no model"):
+        program.stats.total_cycles  # noqa: B018
+    assert "add virtual cycles" not in str(program.explain())
+
+
+@pytest.mark.error
+def test_added_cycles_that_are_not_known() -> None:
+    program = costly.compile(target="cpu_sim")
+    with pytest.raises(
+        ExecutionError,
+        match="total_cycles: kernel 'adding' adds cycles in its body, and the program has not run",
+    ):
+        program.stats.total_cycles  # noqa: B018
+    C.data[:] = -400
+    with pytest.raises(KernelError, match="pto::cpu_sim::add_cycles: -800 is below 0"):
+        ran(program)
+    with pytest.raises(ExecutionError, match="and not all tasks of the last run have ended well"):
+        program.stats.total_cycles  # noqa: B018
+    with pytest.raises(ExecutionError, match="adds cycles in its body, and not all tasks"):
+        program.stats.makespan_cycles  # noqa: B018
+    C.data[:] = 0
+    assert ran(program).total_cycles == 6 * SCALE + sum(100 * i + 7 for i in range(6))
+
+
+@pytest.mark.error
+def test_added_cycles_of_a_process_are_not_known() -> None:
+    passed = Channel("passed", 1)
+
+    @workload
+    def processes():
+        for i in P.seq(6):
+            send(passed, scale[i](C[i], D[i]))
+        with consume(passed) as t:
+            adding[t](D[t], 1)
+
+    program = processes.compile(target="cpu_sim")
+    with pytest.raises(
+        ExecutionError,
+        match="kernel 'adding' adds cycles in its body, in a process, whose tasks have no place",
+    ):
+        ran(program).total_cycles  # noqa: B018
 
 
 @pytest.mark.error

@@ -6,6 +6,8 @@
 #include <mutex>
 #include <regex>
 #include <sstream>
+#include <stdexcept>
+#include <utility>
 
 #include <dlfcn.h>
 #include <fmt/format.h>
@@ -174,8 +176,26 @@ std::string unit_hint(const kernel::TileProgram &program, const CppBody &body) {
     throw CompileError(place(found[0]), head + text(found[0]), notes, unit_hint(program, body));
 }
 
+thread_local int64_t added_cycles = 0;
+
+/// What `pto::cpu_sim::add_cycles` of a body calls; what it throws ends the task.
+void add_cycles(int64_t cycles) {
+    if (cycles < 0) {
+        throw std::invalid_argument(fmt::format("pto::cpu_sim::add_cycles: {} is below 0", cycles));
+    }
+    if (__builtin_add_overflow(added_cycles, cycles, &added_cycles)) {
+        throw std::overflow_error("pto::cpu_sim::add_cycles: the cycles of a task pass 2^63");
+    }
+}
+
+/// What is loaded of a shared object.
+struct Loaded {
+    void *entry = nullptr;
+    bool adds_cycles = false;
+};
+
 /// A shared object of this process, from its bytes.
-void *load_shared(const std::string &bytes, const kernel::TileProgram &program) {
+Loaded load_shared(const std::string &bytes, const kernel::TileProgram &program) {
     static std::mutex mutex;
     static uint64_t loaded = 0;
     const MemoryFile file("pto_wsp_body", pass);
@@ -195,7 +215,12 @@ void *load_shared(const std::string &bytes, const kernel::TileProgram &program) 
                                                    "loaded: {}",
                                                    program.name, dlerror()));
     }
-    return entry;
+    using Sink = void (*)(int64_t);
+    auto *sink = static_cast<Sink *>(dlsym(library, "pto_wsp_add_cycles"));
+    if (sink != nullptr) {
+        *sink = add_cycles;
+    }
+    return {entry, sink != nullptr};
 }
 
 class Compilation {
@@ -257,14 +282,15 @@ private:
 
 CompiledBody compile_cpp_body(const kernel::TileProgram &program, const lower::Target &target) {
     static std::mutex mutex;
-    static auto &loaded = *new std::map<Hash128, void *>;
+    static auto &loaded = *new std::map<Hash128, Loaded>;
     Compilation compilation(program, target);
     const Hash128 key = compilation.key();
-    CompiledBody result{"pto_wsp_body_" + key.hex(), nullptr, true};
+    CompiledBody result{"pto_wsp_body_" + key.hex(), nullptr, true, false};
     {
         const std::lock_guard lock(mutex);
         if (auto found = loaded.find(key); found != loaded.end()) {
-            result.address = found->second;
+            result.address = found->second.entry;
+            result.adds_cycles = found->second.adds_cycles;
             return result;
         }
     }
@@ -272,10 +298,16 @@ CompiledBody compile_cpp_body(const kernel::TileProgram &program, const lower::T
         result.hit = false;
         return compilation.object();
     });
-    void *address = load_shared(bytes, program);
+    const Loaded body = load_shared(bytes, program);
     const std::lock_guard lock(mutex);
-    result.address = loaded.try_emplace(key, address).first->second;
+    const Loaded &kept = loaded.try_emplace(key, body).first->second;
+    result.address = kept.entry;
+    result.adds_cycles = kept.adds_cycles;
     return result;
+}
+
+int64_t take_added_cycles() {
+    return std::exchange(added_cycles, 0);
 }
 
 }  // namespace pto::wsp::backend::cpu

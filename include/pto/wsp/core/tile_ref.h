@@ -4,6 +4,23 @@
 #include <cstdint>
 #include <cstring>
 
+namespace pto::cpu_sim {
+
+/// Where added cycles go; set by whoever loads the body. A body that adds none does not have it.
+extern "C" {
+[[gnu::visibility("default")]] inline void (*pto_wsp_add_cycles)(std::int64_t cycles) = nullptr;
+}
+
+/// In the body of a kernel: `cycles` more that its task takes in the virtual-cycle model of the
+/// target `cpu_sim`. Each task may add others. Has no effect under other targets.
+inline void add_cycles(std::int64_t cycles) {
+    if (pto_wsp_add_cycles != nullptr) {
+        pto_wsp_add_cycles(cycles);
+    }
+}
+
+}  // namespace pto::cpu_sim
+
 namespace pto::wsp {
 
 /// A number of 16 bits as memory holds it: `Convert` knows the bits. Arithmetic is that of float,

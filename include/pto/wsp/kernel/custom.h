@@ -45,8 +45,8 @@ struct CppBody : CustomBody {
     std::string str() const override;
 };
 
-/// A kernel whose body is `body`. TypeCheckError for wrong parameters; CompileError for a body that
-/// calls `pto::cpu_sim::add_cycles`: in the cycle model a custom body costs nothing.
+/// A kernel whose body is `body`. TypeCheckError for wrong parameters. In the cycle model its tasks
+/// take what the body adds with `pto::cpu_sim::add_cycles`, see core/tile_ref.h.
 std::shared_ptr<const TileProgram> custom_program(std::string name, std::vector<Param> params,
                                                   std::shared_ptr<const CustomBody> body, Loc at);
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "pto/wsp/kernel/cycles.h"
@@ -15,6 +16,11 @@ inline constexpr const char *channel_latency_symbol = "__pto_wsp_channel_latency
 
 /// The tile program that runs for a kernel, as it was traced; never null.
 using ProgramOf = std::function<const kernel::TileProgram &(const workload::KernelPtr &)>;
+
+/// What the body of a task has added with `pto::cpu_sim::add_cycles`, in the last run; or why that
+/// is not known. `number` is the task's in program order; none: of a process.
+using AddedBy =
+    std::function<kernel::Cycles(const workload::TaskNode &task, std::optional<int64_t> number)>;
 
 /// The task part of the virtual-cycle model: a deterministic pass over the tasks in program order,
 /// whatever order they really run in. A model, not a measurement: no data dependences, no
@@ -43,15 +49,16 @@ using ProgramOf = std::function<const kernel::TileProgram &(const workload::Kern
 /// smallest clock gets the token. The net is done with the last of its processes.
 ///
 /// Slots have the values that SlotValues gives with `views`; without them the cycles are unknown.
-/// `window` is the number of tasks that may be in flight, 0: any number. Holds no more than the
-/// tasks in a window. CompileError past 2^63 cycles.
+/// Without `added_by` bodies add nothing. `window` is the number of tasks that may be in flight, 0:
+/// any number. Holds no more than the tasks in a window. CompileError past 2^63 cycles.
 kernel::Cycles total_cycles(const workload::Workload &workload, const TaskSchedule &schedule,
                             const ProgramOf &program_of, int64_t window = 0,
-                            const std::vector<TensorView> &views = {});
+                            const std::vector<TensorView> &views = {},
+                            const AddedBy &added_by = {});
 
 /// The kernel part of the model for every task, in program order: appended to `durations`.
 kernel::Cycles task_cycles(const workload::Workload &workload, const ProgramOf &program_of,
                            std::vector<int64_t> &durations,
-                           const std::vector<TensorView> &views = {});
+                           const std::vector<TensorView> &views = {}, const AddedBy &added_by = {});
 
 }  // namespace pto::wsp::schedule

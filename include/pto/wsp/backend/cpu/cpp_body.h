@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "pto/wsp/kernel/program.h"
@@ -9,9 +10,10 @@ namespace pto::wsp::backend::cpu {
 
 /// The compiled C++ body of a kernel.
 struct CompiledBody {
-    std::string symbol;       ///< unique to the code: what generated code calls it by
-    void *address = nullptr;  ///< of a lower::BodyFn; valid until the process ends
-    bool hit = false;         ///< it was compiled before
+    std::string symbol;        ///< unique to the code: what generated code calls it by
+    void *address = nullptr;   ///< of a lower::BodyFn; valid until the process ends
+    bool hit = false;          ///< it was compiled before
+    bool adds_cycles = false;  ///< it may call pto::cpu_sim::add_cycles
 };
 
 /// Compiles the kernel::CppBody of `program` for `target` with the system's compiler, or finds it
@@ -23,6 +25,9 @@ struct CompiledBody {
 /// unwind tables, static objects and per-thread ones, which only the system's loader knows how to
 /// set up, and which make unloading unsafe while any thread lives that has run it.
 CompiledBody compile_cpp_body(const kernel::TileProgram &program, const lower::Target &target);
+
+/// What bodies have added with `pto::cpu_sim::add_cycles` on this thread since the last call.
+int64_t take_added_cycles();
 
 /// What compilers call the lines of a unit that nobody wrote.
 inline constexpr const char *generated_file = "generated";
