@@ -31,6 +31,15 @@ bool any_pair(const LoopPlace &place, const AccessTable &table, Visit visit) {
     return false;
 }
 
+/// What is left of the node when calls are taken away around it.
+const Node *inlined(const NodePtr &node) {
+    const Node *body = node.get();
+    while (const auto *call = std::get_if<CallNode>(&body->kind)) {
+        body = call->body.get();
+    }
+    return body;
+}
+
 /// No dependence goes on in one of the two loops and back in the other.
 bool is_wavefront(const LoopPlace &place, const AccessTable &table) {
     const LoopNode *inner = inner_loop(*place.loop);
@@ -148,11 +157,7 @@ private:
 }  // namespace
 
 const LoopNode *inner_loop(const LoopNode &loop) {
-    const Node *body = loop.body.get();
-    while (const auto *call = std::get_if<CallNode>(&body->kind)) {
-        body = call->body.get();
-    }
-    return std::get_if<LoopNode>(&body->kind);
+    return std::get_if<LoopNode>(&inlined(loop.body)->kind);
 }
 
 bool always_meet(const Site &a, const DataAccess &of_a, const Site &b, const DataAccess &of_b,
@@ -208,8 +213,7 @@ LoopOrder loop_order(const LoopPlace &place, const AccessTable &table) {
 
 bool is_blockable(const LoopPlace &place, const AccessTable &table) {
     const LoopNode *inner = inner_loop(*place.loop);
-    if (place.last - place.first != 1 || inner == nullptr ||
-        table.sites()[place.first].path.back() != &inner->variable ||
+    if (inner == nullptr || !std::holds_alternative<TaskNode>(inlined(inner->body)->kind) ||
         loop_order(place, table) != LoopOrder::Wavefront) {
         return false;
     }

@@ -118,6 +118,16 @@ TEST(Proofs, AWavefrontOfOneTaskRunsInBlocks) {
               "of them run untracked once those before them have");
 }
 
+TEST(Proofs, AWavefrontWithABranchIsTracked) {
+    const auto summary = analyse_dependence(workload_of(
+        "parallel i in Dense[9] { parallel j in Dense[9] { when i + j > 3 { task join(in "
+        "A[i:i + 1, j + 1:j + 2], in A[i + 1:i + 2, j:j + 1], inout A[i + 1:i + 2, j + 1:j + 2])"
+        " } } }"));
+    EXPECT_FALSE(summary.is_static()) << summary.str();
+    EXPECT_THAT(summary.reasons[1].text, StartsWith("wavefront with loop j: iterations of one "
+                                                    "diagonal are independent; the cells"));
+}
+
 TEST(Proofs, WhatIsLostInAWavefrontMustBeCertain) {
     // Nothing is read of the iteration before in loop j.
     const std::string up = "A[8*b + i:8*b + i + 1, j + 1:j + 2]";
