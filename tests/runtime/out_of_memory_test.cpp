@@ -20,6 +20,13 @@ thread_local size_t refused_from_bytes = SIZE_MAX;
     }
     return memory;
 }
+/// All forms, or memory of a sanitizer's own would come to these.
+[[gnu::noinline]] void *operator new(size_t bytes, const std::nothrow_t & /*tag*/) noexcept {
+    return bytes < refused_from_bytes ? std::malloc(bytes) : nullptr;
+}
+[[gnu::noinline]] void operator delete(void *memory, const std::nothrow_t & /*tag*/) noexcept {
+    std::free(memory);
+}
 [[gnu::noinline]] void operator delete(void *memory) noexcept {
     std::free(memory);
 }
