@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "pto/wsp/workload/kinds.h"
 #include "pto/wsp/workload/names.h"
 #include "pto/wsp/workload/nets.h"
 #include "pto/wsp/workload/rules.h"
@@ -22,37 +23,6 @@ using workload::Workload;
 struct NodeHandle {
     NodePtr node;
 };
-
-constexpr const char *kinds[] = {"task", "parallel", "seq", "pipe", "combine", "sequential", "call",
-                                 "when", "slot",     "net", "send", "consume", "close"};
-
-std::string kind_of(const Node &node) {
-    if (const auto *loop = std::get_if<LoopNode>(&node.kind)) {
-        return loop->depth > 0 ? "pipe" : loop->sequential ? "seq" : "parallel";
-    }
-    if (const auto *group = std::get_if<GroupNode>(&node.kind)) {
-        return group->sequential ? "sequential" : "combine";
-    }
-    if (std::holds_alternative<TaskNode>(node.kind)) {
-        return "task";
-    }
-    if (std::holds_alternative<workload::SlotNode>(node.kind)) {
-        return "slot";
-    }
-    if (std::holds_alternative<workload::NetNode>(node.kind)) {
-        return "net";
-    }
-    if (std::holds_alternative<workload::SendNode>(node.kind)) {
-        return "send";
-    }
-    if (std::holds_alternative<workload::ConsumeNode>(node.kind)) {
-        return "consume";
-    }
-    if (std::holds_alternative<workload::CloseNode>(node.kind)) {
-        return "close";
-    }
-    return std::holds_alternative<workload::BranchNode>(node.kind) ? "when" : "call";
-}
 
 std::vector<NodeHandle> children_of(const Node &node) {
     std::vector<NodeHandle> children;
@@ -77,8 +47,9 @@ NodeHandle with_children(const NodeHandle &handle, const std::vector<NodeHandle>
     }
     const size_t wanted = children_of(node).size();
     if (children.size() != wanted) {
-        throw TypeCheckError(user_loc(), "with_children: a node of kind " + kind_of(node) +
-                                             " has " + std::to_string(wanted) + " children, not " +
+        throw TypeCheckError(user_loc(), "with_children: a node of kind " +
+                                             std::string(workload::kind_of(node)) + " has " +
+                                             std::to_string(wanted) + " children, not " +
                                              std::to_string(children.size()));
     }
     size_t next = 0;
@@ -104,7 +75,8 @@ Workload with_root(const Workload &workload, const NodeHandle &root) {
 
 void bind_workload_rules(py::module_ &module) {
     py::class_<NodeHandle> node(module, "WorkloadNode");
-    node.def_property_readonly("kind", [](const NodeHandle &n) { return kind_of(*n.node); })
+    node.def_property_readonly("kind",
+                               [](const NodeHandle &n) { return workload::kind_of(*n.node); })
         .def_property_readonly("children", [](const NodeHandle &n) { return children_of(*n.node); })
         .def_property_readonly("kernel",
                                [](const NodeHandle &n) -> std::optional<std::string> {
@@ -144,10 +116,12 @@ void bind_workload_rules(py::module_ &module) {
         .def("__eq__", [](const NodeHandle &a, const NodeHandle &b) { return a.node == b.node; })
         .def("__hash__",
              [](const NodeHandle &n) { return std::hash<const Node *>()(n.node.get()); })
-        .def("__repr__",
-             [](const NodeHandle &n) { return "<WorkloadNode " + kind_of(*n.node) + ">"; });
-    py::tuple names(std::size(kinds));
-    for (size_t i = 0; i < std::size(kinds); ++i) {
+        .def("__repr__", [](const NodeHandle &n) {
+            return std::string("<WorkloadNode ") + workload::kind_of(*n.node) + ">";
+        });
+    const std::span<const char *const> kinds = workload::node_kinds();
+    py::tuple names(kinds.size());
+    for (size_t i = 0; i < kinds.size(); ++i) {
         names[i] = kinds[i];
     }
     node.attr("kinds") = names;

@@ -224,7 +224,9 @@ class PatternRewriter(Pass):
 
     A rule is a kind of node, or a function that says which nodes are meant, and a function that
     gives what takes the place of such a node. A node has `kind` (``"task"``, ``"parallel"``,
-    ``"seq"``, ``"pipe"``, ``"combine"``, ``"sequential"``, ``"call"``, ``"when"``, ``"slot"``),
+    ``"seq"``, ``"pipe"``, ``"sel"``, ``"combine"``, ``"sequential"``, ``"call"``, ``"when"``,
+    ``"slot"``, ``"value"`` for a variable that stands for an expression, and those of processes;
+    all are in ``WorkloadNode.kinds``),
     `children`, `kernel` (the name), `variable`, `axis` and `task_count` (None when runs decide);
     ``node.with_children([...])`` is the node with others, and
     ``WorkloadNode.combine([...])``, ``WorkloadNode.sequential([...])`` are groups.

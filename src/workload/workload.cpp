@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "pto/wsp/workload/kinds.h"
 #include "pto/wsp/workload/names.h"
 #include "workload/net_walk.h"
 #include "workload/node_visit.h"
@@ -122,13 +123,6 @@ private:
     std::unordered_map<const Node *, bool> empty_;
 };
 
-/// The loop of `P.sel`: it counts for a variable inside that has values of a table.
-bool selects(const LoopNode &loop) {
-    const auto *inner = std::get_if<LoopNode>(&loop.body->kind);
-    return loop.variable.hidden && !loop.variable.value && inner != nullptr &&
-           inner->variable.value && inner->variable.value->op() == ScalarExpr::Op::Load;
-}
-
 /// `node` without the calls around it, and without variables that only stand for an expression.
 const Node &statement(const Node &node) {
     const Node &inner = without_calls(node);
@@ -137,14 +131,12 @@ const Node &statement(const Node &node) {
 }
 
 /// The last word of the type of a workload that is this loop; empty for a parallel one.
-std::string loop_kind(const LoopNode &loop) {
-    if (loop.depth > 0) {
-        return "Pipeline";
-    }
-    if (selects(loop)) {
-        return "Selected";
-    }
-    return loop.sequential ? "Sequential" : "";
+std::string loop_kind(const Node &loop) {
+    const std::string kind = kind_of(loop);
+    return kind == "pipe"  ? "Pipeline"
+           : kind == "sel" ? "Selected"
+           : kind == "seq" ? "Sequential"
+                           : "";
 }
 
 /// Names of the kernels below a node, each once, in program order.
@@ -213,7 +205,7 @@ std::string Workload::type_str() const {
     const Node *node = &statement(*root);
     while (const auto *loop = std::get_if<LoopNode>(&node->kind)) {
         axes.push_back(loop->variable.axis.type_str());
-        const std::string kind = loop_kind(*loop);
+        const std::string kind = loop_kind(*node);
         loops = kind.empty() ? loops : kind;
         node = &statement(*loop->body);
     }
@@ -239,31 +231,7 @@ std::string Workload::type_str() const {
 }
 
 std::string Workload::kind() const {
-    return std::visit(Overloaded{
-                          [](const TaskNode &) { return std::string("task"); },
-                          [](const LoopNode &loop) -> std::string {
-                              if (loop.depth > 0) {
-                                  return "pipe";
-                              }
-                              if (selects(loop)) {
-                                  return "sel";
-                              }
-                              return loop.sequential ? "seq" : "parallel";
-                          },
-                          [](const GroupNode &group) {
-                              return std::string(group.sequential ? "sequential" : "combine");
-                          },
-                          [](const BranchNode &) { return std::string("when"); },
-                          [](const SlotNode &) { return std::string("slot"); },
-                          [](const SendNode &) { return std::string("send"); },
-                          [](const ConsumeNode &) { return std::string("consume"); },
-                          [](const CloseNode &) { return std::string("close"); },
-                          [](const NetNode &) { return std::string("net"); },
-                          [](const CallNode &) -> std::string {
-                              throw InternalError("workload", "a call node is left");
-                          },
-                      },
-                      statement(*root).kind);
+    return kind_of(statement(*root));
 }
 
 int64_t Workload::task_count() const {

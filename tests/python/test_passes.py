@@ -24,8 +24,10 @@ from pto_wsp import (
     PassManager,
     PatternRewriter,
     PrintPass,
+    Range,
     RulePass,
     ScheduleError,
+    Sparse,
     Tensor,
     Tile,
     TypeCheckError,
@@ -167,6 +169,39 @@ def test_nodes_say_what_they_are() -> None:
     group = type(loop).sequential([loop, loop])
     assert (group.kind, group.task_count) == ("sequential", 32)
     assert type(loop).combine([]).task_count == 0
+
+
+def test_nodes_and_workloads_have_the_same_kinds() -> None:
+    x, y = Tensor(np.ones((8, 2, 4), np.float32)), Tensor(np.zeros((8, 2, 4), np.float32))
+    places = Sparse(1, [0, 2], [1, 3])
+    ranges = Range(1, 4)
+
+    def of(loop: Any) -> Any:
+        @workload
+        def w() -> None:
+            for i in loop():
+                shifted[i](x[i], y[i])
+
+        return w()
+
+    for loop, kinds in (
+        (lambda: P(8), ["parallel", "task"]),
+        (lambda: P.seq(8), ["seq", "task"]),
+        (lambda: P.pipe(8, depth=2), ["pipe", "task"]),
+        (lambda: P.sel(places), ["sel", "value", "task"]),
+        (lambda: P(ranges), ["parallel", "value", "task"]),
+        (lambda: P.seq(ranges), ["seq", "value", "task"]),
+    ):
+        made = of(loop)
+        node, found = made._native.root, []
+        while True:
+            found.append(node.kind)
+            if not node.children:
+                break
+            (node,) = node.children
+        assert found == kinds
+        assert made.kind == kinds[0]
+        assert set(found) <= set(type(node).kinds)
 
 
 @pytest.mark.error
