@@ -117,7 +117,10 @@ class FusePass(RulePass):
 
 
 class MergePass(RulePass):
-    """Two small tasks, one after the other, that share nothing that is written become one."""
+    """Two small tasks, one after the other, that share nothing that is written become one; and so
+    do neighbouring iterations of a parallel loop of one small task, where tasks are tracked. A loop
+    that runs untracked stays: its iterations are handed to workers in chunks already. Keys of
+    schedules that name the variable of a merged loop count the new iterations."""
 
     def __init__(self) -> None:
         super().__init__("merge")

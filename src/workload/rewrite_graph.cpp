@@ -181,6 +181,13 @@ NodeId WorkloadGraph::Rebuild::loop(NodeId like, NodeId body) {
     return add({std::make_shared<const Node>(Node{std::move(loop), old_.where(like)})});
 }
 
+NodeId WorkloadGraph::Rebuild::loop(NodeId like, NodeId body, int64_t size) {
+    LoopNode loop = old_.loop(like);
+    loop.variable.axis.size = size;
+    loop.body = made(body).tree;
+    return add({std::make_shared<const Node>(Node{std::move(loop), old_.where(like)})});
+}
+
 NodeId WorkloadGraph::Rebuild::group(NodeId like, NodeId list) {
     GroupNode group = std::get<GroupNode>(old_.tree(like)->kind);
     group.children.clear();

@@ -92,6 +92,8 @@ public:
     NodeId task(TaskNode task, const Loc &at);
     /// The loop that `like` was, over another body.
     NodeId loop(NodeId like, NodeId body);
+    /// The same with another number of iterations.
+    NodeId loop(NodeId like, NodeId body, int64_t size);
     /// A group of the kind that `like` was.
     NodeId group(NodeId like, NodeId list);
     /// A statement before the rest of a list.

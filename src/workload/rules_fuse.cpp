@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "pto/wsp/kernel/concatenate.h"
+#include "pto/wsp/workload/dependence.h"
 #include "workload/rules_facts.h"
 
 /// Two tasks, one after the other, made one.
@@ -86,10 +87,11 @@ Reason why_not_one_kernel(const WorkloadGraph &graph, const Match &m) {
     return reason.empty() ? std::nullopt : Reason(reason);
 }
 
-TaskNode one_task(const TaskNode &first, const TaskNode &second, const Loc &at) {
+TaskNode one_task(const TaskNode &first, const TaskNode &second, const std::string &name,
+                  const Loc &at) {
     const kernel::SharedParams shared = shared_params(first, second);
     auto kernel = std::make_shared<Kernel>();
-    kernel->name = first.kernel->name + "_" + second.kernel->name;
+    kernel->name = name;
     kernel->program = kernel::concatenate(*first.kernel->program, *second.kernel->program, shared,
                                           kernel->name, at);
     kernel->params = kernel->program->params;
@@ -118,6 +120,113 @@ int64_t elements(const TaskNode &task) {
     return total;
 }
 
+/// Elements and arguments of a task that iterations become, at most.
+constexpr int64_t most_arguments = 32;
+
+int64_t iterations(const WorkloadGraph &graph, const Match &m) {
+    return graph.loop(m.root()).variable.axis.constant().value_or(0);
+}
+
+/// How many iterations become one task: as many as are small together and leave none over.
+int64_t iterations_of_a_task(const WorkloadGraph &graph, const Match &m) {
+    const TaskNode &task = graph.task(m["a"]);
+    const int64_t size = std::max<int64_t>(elements(task), 1);
+    const auto arguments = std::max<int64_t>(static_cast<int64_t>(task.arguments.size()), 1);
+    const int64_t count = iterations(graph, m);
+    for (int64_t n = std::min(most_arguments / arguments, small_task / size); n > 1; --n) {
+        if (count % n == 0) {
+            return n;
+        }
+    }
+    return 1;
+}
+
+/// `task` where the variable `id` is `value`.
+TaskNode with_value(const TaskNode &task, const std::string &id, const Affine &value) {
+    Node node{task, {}};
+    for_each_expression(node, [&](ScalarExpr &expr) {
+        expr = expr.substitute({{id, ScalarExpr::from(value)}});
+    });
+    auto &made = std::get<TaskNode>(node.kind);
+    for (TaskArgument &argument : made.arguments) {
+        if (auto *region = std::get_if<Region>(&argument.value)) {
+            for (Affine &offset : region->offsets) {
+                offset = offset.substitute({{id, value}});
+            }
+            for (Region::Bound &bound : region->bounds) {
+                bound.offset = bound.offset.substitute({{id, value}});
+            }
+        }
+    }
+    return made;
+}
+
+/// Iteration `number` of `count` that become one.
+TaskNode iteration(const WorkloadGraph &graph, const Match &m, int64_t number, int64_t count) {
+    const std::string &id = graph.loop(m.root()).variable.id;
+    return with_value(graph.task(m["a"]), id, Affine::variable(id, count) + Affine(number));
+}
+
+Reason why_not_one_iteration(const WorkloadGraph &graph, const Match &m) {
+    const int64_t count = iterations(graph, m);
+    if (iterations_of_a_task(graph, m) == 1) {
+        return fmt::format("no number of iterations divides {} and is small together: {} has {} "
+                           "elements and {} arguments, a task at most {} and {}",
+                           count, graph.text(m["a"]), elements(graph.task(m["a"])),
+                           graph.task(m["a"]).arguments.size(), small_task, most_arguments);
+    }
+    const Site &site = *graph.site(m["a"]);
+    const size_t around = graph.loops_around(m.root()).size();
+    if (find_conflict(site, site, different_iterations(around, around + 1))) {
+        return fmt::format("iterations of {} touch the same data", graph.text(m.root()));
+    }
+    const TaskNode first = iteration(graph, m, 0, 2);
+    const TaskNode second = iteration(graph, m, 1, 2);
+    if (first.kernel->program == nullptr) {
+        return first.kernel->name + " is declared only";
+    }
+    const std::string reason = kernel::why_not_concatenated(
+        *first.kernel->program, *first.kernel->program, shared_params(first, second));
+    return reason.empty() ? std::nullopt : Reason(reason);
+}
+
+/// Whether tasks are tracked, as long as no schedule asks for it.
+bool is_tracked(const WorkloadGraph &graph) {
+    Workload workload;
+    workload.root = graph.root();
+    return !analyse_dependence(workload).is_static();
+}
+
+rewrite::Rule merge_iterations() {
+    return TreeRule("merge-iterations", of(TreeOp::Parallel, {task("a")}))
+        .when("",
+              [](const WorkloadGraph &graph, const Match &m) {
+                  const LoopVar &variable = graph.loop(m.root()).variable;
+                  return graph.site(m["a"]) != nullptr && !variable.value &&
+                         variable.axis.constant() != 1;
+              })
+        .when("the number of iterations is not the same in every run",
+              [](const WorkloadGraph &graph, const Match &m) {
+                  return graph.loop(m.root()).variable.axis.constant().has_value();
+              })
+        .unless(why_not_one_iteration)
+        .when("tasks are not tracked: iterations are handed to workers in chunks already",
+              [](const WorkloadGraph &graph, const Match &) { return is_tracked(graph); })
+        .to([](TreeRebuild &to, const Match &m) {
+            const WorkloadGraph &graph = to.old();
+            const int64_t count = iterations_of_a_task(graph, m);
+            const std::string name =
+                graph.task(m["a"]).kernel->name + "_" + std::to_string(count) + "x";
+            TaskNode task = iteration(graph, m, 0, count);
+            for (int64_t number = 1; number < count; ++number) {
+                task =
+                    one_task(task, iteration(graph, m, number, count), name, graph.where(m["a"]));
+            }
+            return to.loop(m.root(), to.task(std::move(task), graph.where(m["a"])),
+                           iterations(graph, m) / count);
+        });
+}
+
 /// A rule for `a` and then `b` in a list of either kind.
 template <class Conditions>
 void add_rules(std::vector<rewrite::Rule> &rules, const char *name, Conditions conditions) {
@@ -127,8 +236,11 @@ void add_rules(std::vector<rewrite::Rule> &rules, const char *name, Conditions c
                             .unless(why_not_one_kernel)
                             .to([](TreeRebuild &to, const Match &m) {
                                 const WorkloadGraph &graph = to.old();
+                                const TaskNode &first = graph.task(m["a"]);
+                                const TaskNode &second = graph.task(m["b"]);
                                 NodeId task =
-                                    to.task(one_task(graph.task(m["a"]), graph.task(m["b"]),
+                                    to.task(one_task(first, second,
+                                                     first.kernel->name + "_" + second.kernel->name,
                                                      graph.where(m["a"])),
                                             graph.where(m["a"]));
                                 return to.list(task, to(m["rest"]));
@@ -180,6 +292,7 @@ const rewrite::Table &merge_rules() {
                                        graph.text(m["a"]), graph.text(m["b"]), size, small_task);
                 });
         });
+        rules.push_back(merge_iterations());
         return rules;
     };
     static const rewrite::Table table("merge", make());

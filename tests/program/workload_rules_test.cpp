@@ -383,6 +383,88 @@ TEST_F(WorkloadRules, large_tasks_and_those_that_share_data_are_not_merged) {
                    "increment and increment touch other parts of the same data");
 }
 
+TEST_F(WorkloadRules, iterations_of_small_tracked_tasks_are_merged) {
+    // Neither loop runs in chunks: which of them reads what the other one wrote, is tracked.
+    const Workload turns("w", [&] {
+        for ([[maybe_unused]] auto t : P(3)) {
+            for (auto i : P(8)) {
+                copy({x[i], y[i]});
+            }
+            for (auto i : P(6)) {
+                mixed({y[i], y[7 - i], x[7 - i]});
+            }
+        }
+    });
+    // 32 arguments hold all 8 copies, and 6 of the others.
+    expect_fires(turns, "merge", "merge-iterations", 3 * 2);
+    const Rewritten rewritten(turns, "merge");
+    EXPECT_THAT(rewritten.workload.str(), AllOf(HasSubstr("increment_8x"), HasSubstr("mix_6x")));
+}
+
+TEST_F(WorkloadRules, iterations_that_gain_nothing_or_share_data_are_not_merged) {
+    const auto refused = [&](const std::function<void()> &body, const std::string &why) {
+        expect_refused(Workload("w", body), "merge", "merge-iterations", why);
+    };
+    const auto turns = [&](const std::function<void(const AxisVar &)> &loop) {
+        for (auto t : P(3)) {
+            loop(t);
+            for (auto i : P(8)) {
+                copy({x[7 - i], y[i]});
+                copy({y[i], z[i]});
+            }
+        }
+    };
+    refused(
+        [&] {
+            for (auto i : P(8)) {
+                copy({x[i], y[i]});
+            }
+        },
+        "tasks are not tracked: iterations are handed to workers in chunks already");
+    refused(
+        [&] {
+            turns([&](const AxisVar &) {
+                for (auto i : P(7)) {
+                    add({y[i], y[i + 1]});
+                }
+            });
+        },
+        "iterations of P(h: Dense[7]) touch the same data");
+    const Rewritten declared(Workload("w",
+                                      [&] {
+                                          turns([&](const AxisVar &) {
+                                              for (auto i : P(8)) {
+                                                  outside({y[i], x[i]});
+                                              }
+                                          });
+                                      }),
+                             "merge");
+    EXPECT_THAT(declared.text(),
+                HasSubstr("merge-iterations: not applied: outside is declared only"));
+    refused(
+        [&] {
+            turns([&](const AxisVar &t) {
+                for (auto i : P(DenseDyn(8 - t))) {
+                    copy({y[i], x[i]});
+                }
+            });
+        },
+        "the number of iterations is not the same in every run");
+    Tensor large("L", {8, 64, 64}), other("M", {8, 64, 64});
+    Kernel big("big", {In("x", Tile(64, 64, F32)), Out("y", Tile(64, 64, F32))},
+               [](const Parameters &k) { store(k["y"], tile::load(k["x"]) + 1.0); });
+    refused(
+        [&] {
+            turns([&](const AxisVar &) {
+                for (auto i : P(8)) {
+                    big({large[i], other[i]});
+                }
+            });
+        },
+        "no number of iterations divides 8 and is small together: big has 8192 elements and 2 "
+        "arguments, a task at most 4096 and 32");
+}
+
 TEST_F(WorkloadRules, unknown_table) {
     EXPECT_EQ(error_of<ScheduleError>([&] {
                   workload::rewrite_workload(Workload("w",

@@ -21,7 +21,9 @@ namespace pto::wsp::workload {
 ///   a parallel loop of sequential ones: chains that need no tracking.
 /// - `fuse`: two tasks, one after the other, of which the second alone reads a tile that the first
 ///   writes, become one task; the tile is written as before and not read again.
-/// - `merge`: two small tasks, one after the other, that share nothing that is written become one.
+/// - `merge`: two small tasks, one after the other, that share nothing that is written become one,
+///   and so do neighbouring iterations of a parallel loop of one such task, unless the workload
+///   needs no tracking, so that they run in chunks already.
 ///
 /// The workload computes the same, to the last bit. Tasks are fewer, and kernels others, after
 /// `hoist`, `dead`, `fuse` and `merge`; program order is another after `interchange`.
