@@ -39,16 +39,47 @@ ScalarExpr element(const std::string &table, const RunData::Values &values, cons
 }  // namespace
 
 Ragged::Ragged(std::string name, std::vector<int64_t> lengths, Loc at)
-    : name_(std::move(name)), lengths_(shared(std::move(lengths))), at_(std::move(at)) {
-    check_not_negative(*lengths_, "Ragged: length", at_);
+    : name_(std::move(name)), lengths_(lengths), table_(shared(std::move(lengths))),
+      at_(std::move(at)) {
+    check_not_negative(lengths_, "Ragged: length", at_);
+}
+
+Ragged Ragged::of_offsets(std::string name, std::vector<int64_t> offsets, Loc at) {
+    if (offsets.empty() || offsets.front() != 0 || !std::ranges::is_sorted(offsets)) {
+        throw TypeCheckError(at, "Ragged: offsets must start at 0 and not decrease");
+    }
+    std::vector<int64_t> lengths;
+    for (size_t row = 1; row < offsets.size(); ++row) {
+        lengths.push_back(offsets[row] - offsets[row - 1]);
+    }
+    Ragged made(std::move(name), std::move(lengths), std::move(at));
+    made.table_ = shared(std::move(offsets));
+    made.has_offsets_ = true;
+    return made;
 }
 
 int64_t Ragged::total() const {
-    return std::accumulate(lengths_->begin(), lengths_->end(), int64_t{0});
+    return std::accumulate(lengths_.begin(), lengths_.end(), int64_t{0});
 }
 
 ScalarExpr Ragged::length(const ScalarExpr &row, const Loc &at) const {
-    return element(name_, lengths_, row, at);
+    const ScalarExpr found = element(name_, table_, row, at);
+    return has_offsets_ ? element(name_, table_, row + 1, at) - found : found;
+}
+
+ScalarExpr Ragged::offset(const ScalarExpr &row, const Loc &at) const {
+    if (!has_offsets_) {
+        throw CompileError(at,
+                           fmt::format("'{}' is made of lengths: where its rows start is not "
+                                       "known to a run",
+                                       name_),
+                           {{at_, "made here"}}, "Ragged::of_offsets(name, offsets)");
+    }
+    return element(name_, table_, row, at);
+}
+
+workload::Axis Ragged::places() const {
+    return {workload::Axis::Kind::Ragged, offset(outer_size(), at_), "", at_};
 }
 
 Sparse::Sparse(std::string name, std::vector<int64_t> indptr, std::vector<int64_t> indices, Loc at)

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "building.h"
+
 namespace pto::wsp {
 
 namespace {
@@ -38,6 +40,10 @@ Tensor::Tensor(std::string name, const void *data, size_t count, size_t bytes, c
                DType dtype, bool read_only, Loc at)
     : region_(whole_of(std::move(name), borrowed(data, count, bytes, shape, dtype, at), at)),
       writeable_(!read_only) {}
+
+IndexAt::IndexAt(const ScalarExpr &index, Loc at) : at_(std::move(at)) {
+    index_ = Building::required("an index that a run decides", at_).builder.index_of(index, at_);
+}
 
 Tensor Tensor::operator[](const IndexAt &i) const {
     return {workload::index(region_, i.index(), i.at()), writeable_};

@@ -230,6 +230,57 @@ TEST(FrontDoor, RaggedRowsAndSelectedPlaces) {
     EXPECT_EQ(program.stats().task_count, 3 + 3 + 0);
 }
 
+TEST(FrontDoor, AllPlacesOfRaggedRows) {
+    const Tensor x("x", {6, 2, 4}), y("y", {6, 2, 4}), z("z", {3, 2, 4});
+    fill(x);
+    const Kernel add = accumulate(), copy = increment();
+    const Ragged rows = Ragged::of_offsets("rows", {0, 3, 3, 5});
+    EXPECT_EQ(rows.lengths(), (std::vector<int64_t>{3, 0, 2}));
+    EXPECT_EQ(rows.total(), 5);
+    const Workload workload("places", [&] {
+        for (auto i : P(rows)) {
+            copy({x[i], y[i]});
+        }
+        for (auto b : P(3)) {
+            for (auto t : P(rows[b])) {
+                add({y[rows.offset(b) + as_expr(t)], z[b]});
+            }
+        }
+    });
+    expect_sequential_result(workload);
+    Program program = workload.compile();
+    run(program);
+    EXPECT_EQ(program.stats().task_count, 5 + 5);
+    const auto float_of = [](const Tensor &tensor, size_t tile) {
+        return tensor.span<float>()[tile * 8];
+    };
+    std::ranges::fill(y.span<float>(), 0.0F);
+    std::ranges::fill(z.span<float>(), 0.0F);
+    program.set_tables(
+        {{"rows", std::make_shared<const std::vector<int64_t>>(std::vector<int64_t>{0, 1, 2, 6})}});
+    run(program);
+    EXPECT_EQ(program.stats().task_count, 6 + 6);
+    EXPECT_EQ(float_of(y, 5), float_of(x, 5) + 1);
+    EXPECT_EQ(float_of(z, 1), 0.5F * float_of(y, 1));
+
+    EXPECT_EQ(error_of<CompileError>([&] {
+                  const Ragged lengths("lengths", {1, 2});
+                  Workload("w", [&] {
+                      for (auto i : P(lengths)) {
+                          copy({x[i], y[i]});
+                      }
+                  });
+              }),
+              "'lengths' is made of lengths: where its rows start is not known to a run | "
+              "Ragged::of_offsets(name, offsets)");
+    EXPECT_EQ(error_of<TypeCheckError>([] {
+                  Ragged::of_offsets("r", {0, 2, 1});
+              }),
+              "Ragged: offsets must start at 0 and not decrease");
+    EXPECT_EQ(error_of<CompileError>([&] { (void)x[symbol_u64("n") % 2]; }).substr(0, 28),
+              "an index that a run decides ");
+}
+
 TEST(FrontDoor, WrongRowsAreRefused) {
     EXPECT_EQ(error_of<TypeCheckError>([] {
                   Ragged("r", {1, -2});

@@ -36,15 +36,25 @@ struct DenseDyn {
 struct AnyAxis;
 
 /// Rows of different lengths, which each run may have anew: `program.set_tables({{name,
-/// lengths}})`.
+/// lengths}})`, or the offsets where it is made of those.
 class Ragged {
 public:
     /// TypeCheckError for a negative length.
     Ragged(std::string name, std::vector<int64_t> lengths, Loc at = Loc::here());
+    /// Rows that lie one after another: where each starts and, last, where all end. `P(ragged)`
+    /// runs over all places of all rows then, and row b has those from `offset(b)` on.
+    /// TypeCheckError unless they start at 0 and do not decrease.
+    static Ragged of_offsets(std::string name, std::vector<int64_t> offsets, Loc at = Loc::here());
 
-    int64_t outer_size() const { return static_cast<int64_t>(lengths_->size()); }
-    const std::vector<int64_t> &lengths() const { return *lengths_; }
+    int64_t outer_size() const { return static_cast<int64_t>(lengths().size()); }
+    const std::vector<int64_t> &lengths() const { return lengths_; }
     int64_t total() const;
+    /// Where a row starts, in the body of a workload. CompileError elsewhere, as of `length`, and
+    /// for a Ragged of lengths.
+    ScalarExpr offset(const ScalarExpr &row, const Loc &at = Loc::here()) const;
+    template <class T>
+    requires(ExpressionLike<T>) ScalarExpr offset(const T &row)
+    const { return offset(as_expr(row), at_); }
     /// The length of a row, in the body of a workload. CompileError elsewhere, and where another
     /// axis has the name with other lengths.
     ScalarExpr length(const ScalarExpr &row, const Loc &at = Loc::here()) const;
@@ -56,8 +66,13 @@ public:
     requires(ExpressionLike<T> || IntegerLike<T>) AnyAxis operator[](const T &row) const;
 
 private:
+    friend struct AnyAxis;
+    workload::Axis places() const;
+
     std::string name_;
-    RunData::Values lengths_;
+    std::vector<int64_t> lengths_;
+    RunData::Values table_;  ///< the lengths or the offsets
+    bool has_offsets_ = false;
     Loc at_;
 };
 
@@ -98,6 +113,10 @@ struct AnyAxis {
     template <IntegerLike T>
     AnyAxis(T size, Loc at = Loc::here())  // NOLINT
         : axis{workload::Axis::Kind::Dense, static_cast<int64_t>(size), "", std::move(at)} {}
+
+    /// All places of all rows, in the body of a workload: CompileError elsewhere, and for a Ragged
+    /// of lengths.
+    AnyAxis(const Ragged &axis) : axis(axis.places()) {}  // NOLINT
 
     workload::Axis axis;
     std::string table;     ///< of the places that a row of a `Sparse` selects

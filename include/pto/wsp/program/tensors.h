@@ -45,6 +45,9 @@ public:
     IndexAt(T index, Loc at = Loc::here())  // NOLINT: integers are places
         : index_(static_cast<int64_t>(index)), at_(std::move(at)) {}
 
+    /// In the body of a workload; CompileError elsewhere.
+    IndexAt(const ScalarExpr &index, Loc at = Loc::here());  // NOLINT: run-time places are, too
+
     const Affine &index() const { return index_; }
     const Loc &at() const { return at_; }
 
