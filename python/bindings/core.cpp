@@ -4,6 +4,7 @@
 
 #include "pto/wsp/core/dtype.h"
 #include "pto/wsp/core/fingerprint.h"
+#include "pto/wsp/core/scalar_text.h"
 #include "pto/wsp/support/text.h"
 
 namespace pto::wsp::python {
@@ -103,6 +104,7 @@ void bind_scalar_expr(py::module_ &module) {
             },
             py::arg("values"))
         .def("as_affine", &ScalarExpr::as_affine)
+        .def("shown", &shown)
         .def("__str__", &ScalarExpr::str);
 }
 

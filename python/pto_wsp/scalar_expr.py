@@ -152,7 +152,7 @@ class ScalarExpr:
     def _no_bits(self, sign: str, number: Any) -> Exception:
         return error(
             CompileError,
-            f"({self}) {sign} {number}: bits of a run-time integer are not known",
+            f"({self.native.shown()}) {sign} {number}: bits of a run-time integer are not known",
             hint="& and | join comparisons; x & 7 takes the lowest bits, else use // and %",
         )
 
@@ -194,13 +194,15 @@ class ScalarExpr:
     def __hash__(self) -> int:
         raise error(
             TypeCheckError,
-            f"{self} has no hash: its value is not known before the program runs",
+            f"{self.native.shown()} has no hash: its value is not known before the program runs",
             hint="a key is the expression itself",
         )
 
     def _unknown(self, what: str, hint: str) -> NoReturn:
         raise error(
-            CompileError, f"{what} of {self} is not known before the program runs", hint=hint
+            CompileError,
+            f"{what} of {self.native.shown()} is not known before the program runs",
+            hint=hint,
         )
 
     def __bool__(self) -> bool:
@@ -248,7 +250,9 @@ class ScalarExpr:
         return other // self, other % self
 
     def __truediv__(self, other: Any) -> NoReturn:
-        raise error(CompileError, f"({self}) / ({other}) is not an integer", hint="use //")
+        raise error(
+            CompileError, f"({self.native.shown()}) / ({other}) is not an integer", hint="use //"
+        )
 
     def __str__(self) -> str:
         return str(self.native)

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "pto/wsp/core/scalar_text.h"
 #include "pto/wsp/support/text.h"
 #include "pto/wsp/workload/names.h"
 #include "pto/wsp/workload/nets.h"
@@ -251,7 +252,7 @@ struct Builder::Impl {
         for (const std::string &name : expr.variables()) {
             if (std::ranges::find(path, name, &LoopVar::id) == path.end()) {
                 throw CompileError(at,
-                                   what + " " + expr.str() + " uses " + name +
+                                   what + " " + shown(expr) + " uses " + name +
                                        ", which is no variable of a loop around it",
                                    {}, scope_hint(name, path, "it"));
             }
@@ -808,7 +809,7 @@ void Builder::task(KernelPtr kernel, std::vector<ScalarExpr> axes, std::vector<A
                     return std::ranges::find(open, name, &LoopVar::id) != open.end() ||
                            std::ranges::find(definitions, name, &LoopVar::id) != definitions.end();
                 })) {
-                throw TypeCheckError(at, kernel->name + ": index " + definition->value->str() +
+                throw TypeCheckError(at, kernel->name + ": index " + shown(*definition->value) +
                                              " uses a variable of a loop that is not around");
             }
         }

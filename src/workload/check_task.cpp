@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "pto/wsp/core/scalar_text.h"
 #include "pto/wsp/support/text.h"
 #include "workload/node_visit.h"
 #include "workload/range.h"
@@ -16,7 +17,7 @@ std::string number_of(const Argument &argument) {
         return number_text(*number);
     }
     const auto *large = std::get_if<uint64_t>(&argument.value);
-    return large != nullptr ? std::to_string(*large) : std::get<ScalarExpr>(argument.value).str();
+    return large != nullptr ? std::to_string(*large) : shown(std::get<ScalarExpr>(argument.value));
 }
 
 using kernel::Param;
@@ -228,7 +229,7 @@ void TaskCheck::check_range(const Param &param, const Argument &argument,
     if (!is_exact(expr)) {
         check_later(expr, static_cast<int64_t>(std::max<Wide>(type.low, INT64_MIN)),
                     static_cast<int64_t>(std::min<Wide>(type.high, INT64_MAX)),
-                    prefix(param) + " = " + expr.str() + " (" + info(param.type.dtype).user_name +
+                    prefix(param) + " = " + shown(expr) + " (" + info(param.type.dtype).user_name +
                         ")",
                     argument.at);
         return;
@@ -237,12 +238,12 @@ void TaskCheck::check_range(const Param &param, const Argument &argument,
         std::string(info(param.type.dtype).user_name) + " holds " + range_text(type);
     const std::vector<Note> declared{{param.at, param.name + " is declared here"}};
     if (expr.op() == ScalarExpr::Op::Const) {
-        throw TypeCheckError(place(argument.at), prefix(param) + " = " + expr.str() + ": " + holds,
+        throw TypeCheckError(place(argument.at), prefix(param) + " = " + shown(expr) + ": " + holds,
                              declared);
     }
     const std::string where = values ? " lies in " + range_text(*values) : " may be any integer";
     throw TypeCheckError(place(argument.at),
-                         prefix(param) + " = " + expr.str() + where + ", but " + holds, declared,
+                         prefix(param) + " = " + shown(expr) + where + ", but " + holds, declared,
                          "bound it, as in max(min(n, high), low)");
 }
 
@@ -283,11 +284,11 @@ TaskArgument TaskCheck::check_scalar(const Param &param, const Argument &argumen
         return check_large(param, argument, *large);
     }
     const auto &expr = std::get<ScalarExpr>(argument.value);
-    check_scope(expr.variables(), param.name + " = " + expr.str(), argument.at);
+    check_scope(expr.variables(), param.name + " = " + shown(expr), argument.at);
     if (const ScalarExpr *divisor = divisor_that_may_be_zero(expr, sizes_); divisor && !empty_) {
         throw TypeCheckError(place(argument.at),
-                             prefix(param) + " = " + expr.str() + ": the divisor " +
-                                 divisor->str() + " may be 0",
+                             prefix(param) + " = " + shown(expr) + ": the divisor " +
+                                 shown(*divisor) + " may be 0",
                              {{param.at, param.name + " is declared here"}},
                              "divide by a number or by an expression that is at least 1");
     }
@@ -451,7 +452,7 @@ void TaskCheck::check_place(const std::string &what, const Region &region, int d
 void TaskCheck::check_valid(const Param &param, const Region &region, const ScalarExpr &valid,
                             int64_t extent, const char *what) const {
     const std::string part =
-        param.name + ": " + what + " valid(" + valid.str() + ") of " + region.str();
+        param.name + ": " + what + " valid(" + shown(valid) + ") of " + region.str();
     const std::string text = kernel_.name + ": " + part;
     check_scope(valid.variables(), part, region.at);
     const auto range = empty_ ? Range{0, 0} : range_of_sum(0, valid, sizes_);
@@ -509,7 +510,7 @@ TaskNode check_task(const KernelPtr &kernel, std::vector<ScalarExpr> axes,
     task.kernel = kernel;
     const std::vector<const Argument *> matched = check.match(arguments);
     for (const ScalarExpr &axis : axes) {
-        check.check_scope(axis.variables(), "subscript " + axis.str(), at);
+        check.check_scope(axis.variables(), "subscript " + shown(axis), at);
     }
     for (size_t i = 0; i < matched.size(); ++i) {
         task.arguments.push_back(check.check(kernel->params[i], *matched[i]));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "pto/wsp/core/scalar_text.h"
 #include "pto/wsp/support/text.h"
 #include "workload/node_visit.h"
 
@@ -41,7 +42,7 @@ namespace {
                                  const std::string &text, const Loc &at) {
     std::vector<std::string> known;
     for (size_t i = 0; i < task.axes.size(); ++i) {
-        known.push_back(std::to_string(i) + " (" + task.axes[i].str() + ")");
+        known.push_back(std::to_string(i) + " (" + shown(task.axes[i]) + ")");
     }
     for (size_t i = 0; i < task.arguments.size(); ++i) {
         const kernel::Param &known_param = task.kernel->params[i];

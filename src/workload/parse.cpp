@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <set>
 
+#include "pto/wsp/core/scalar_text.h"
 #include "pto/wsp/support/text.h"
 #include "pto/wsp/workload/nets.h"
 #include "workload/check_task.h"
@@ -565,7 +566,7 @@ private:
         ScalarExpr expr = ScalarExpr::parse(reader_);
         for (const std::string &name : expr.variables()) {
             if (std::ranges::find(path_, name, &LoopVar::id) == path_.end()) {
-                refuse(at, expr.str() + " uses " + name + ", which is no variable around it");
+                refuse(at, shown(expr) + " uses " + name + ", which is no variable around it");
             }
         }
         return expr;

@@ -6,7 +6,19 @@ import time
 
 import numpy as np
 import pytest
-from pto_wsp import CompileError, DType, InOut, P, Tensor, Tile, kernel, pto, slot_set_u64, workload
+from pto_wsp import (
+    CompileError,
+    DType,
+    InOut,
+    P,
+    Scalar,
+    Tensor,
+    Tile,
+    kernel,
+    pto,
+    slot_set_u64,
+    workload,
+)
 from pto_wsp.scalar_expr import ScalarExpr, slot_u64
 
 LOOPS = 1000
@@ -69,6 +81,32 @@ def test_expressions_of_ten_thousand_operations():
         deep.compile()
     assert "an expression is 10002 levels deep, compiled are at most 500" in str(caught.value)
     assert "leave a part of it in a slot" in str(caught.value)
+
+
+@pytest.mark.error
+def test_errors_show_the_beginning_of_a_long_expression():
+    X = Tensor(np.zeros((4, 2, 4), np.float32), name="X")
+
+    @kernel
+    def counted(x: InOut[Tile[2, 4, DType.F32]], n: Scalar[DType.U8]):
+        pto.store(x, pto.add(x, 1.0))
+
+    @workload
+    def too_large():
+        for i in P(4):
+            counted(X[i], sum_of(5000, i) + 1000)
+
+    (refused,) = too_large().type_errors
+    assert "n = ((((... - 1) + 1) % 4) + 1000) (5003 levels deep) lies in" in refused.text
+    assert len(refused.text) < 400
+    with pytest.raises(CompileError) as caught:
+        bool(sum_of(5000, slot_u64(0)))
+    assert caught.value.text == (
+        "the truth of ((((... + 1) - 1) + 1) % 4) (5002 levels deep) is not known before the "
+        "program runs"
+    )
+    short = ScalarExpr("b % 4")
+    assert short.native.shown() == str(short)
 
 
 def test_what_the_hint_says_runs():
