@@ -25,6 +25,8 @@ schedule::AddedBy Program::Impl::added_by() const {
     std::string unknown;
     if (last == nullptr) {
         unknown = "and the program has not run";
+    } else if (added == nullptr) {
+        unknown = "and the program has not run on the data that it is given";
     } else if (!last->run->is_complete()) {
         unknown = "and the run has not ended";
     } else if (const runtime::RunStats run = last->run->stats();

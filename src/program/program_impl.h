@@ -88,6 +88,7 @@ struct Program::Impl {
         is_modelled = false;
         are_sizes_checked = false;
         graph_cycles.reset();
+        added = nullptr;
     }
     /// Walks all tasks: done when somebody asks.
     void model_cycles();

@@ -91,11 +91,13 @@ TEST(Cycles, ReductionsGiveTheirLength) {
 }
 
 TEST(Cycles, AStoreThatNarrowsCountsTwice) {
-    Builder b("k");
-    const tile::Param x = tile::input(b, "x", {F32, 4, 8});
-    const tile::Param y = tile::output(b, "y", {F16, 4, 8});
-    tile::store(y, tile::load(x));
-    EXPECT_EQ(cycles(*b.finish()).cycles, 32 + 64);
+    for (const auto &[to, times] : {std::pair{F16, 2}, {DType::BF16, 2}, {F32, 1}}) {
+        Builder b("k");
+        const tile::Param x = tile::input(b, "x", {F32, 4, 8});
+        const tile::Param y = tile::output(b, "y", {to, 4, 8});
+        tile::store(y, tile::load(x));
+        EXPECT_EQ(cycles(*b.finish()).cycles, 32 + times * 32) << info(to).name;
+    }
 }
 
 TEST(Cycles, SortingAndConstants) {

@@ -7,6 +7,7 @@ import pytest
 from pto_wsp import (
     Channel,
     Dense,
+    DenseDyn,
     DispatchPolicy,
     DType,
     ExecutionError,
@@ -24,6 +25,8 @@ from pto_wsp import (
     pto,
     send,
     sequential,
+    slot_load_u64,
+    slot_u64,
     workload,
 )
 
@@ -227,6 +230,35 @@ def test_added_cycles_that_are_not_known() -> None:
         program.stats.makespan_cycles  # noqa: B018
     C.data[:] = 0
     assert ran(program).total_cycles == 6 * SCALE + sum(100 * i + 7 for i in range(6))
+
+
+@pytest.mark.error
+def test_added_cycles_of_other_tasks_than_ran_are_not_known() -> None:
+    count = Tensor(np.zeros(1, np.int64))
+
+    @workload
+    def some(axis):
+        for i in P(axis):
+            adding[i](D[i], 5)
+        slot_load_u64(0, count[0])
+        with P.when(slot_u64(0) > 0):
+            adding(D[0], 5)
+
+    D.data[:] = 0
+    program = some(DenseDyn(4)).compile(target="cpu_sim")
+    assert ran(program).total_cycles == 4 * 5
+    program.execute()
+    program.synchronize(timeout=60)
+    count.data[:] = 1  # which the model reads before anybody has asked for its figures
+    with pytest.raises(ExecutionError, match="adds cycles in its body, and the last run had 4 ta"):
+        program.stats.total_cycles  # noqa: B018
+    assert ran(program).total_cycles == 5 * 5
+    program.set_axis_sizes({"axis": 2})
+    with pytest.raises(
+        ExecutionError, match="and the program has not run on the data that it is given"
+    ):
+        program.stats.total_cycles  # noqa: B018
+    assert ran(program).total_cycles == 3 * 5
 
 
 @pytest.mark.error
