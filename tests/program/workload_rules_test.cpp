@@ -270,6 +270,39 @@ TEST_F(WorkloadRules, loops_that_exchange_data_stay) {
                    "interchange", "parallel-outside", "a task of P(");
 }
 
+TEST_F(WorkloadRules, loops_whose_sizes_or_slots_decide_stay) {
+    expect_refused(Workload("w",
+                            [&] {
+                                for (auto b : P(2)) {
+                                    for (auto i : P(DenseDyn(1 - b))) {
+                                        copy({x[b], y[b]});
+                                        add({y[b], z[i]});
+                                    }
+                                }
+                            }),
+                   "hoist", "hoist-task", "the loop may have no iterations");
+    expect_refused(Workload("w",
+                            [&] {
+                                for (auto s : P.seq(3)) {
+                                    for (auto i : P(DenseDyn(s + 1))) {
+                                        add({x[i], y[i]});
+                                    }
+                                }
+                            }),
+                   "interchange", "parallel-outside", "the size of P(");
+    expect_refused(
+        Workload("w",
+                 [&] {
+                     slot_set_u64(0, 2);
+                     for ([[maybe_unused]] auto s : P.seq(3)) {
+                         for (auto i : P(4)) {
+                             P.when(slot_u64(0) > as_expr(i), [&] { add({x[i], y[i]}); });
+                         }
+                     }
+                 }),
+        "interchange", "parallel-outside", "what is done in P(");
+}
+
 TEST_F(WorkloadRules, chains_become_one_task) {
     expect_fires(Workload("w",
                           [&] {

@@ -81,6 +81,42 @@ def test_a_failure_follows_the_data() -> None:
     assert (X.data[5] == 6).all()
 
 
+@kernel(
+    cpp_includes=["<stdexcept>"],
+    cpp_src='if (x(0, 0) < 0) throw std::runtime_error("negative"); y(0, 0) = y(1, 3) = 5;',
+)
+def fill(x: In[Cell], y: Out[Tile[2, 4, F32]]): ...
+
+
+@kernel(cpp_src="for (int r = 0; r < y.rows(); ++r) for (int c = 0; c < 4; ++c) y(r, c) = 7;")
+def overwrite(y: Out[Tile[2, 4, F32]]): ...
+
+
+@kernel(cpp_src="z(0, 0) = y(0, 0) + y(1, 3);")
+def both_ends(y: In[Tile[2, 4, F32]], z: Out[Cell]): ...
+
+
+@pytest.mark.parametrize(("rows", "result", "skipped"), [(2, 14, 0), (1, 0, 2)])
+def test_only_a_whole_overwrite_makes_up_for_a_failure(rows, result, skipped) -> None:
+    X, Z = cells(3), cells(3)
+    X.data[1] = -1
+    Y = Tensor(np.zeros((3, 2, 4), np.float32))
+
+    @workload
+    def tiles():
+        for i in P(3):
+            fill[i](X[i], Y[i])
+            overwrite[i](Y[i] if rows == 2 else Y[i].valid(rows=rows))
+            both_ends[i](Y[i], Z[i])
+
+    # Tracked: else a failure ends its iteration.
+    program = tiles().streams(3).compile()
+    failure_of(program)
+    kept = 14 if rows == 2 else 12
+    assert Z.data[:, 0, 0].tolist() == [kept, result, kept]
+    assert program.stats.skipped_tasks == skipped
+
+
 def test_all_errors_are_there_in_program_order() -> None:
     X, Y = cells(40), cells(40)
     X.data[1::2] = -1
