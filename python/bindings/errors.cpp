@@ -44,6 +44,9 @@ const char *class_name(const PtoError &error) {
     if (dynamic_cast<const KernelError *>(&error)) {
         return "KernelError";
     }
+    if (dynamic_cast<const EventTimeoutError *>(&error)) {
+        return "EventTimeoutError";
+    }
     if (dynamic_cast<const CancelledError *>(&error)) {
         return "CancelledError";
     }

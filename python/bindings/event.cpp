@@ -1,4 +1,4 @@
-#include "bindings.h"
+#include "channels.h"
 
 #include <algorithm>
 #include <chrono>
@@ -61,6 +61,23 @@ void bind_event(py::module_ &module) {
             py::arg("timeout_s"))
         .def("query", &Event::query)
         .def("is_pending", &Event::is_pending);
+}
+
+void bind_event_statements(py::class_<workload::Builder> &builder) {
+    builder.def_property_readonly("tasks", &workload::Builder::tasks)
+        .def(
+            "record",
+            [](workload::Builder &self, const Event &event, std::optional<std::vector<int>> after,
+               std::optional<double> timeout_s) {
+                self.record(event.handle(), std::move(after), timeout_s, user_loc());
+            },
+            py::arg("event"), py::arg("after"), py::arg("timeout_s"))
+        .def(
+            "synchronize",
+            [](workload::Builder &self, const Event &event, std::optional<double> timeout_s) {
+                self.synchronize(event.handle(), timeout_s, user_loc());
+            },
+            py::arg("event"), py::arg("timeout_s"));
 }
 
 }  // namespace pto::wsp::python

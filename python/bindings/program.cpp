@@ -37,6 +37,14 @@ void cancel_after_interrupt(Program &program) {
     }
 }
 
+/// The only thread waits for the program: nobody else can signal what its runs wait for.
+void forsake_alone(const Program &program) {
+    if (py::module_::import("threading").attr("active_count")().cast<int>() == 1) {
+        const py::gil_scoped_release release;
+        program.forsake();
+    }
+}
+
 /// Waits without the GIL, in slices, so that a signal (Ctrl-C) is seen while the run goes on.
 bool synchronize(Program &program, std::optional<double> timeout_s) {
     using namespace std::chrono;
@@ -67,6 +75,9 @@ bool synchronize(Program &program, std::optional<double> timeout_s) {
         if (timeout_s && steady_clock::now() - start >= duration<double>(*timeout_s)) {
             return false;
         }
+        if (!timeout_s) {
+            forsake_alone(program);
+        }
     }
 }
 
@@ -83,6 +94,7 @@ void wait_until(const Program &program, bool (Program::*is_ready)() const) {
             std::this_thread::sleep_for(pause);
         }
         check_signals();
+        forsake_alone(program);
         pause = std::min(pause * 2, microseconds(20000));
     }
 }
@@ -198,6 +210,7 @@ void bind_program(py::module_ &module) {
                  program.execute();
              })
         .def("synchronize", &synchronize, py::arg("timeout_s") = std::nullopt)
+        .def("waits_for_events", &Program::waits_for_events)
         .def("cancel", &Program::cancel, py::call_guard<py::gil_scoped_release>())
         .def("is_complete", &Program::is_complete, py::call_guard<py::gil_scoped_release>())
         .def("progress", &Program::progress, py::call_guard<py::gil_scoped_release>())

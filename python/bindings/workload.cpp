@@ -97,6 +97,7 @@ void bind_builder(py::module_ &module) {
 
     py::class_<Builder> builder(module, "WorkloadBuilder");
     bind_channel_statements(builder);
+    bind_event_statements(builder);
     builder.def(py::init<std::string, Loc>(), py::arg("name"), py::arg("at"))
         .def(
             "open_loop",

@@ -68,6 +68,7 @@ Workload with_root(const Workload &workload, const NodeHandle &root) {
     result.root = root.node;
     workload::check_scopes(*root.node, user_loc());
     workload::check_nets(*root.node);
+    workload::check_events(*root.node);
     return result;
 }
 

@@ -310,6 +310,7 @@ def _send(what: str, channel: Any, call: Any, tries: bool) -> tuple[Part | Workl
         )
     building = context.required(what)
     slot = -1
+    first = building.builder.tasks
     if isinstance(call, UnboundCall):
         slot = building.builder.open_send(to, tries)
         call.emit_with(building.builder.sent_payload)
@@ -324,7 +325,8 @@ def _send(what: str, channel: Any, call: Any, tries: bool) -> tuple[Part | Workl
         slot = building.builder.send_last(to, tries)
     elif tries:
         slot = 255
-    return Part(building, building.builder.statements - 1), slot
+    tasks = call.tasks or range(first, building.builder.tasks)
+    return Part(building, building.builder.statements - 1, tasks), slot
 
 
 class Consume:

@@ -28,8 +28,10 @@ def made_part(name: str, build: Callable[[], None]) -> Part | Workload:
     outer = context.current()
     if outer is not None:
         number = outer.builder.statements
+        first = outer.builder.tasks
         build()
-        return Part(outer, number if outer.builder.statements > number else None)
+        tasks = range(first, outer.builder.tasks)
+        return Part(outer, number if outer.builder.statements > number else None, tasks)
     building = context.BuildContext(name, user_place(), False)
     building.learn_names(naming.user_variables())
     context.push(building)

@@ -153,8 +153,9 @@ def connect(processes: Sequence[Any], channels: Sequence[Channel] | None = None)
     outer = context.current()
     if outer is not None:
         number = outer.builder.statements
+        first = outer.builder.tasks
         _emit_all(flat, outer)
-        return Part(outer, number)
+        return Part(outer, number, range(first, outer.builder.tasks))
     building = context.BuildContext("pipeline", user_place(), False)
     building.learn_names(naming.user_variables())
     context.push(building)

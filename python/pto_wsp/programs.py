@@ -210,8 +210,16 @@ class Program:
 
     def __init__(self, made: native.Program, source: Workload) -> None:
         self._native = made
+        self._waits_for_events = made.waits_for_events()
         self._workload = source
         self._replaced: dict[Source, Any] = {}
+
+    def __del__(self) -> None:
+        """Waits for its runs, which work in memory that it keeps."""
+        if self._waits_for_events:
+            # One that nobody can help ends by that.
+            with contextlib.suppress(PtoError):
+                self._native.synchronize()
 
     @property
     def workload(self) -> Workload:

@@ -7,7 +7,7 @@ import inspect
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import pto_wsp._pto_wsp as native
@@ -482,12 +482,15 @@ def workload(function: Any = None, *, fail_on_type_error: bool = False) -> Any:
 class Part:
     """A statement of the workload that is being built, for `combine` and `sequential`."""
 
-    __slots__ = ("building", "depth", "number")
+    __slots__ = ("building", "depth", "number", "tasks")
 
-    def __init__(self, building: context.BuildContext, number: int | None) -> None:
+    def __init__(
+        self, building: context.BuildContext, number: int | None, tasks: Iterable[int] = ()
+    ) -> None:
         self.building = building
         self.depth = building.builder.depth
         self.number = number  # in the body that is open; None: a call that does not fit
+        self.tasks = tuple(tasks)  # marks, by which records of events know them
 
     def __repr__(self) -> str:
         return f"<a statement of workload {self.building.name}>"
@@ -570,15 +573,19 @@ def _gather(
     building: context.BuildContext, name: str, in_order: bool, parts: Sequence[Any]
 ) -> Part:
     numbers: list[int] = []
+    tasks: list[int] = []
     for number, part in enumerate(parts):
+        first = building.builder.tasks
         if isinstance(part, (Workload, WorkloadFunction)):
             numbers.append(building.builder.statements)
             if isinstance(part, Workload):
                 building.include(part, name)
             else:
                 part()
+            tasks += range(first, building.builder.tasks)
         elif isinstance(part, Part) and part.building is building:
             numbers += [] if part.number is None else [part.number]
+            tasks += part.tasks
         else:
             raise error(
                 TypeCheckError,
@@ -596,7 +603,7 @@ def _gather(
             hint=f"make them in the call: {name}(task(...), task(...))",
         )
     building.builder.gather(numbers, in_order)
-    return Part(building, building.builder.statements - 1)
+    return Part(building, building.builder.statements - 1, tasks)
 
 
 def emit_task(
@@ -641,8 +648,10 @@ def emit_task(
 
                 return UnboundCall(building, kernel, left_out, emit, problem.with_traceback(None))
     number = building.builder.statements
+    first = building.builder.tasks
     _emit(building, kernel, axes, args, kwargs)
-    return Part(building, number if building.builder.statements > number else None)
+    tasks = range(first, building.builder.tasks)
+    return Part(building, number if building.builder.statements > number else None, tasks)
 
 
 def _emit(

@@ -335,6 +335,9 @@ private:
         if (place.slot != nullptr) {
             return fill_slot(place, number, then);
         }
+        if (place.event != nullptr && place.event->waits()) {
+            return IfThenElse::make(channel_call("pto_wsp_meet", {number}) != 0, then);
+        }
         Expr worker =
             place.worker ? Halide::cast<int32_t>(writer_.scalar(*place.worker)) : Expr(-1);
         std::vector<Expr> arguments{

@@ -368,6 +368,28 @@ runtime::Access run_time_access(const workload::CellAccess &access,
     return made;
 }
 
+/// `signal` is that of the event, null before it is known.
+runtime::EventSite event_site(const workload::TrackedSite &site,
+                              std::shared_ptr<runtime::Signal> &signal) {
+    const workload::Event &event = *site.event->event;
+    if (signal == nullptr) {
+        signal = runtime::Signal::for_plan(
+            event.signal != nullptr ? std::static_pointer_cast<runtime::Signal>(event.signal)
+                                    : std::make_shared<runtime::Signal>(event.name, event.depth));
+    }
+    runtime::EventSite made;
+    made.signal = signal;
+    made.side =
+        site.event->records ? runtime::Signal::Side::Record : runtime::Signal::Side::Synchronize;
+    made.gathers = site.gathers;
+    if (site.event->timeout_s) {
+        constexpr double longest_s = 1e9;
+        made.timeout = std::chrono::duration_cast<std::chrono::nanoseconds>(
+            std::chrono::duration<double>(std::min(*site.event->timeout_s, longest_s)));
+    }
+    return made;
+}
+
 }  // namespace
 
 std::shared_ptr<const runtime::Plan>
@@ -428,11 +450,17 @@ Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols)
     for (const workload::CellGrid &grid : tracked.grids) {
         graph.grids.push_back(grid.cells);
     }
+    std::map<workload::EventPtr, std::shared_ptr<runtime::Signal>> signals;
     for (const workload::TrackedSite &site : tracked.sites) {
         runtime::TaskSite place;
         place.name = site.name;
         place.at = site.at;
         place.process = site.process + 1;
+        place.gathered_by = site.gathered_by;
+        if (site.event != nullptr) {
+            place.event = static_cast<int>(graph.events.size());
+            graph.events.push_back(event_site(site, signals[site.event->event]));
+        }
         if (site.task != nullptr) {
             place.function =
                 reinterpret_cast<abi::KernelFn>(object->address(symbols.at(site.task) + ".packed"));
@@ -527,6 +555,7 @@ Program compile(const workload::Workload &workload, const CompileOptions &option
         throw TypeCheckError(workload.type_errors.front());
     }
     workload::check_nets(*workload.root);
+    workload::check_events(*workload.root);
     auto impl = std::make_shared<Program::Impl>();
     impl->workload = workload;
     impl->options = options;

@@ -1,138 +1,84 @@
 #include "pto/wsp/program/event.h"
 
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
+#include <vector>
 
 #include <fmt/format.h>
 
+#include "building.h"
 #include "pto/wsp/program/program.h"
+#include "pto/wsp/runtime/signal.h"
 #include "pto/wsp/support/error.h"
 
 namespace pto::wsp {
 
-/// Protocol of a rendezvous: whoever finds one of the other kind waiting grants it its leave and
-/// goes on; else it waits for a grant. Grants are not addressed, as those who wait are alike. Who
-/// gives up after a timeout takes a grant that has come meanwhile, or is no longer waiting.
-struct Event::State {
-    std::string name;
-    int64_t depth = 1;
-
-    std::mutex mutex;
-    std::condition_variable changed;
-    bool is_recorded = false;  ///< of a latched event
-    int64_t pending = 0;       ///< runs that will signal
-    int64_t offers = 0;        ///< signals of runs that nobody has taken
-    struct Side {
-        int64_t waiting = 0;
-        int64_t grants = 0;
-    };
-    Side records, synchronizes;
-
-    template <typename Done>
-    bool wait(std::unique_lock<std::mutex> &lock, const Timeout &timeout, Done &&done) {
-        // Longer than that is for ever too; it keeps the deadline inside the clock's range.
-        constexpr std::chrono::hours longest{24 * 365};
-        if (!timeout || *timeout > longest) {
-            changed.wait(lock, done);
-            return true;
-        }
-        return changed.wait_for(lock, *timeout, done);
-    }
-
-    bool meet(Side &mine, Side &other, const Timeout &timeout) {
-        std::unique_lock lock(mutex);
-        if (&mine == &synchronizes && offers > 0) {
-            offers--;
-            return true;
-        }
-        if (other.waiting > 0) {
-            other.waiting--;
-            other.grants++;
-            changed.notify_all();
-            return true;
-        }
-        mine.waiting++;
-        if (wait(lock, timeout, [&] { return mine.grants > 0; })) {
-            mine.grants--;
-            return true;
-        }
-        mine.waiting--;
-        return false;
-    }
-
-    /// A run that was waited for has ended.
-    void signal() {
-        const std::lock_guard lock(mutex);
-        pending--;
-        if (depth > 0) {
-            is_recorded = is_recorded || pending == 0;
-        } else if (synchronizes.waiting > 0) {
-            synchronizes.waiting--;
-            synchronizes.grants++;
-        } else {
-            offers++;
-        }
-        changed.notify_all();
-    }
-};
-
-Event::Event(std::string name, int64_t depth, const Loc &at) : state_(std::make_shared<State>()) {
+Event::Event(std::string name, int64_t depth, const Loc &at) {
     static std::atomic<int64_t> made = 0;
     if (depth != 0 && depth != 1) {
         throw ChannelError(at, fmt::format("event: the depth is {}", depth), {},
                            "1: it stays recorded; 0: record and synchronize wait for each other");
     }
-    state_->name = name.empty() ? fmt::format("event{}", made++) : std::move(name);
-    state_->depth = depth;
+    name = name.empty() ? fmt::format("event{}", made++) : std::move(name);
+    signal_ = std::make_shared<runtime::Signal>(name, depth);
+    held_ = runtime::Signal::hold(signal_);
+    handle_ = std::make_shared<const workload::Event>(
+        workload::Event{std::move(name), depth, at, signal_});
 }
 
 const std::string &Event::name() const {
-    return state_->name;
+    return signal_->name();
 }
 
 int64_t Event::depth() const {
-    return state_->depth;
+    return signal_->depth();
 }
 
 bool Event::record(const Timeout &timeout) const {
-    State &state = *state_;
-    if (state.depth == 0) {
-        return state.meet(state.records, state.synchronizes, timeout);
-    }
-    const std::lock_guard lock(state.mutex);
-    state.is_recorded = true;
-    state.changed.notify_all();
-    return true;
+    return signal_->record(timeout);
 }
 
 void Event::record_after(const Program &program) const {
-    {
-        const std::lock_guard lock(state_->mutex);
-        state_->pending++;
-        state_->is_recorded = false;
-    }
-    program.when_complete([state = state_] { state->signal(); });
+    signal_->expect();
+    program.when_complete([signal = signal_] { signal->arrive(); });
 }
 
 bool Event::synchronize(const Timeout &timeout) const {
-    State &state = *state_;
-    if (state.depth == 0) {
-        return state.meet(state.synchronizes, state.records, timeout);
-    }
-    std::unique_lock lock(state.mutex);
-    return state.wait(lock, timeout, [&] { return state.is_recorded; });
+    return signal_->synchronize(timeout);
 }
 
 bool Event::query() const {
-    const std::lock_guard lock(state_->mutex);
-    return state_->depth > 0 ? state_->is_recorded
-                             : state_->offers > 0 || state_->records.waiting > 0;
+    return signal_->query();
 }
 
 bool Event::is_pending() const {
-    const std::lock_guard lock(state_->mutex);
-    return state_->pending > 0;
+    return signal_->is_pending();
+}
+
+namespace {
+
+std::optional<double> seconds(const Event::Timeout &timeout) {
+    return timeout ? std::optional(std::chrono::duration<double>(*timeout).count()) : std::nullopt;
+}
+
+}  // namespace
+
+void record(const Event &event, const std::function<void()> &after, const Event::Timeout &timeout,
+            const Loc &at) {
+    workload::Builder &builder = Building::required("record", at).builder;
+    std::optional<std::vector<int>> marks;
+    if (after) {
+        marks.emplace();
+        const int first = builder.tasks();
+        after();
+        for (int mark = first; mark < builder.tasks(); ++mark) {
+            marks->push_back(mark);
+        }
+    }
+    builder.record(event.handle(), std::move(marks), seconds(timeout), at);
+}
+
+void synchronize(const Event &event, const Event::Timeout &timeout, const Loc &at) {
+    Building::required("synchronize", at).builder.synchronize(event.handle(), seconds(timeout), at);
 }
 
 }  // namespace pto::wsp

@@ -150,6 +150,22 @@ bool Program::is_complete() const {
     return impl_->runs.are_complete();
 }
 
+void Program::forsake() const {
+    std::scoped_lock lock(impl_->mutex);
+    for (const std::shared_ptr<StartedRun> &each : impl_->runs.all()) {
+        each->run->forsake();
+    }
+}
+
+bool Program::waits_for_events() const {
+    bool waits = false;
+    workload::for_each_node(*impl_->workload.root, [&](const workload::Node &node, const auto &) {
+        const auto *event = std::get_if<workload::EventNode>(&node.kind);
+        waits = waits || (event != nullptr && event->waits());
+    });
+    return waits;
+}
+
 void Program::when_complete(std::function<void()> then) const {
     std::shared_ptr<StartedRun> last;
     {

@@ -16,6 +16,9 @@ const Processes::State *Processes::helper_of(const State &state) const {
         return found == numbers.end() ? nullptr : &states_[static_cast<size_t>(*found)];
     };
     const Wait &wait = state.wait;
+    if (wait.what == Wait::For::Event) {
+        return first_alive(others_at(state));
+    }
     if (wait.what == Wait::For::Processes) {
         std::vector<int> numbers;
         for (int32_t i = 0; i < wait.count; i++) {
@@ -33,9 +36,31 @@ const Processes::State *Processes::helper_of(const State &state) const {
     return nullptr;
 }
 
+/// The processes that may do what is on the other side of the event that one waits for.
+std::vector<int> Processes::others_at(const State &state) const {
+    const EventSite &mine = event_of(state.wait.site);
+    std::vector<int> numbers;
+    for (const TaskSite &site : graph_.sites) {
+        if (site.event < 0) {
+            continue;
+        }
+        const EventSite &event = graph_.events[static_cast<size_t>(site.event)];
+        if (event.signal == mine.signal && event.side != mine.side) {
+            numbers.push_back(site.process);
+        }
+    }
+    return numbers;
+}
+
 std::string Processes::wait_of(const State &state) const {
     const Wait &wait = state.wait;
-    std::string text = "process " + state.process->name;
+    std::string text = &state == states_.data() ? "the workload" : "process " + state.process->name;
+    if (wait.what == Wait::For::Event) {
+        const EventSite &event = event_of(wait.site);
+        const bool records = event.side == Signal::Side::Record;
+        return text + " waits " + (records ? "until somebody synchronizes with" : "for") +
+               " event '" + event.signal->name() + "'";
+    }
     if (wait.what == Wait::For::Processes) {
         return text + " waits for the end of others";
     }
@@ -56,6 +81,10 @@ std::string Processes::wait_of(const State &state) const {
 
 /// Why nobody ends the wait.
 std::string Processes::dead_end_of(const State &state) const {
+    if (state.wait.what == Wait::For::Event) {
+        const bool records = event_of(state.wait.site).side == Signal::Side::Record;
+        return std::string(", which nobody can ") + (records ? "come to" : "record") + " any more";
+    }
     const bool receives = state.wait.what == Wait::For::Token;
     const auto not_started = [&](int number) {
         return !states_[static_cast<size_t>(number)].started;

@@ -50,7 +50,7 @@ DynamicRun::DynamicRun(Scheduler &scheduler, TrackingPool &pool, std::shared_ptr
                        std::vector<int64_t> bindings, std::shared_ptr<Observer> observer)
     : Run(scheduler, std::move(plan), std::move(bindings), std::move(observer)),
       graph_(std::get<DynamicGraph>(*plan_)), pool_(pool), prepared_(graph_),
-      watch_(observer_.get(), graph_), processes_(graph_, *this) {
+      watch_(observer_.get(), graph_), processes_(graph_, *this, [this] { poke(); }) {
     start_.run = this;
     if (graph_.window_rule) {
         gauge_.emplace(*graph_.window_rule, prepared_.sites);
@@ -87,6 +87,7 @@ void DynamicRun::serve(Job &ticket, Worker &me) {
 void DynamicRun::expand(Worker &me) {
     scheduler_.set_running(me, false);
     if (tracking_ == nullptr && !allocate()) {
+        processes_.leave_events();
         end();
         return;
     }
@@ -108,14 +109,16 @@ void DynamicRun::expand(Worker &me) {
         } else if (processes_.runnable()) {
             scheduler_.inject(start_);
             return;
-        } else if (processes_.waiters_out() == 0 && !processes_.waits_outside()) {
+        } else if (processes_.waiters_out() == 0 &&
+                   !processes_.waits_outside(forsaken_.exchange(false))) {
             // What was submitted still runs.
             deadlocked_ = expanded_ = true;
-        } else if (waits_for([this] { return wake_list_.sleep(); })) {
+        } else if (!processes_.runnable() && waits_for([this] { return wake_list_.sleep(); })) {
             return;
         }
     }
     if (!expanded_) {
+        waited_for_ = processes_.event_waits();
         give_up();
         expanded_ = true;
     }
@@ -157,6 +160,7 @@ void DynamicRun::finish() {
     if (deadlocked_ && !cancelled()) {
         processes_.report_deadlock();
     }
+    processes_.leave_events();
     if (gauge_ && gauge_->counts()) {
         most_in_flight_.store(gauge_->most_in_flight(), std::memory_order_relaxed);
     }
@@ -306,7 +310,10 @@ void DynamicRun::take_woken() {
         if (job == &poke_) {
             // Reads what the poking thread wrote, so that what it did before is seen from here on.
             poked_.exchange(false, std::memory_order_acq_rel);
-            processes_.poked();
+            if (!deadlocked_) {
+                // What a deadlock is about is still to be told.
+                processes_.poked();
+            }
         } else {
             processes_.woken(*tracking_, static_cast<Task &>(*job));
         }
@@ -439,6 +446,9 @@ void DynamicRun::submit_task(int32_t site, const int64_t *slots, const int64_t *
         arguments[i] = slots[i];
     }
     track(submission, prepared, cells);
+    if (processes_.gathers()) {
+        processes_.gather(submission, *tracking_, graph_.sites[static_cast<size_t>(site)]);
+    }
     watch_.submitted(*tracking_, task, cells, processes_.frame());
     submission.finish();
 }
@@ -551,9 +561,12 @@ int DynamicRun::chain(void *closure) {
             }
             add(tally.tasks, 1);
             add(tally.parallel_tasks, scheduler.overlapped(mark) ? 1 : 0);
-        } else if (observed && function == nullptr) {
-            run.watch_.began(task, me.index);
-            run.watch_.ended(task, me.index, 0, 0);
+        } else if (function == nullptr) {
+            if (observed) {
+                run.watch_.began(task, me.index);
+                run.watch_.ended(task, me.index, 0, 0);
+            }
+            run.end_join(task);
         }
         chain.task = runs ? run.end_task<false>(task, me) : run.end_task<true>(task, me);
         if (chain.task != nullptr && length % chain_per_look == 0 && !me.inbox.empty()) {
@@ -616,6 +629,22 @@ void DynamicRun::wake(Job &job) {
 void DynamicRun::poke() {
     if (!poked_.exchange(true, std::memory_order_acq_rel)) {
         wake(poke_);
+    }
+}
+
+/// What a join does that is a record, also when it is lost: whoever waits for the event learns by
+/// the run's error what became of the tasks before.
+void DynamicRun::end_join(const Task &task) {
+    const TaskSite &site = graph_.sites[static_cast<size_t>(task.site)];
+    if (site.event >= 0) {
+        processes_.recorded(site);
+    }
+}
+
+void DynamicRun::forsake() {
+    if (processes_.is_stalled()) {
+        forsaken_.store(true);
+        poke();
     }
 }
 

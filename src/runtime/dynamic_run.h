@@ -44,12 +44,14 @@ public:
     int64_t next_token(int32_t channel) { return processes_.next_token(channel); }
     void send(int32_t channel, const int64_t *values, int32_t count);
     bool taken(int32_t channel);
+    bool meet(int32_t site);
     int32_t receive(std::span<const int32_t> channels, std::span<int64_t> token);
     void close(int32_t channel) { processes_.close(channel); }
 
     void cancel() override;
-    /// Something that a process may wait for outside of the run has happened: those that wait for
-    /// such ask again. From any thread that keeps the run.
+    void forsake() override;
+    /// An event may have changed that a process waits for: those that wait for one ask again. From
+    /// any thread that keeps the run.
     void poke();
 
 private:
@@ -57,6 +59,7 @@ private:
     struct Step;
 
     Job &first_job() override { return start_; }
+    std::vector<Note> waited_for() const override { return waited_for_; }
 
     void expand(Worker &me);
     bool allocate();
@@ -83,6 +86,7 @@ private:
 
     void run_chain(Task &task, Worker &me);
     static int chain(void *closure);
+    void end_join(const Task &task);
     void fail_task(Task &task, abi::Status status, const char *text, Worker &me);
     bool may_run(const Task &task, Worker &me);
     template <bool is_lost> Task *end_task(Task &task, Worker &me);
@@ -97,6 +101,7 @@ private:
     WakeList wake_list_;
     Job poke_;  ///< put into the wake list unless it is there
     std::atomic<bool> poked_ = false;
+    std::atomic<bool> forsaken_ = false;
 
     // Used by the expander alone, which runs on one thread at a time.
     std::unique_ptr<Tracking> tracking_;  ///< while the run lasts
@@ -106,8 +111,9 @@ private:
     std::vector<Job *> ready_;  ///< used by publish
     int64_t submitted_ = 0;     ///< tasks, without joins
     std::optional<WindowGauge> gauge_;
-    LostTasks lost_;        ///< that have left the window
-    bool cut_off_ = false;  ///< nothing more can be submitted
+    LostTasks lost_;                ///< that have left the window
+    bool cut_off_ = false;          ///< nothing more can be submitted
+    std::vector<Note> waited_for_;  ///< when it was cancelled
 
     std::atomic<int64_t> published_ = 0;  ///< number of the next task, at the end of a step
 

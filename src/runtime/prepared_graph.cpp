@@ -50,6 +50,33 @@ void check_channels(const DynamicGraph &graph) {
     }
 }
 
+void check_events(const DynamicGraph &graph) {
+    const auto events = static_cast<int>(graph.events.size());
+    int lists = 0;
+    for (const EventSite &event : graph.events) {
+        lists = std::max(lists, event.gathers + 1);
+    }
+    for (const TaskSite &site : graph.sites) {
+        const bool is_event = site.event >= 0;
+        const EventSite *event = is_event && site.event < events
+                                     ? &graph.events[static_cast<size_t>(site.event)]
+                                     : nullptr;
+        const bool submitted = event != nullptr && event->side == Signal::Side::Record &&
+                               event->signal != nullptr && event->signal->depth() > 0;
+        if (is_event && (event == nullptr || event->signal == nullptr || site.function != nullptr ||
+                         (submitted && event->gathers < 0))) {
+            throw inconsistent(site.name + " is event " + std::to_string(site.event) + " of " +
+                               std::to_string(events));
+        }
+        for (int list : site.gathered_by) {
+            if (list < 0 || list >= lists) {
+                throw inconsistent(site.name + " is gathered by " + std::to_string(list) + " of " +
+                                   std::to_string(lists));
+            }
+        }
+    }
+}
+
 void check_rules(const DynamicGraph &graph) {
     const auto pools =
         graph.rules ? std::max<int64_t>(static_cast<int64_t>(graph.rules->pools.size()), 1) : 1;
@@ -100,6 +127,7 @@ void check(const DynamicGraph &graph) {
         }
     }
     check_channels(graph);
+    check_events(graph);
     check_rules(graph);
     auto grids = static_cast<int>(graph.grids.size());
     for (const TaskSite &site : graph.sites) {

@@ -30,8 +30,10 @@ std::vector<int> processes_with(const DynamicGraph &graph, std::vector<int> Proc
 
 }  // namespace
 
-Processes::Processes(const DynamicGraph &graph, Run &run)
-    : graph_(graph), run_(run), states_(graph.processes.size()), queue_(states_.size()) {
+Processes::Processes(const DynamicGraph &graph, Run &run, std::function<void()> wake)
+    : graph_(graph), run_(run), states_(graph.processes.size()), queue_(states_.size()),
+      user_(std::make_shared<SignalUser>(std::move(wake))) {
+    use_events();
     for (size_t i = 0; i < states_.size(); i++) {
         states_[i].process = &graph.processes[i];
     }
@@ -82,11 +84,6 @@ void Processes::start(State &state) {
     state.started = true;
     live_++;
     wake(state);
-}
-
-bool Processes::waits_outside() const {
-    return std::any_of(states_.begin(), states_.end(),
-                       [](const State &state) { return state.wait.what == Wait::For::Outside; });
 }
 
 abi::Status Processes::step(void *graph, const int64_t *bindings, int32_t budget) {
@@ -179,14 +176,6 @@ void Processes::add_to_bodies(const Tracking &tracking) {
 void Processes::wait_for_awaited() {
     current_->wait.what = Wait::For::Tasks;
     asked_.push_back(current());
-}
-
-void Processes::poked() {
-    for (State &state : states_) {
-        if (state.wait.what == Wait::For::Outside) {
-            wake(state);
-        }
-    }
 }
 
 bool Processes::link_waiters(Tracking &tracking) {

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,8 +24,8 @@ struct Wait {
         Taken,      ///< that its last token in a channel is taken
         Token,      ///< a token in one of its channels
         Bodies,     ///< that one of the bodies that it submitted ends
-        Tasks,      ///< that some tasks end, for a slot
-        Outside,    ///< somebody who calls DynamicRun::poke
+        Tasks,      ///< that some tasks end, for a slot or a record
+        Event,      ///< the other side of an event
     };
     For what = For::Nothing;
     int32_t first = 0;
@@ -46,8 +48,8 @@ struct Wait {
 /// slot of a watched channel, which is linked behind the body that used the slot.
 class Processes {
 public:
-    /// Failures go to `run`.
-    Processes(const DynamicGraph &graph, Run &run);
+    /// Failures go to `run`; `wake` is called from any thread when an event has changed.
+    Processes(const DynamicGraph &graph, Run &run, std::function<void()> wake);
 
     static int waiter_count(const DynamicGraph &graph);
 
@@ -60,8 +62,12 @@ public:
     int live() const { return live_; }
     /// Waiters that are on their way into the wake list.
     int waiters_out() const { return waiters_out_; }
-    /// Whether something that is neither a process nor a task may end a wait.
-    bool waits_outside() const;
+    /// When none can be stepped and no waiter is out: whether somebody outside of the run may end
+    /// the wait of a process, or has; then it can be stepped again. With `forsaken` threads of the
+    /// user's do not count.
+    bool waits_outside(bool forsaken);
+    /// The processes that wait for events, and where.
+    std::vector<Note> event_waits() const;
 
     /// Steps processes in turns until `budget` tasks are submitted or none can go on, or for long
     /// enough. The status of the one that failed, whose turn it then still is.
@@ -90,9 +96,22 @@ public:
     std::vector<int64_t> &awaited() { return current_->awaited; }
     void wait_for_awaited();
     bool is_waiting() const { return current_->wait.what != Wait::For::Nothing; }
-    /// The process waits until `poked`.
-    void wait_outside() { current_->wait.what = Wait::For::Outside; }
+    /// An event may have changed: those who wait for one ask again.
     void poked();
+    /// Uses no events any more, because the run ends.
+    void leave_events();
+    /// Whether nothing goes on but by somebody outside.
+    bool is_stalled() const { return user_->is_stalled(); }
+
+    /// Whether tasks are submitted of which records want to know.
+    bool gathers() const { return !gathered_.empty(); }
+    /// The task that is being submitted, of that site, is gathered; a record waits for all that
+    /// were gathered for it before. std::bad_alloc.
+    void gather(Submission &submission, const Tracking &tracking, const TaskSite &site);
+    /// A record was submitted and has come to its turn, on any thread.
+    void recorded(const TaskSite &site) const {
+        graph_.events[static_cast<size_t>(site.event)].signal->arrive();
+    }
 
     /// Links the waiters that were asked for behind their tasks, which have been published. Some
     /// may turn out to have nothing to wait for. False without memory for all links.
@@ -113,6 +132,7 @@ public:
     int32_t receive(const Tracking &tracking, std::span<const int32_t> channels,
                     std::span<int64_t> token);
     void close(int32_t channel);
+    bool meet(const Tracking &tracking, int32_t site);
 
     /// Ends the run: none of the processes can ever go on.
     void report_deadlock();
@@ -137,7 +157,9 @@ private:
         std::vector<Body> bodies;  ///< that are being submitted, of watched channels
         int unfinished = 0;        ///< bodies of shared channels that are over and not ended
         std::vector<int64_t> awaited;
-        std::vector<uint8_t> roles;  ///< by channel: bits
+        std::unique_ptr<Signal::Wait> met;  ///< of an event, from the first time that it asks
+        std::optional<Timer::Clock::time_point> deadline;  ///< of that wait
+        std::vector<uint8_t> roles;                        ///< by channel: bits
     };
     enum Role : uint8_t { Sends = 1, Receives = 2 };
 
@@ -155,6 +177,7 @@ private:
         return slot_tasks_[static_cast<size_t>(first_slot_[static_cast<size_t>(channel)] + slot)];
     }
     void add_to_bodies(const Tracking &tracking);
+    void use_events();
     void start(State &state);
     void end(State &state);
     void end_turn(State &state);
@@ -173,8 +196,16 @@ private:
     bool refuse_closed(const Channel &channel, int32_t site);
     void fail(const std::string &text);
 
+    const EventSite &event_of(int32_t site) const {
+        return graph_.events[static_cast<size_t>(graph_.sites[static_cast<size_t>(site)].event)];
+    }
+    bool awaits_gathered(const Tracking &tracking, int gathers);
+    void begin_to_meet(int32_t site);
+    bool is_too_late(int32_t site);
+
     // Of the deadlock report.
     const State *helper_of(const State &state) const;
+    std::vector<int> others_at(const State &state) const;
     std::string wait_of(const State &state) const;
     std::string dead_end_of(const State &state) const;
     Loc place_of(const State &state) const;
@@ -200,6 +231,11 @@ private:
 
     std::vector<int> asked_;  ///< waiters to be linked after the step
     int waiters_out_ = 0;
+
+    const std::shared_ptr<SignalUser> user_;
+    std::vector<std::unique_ptr<Signal::Use>> uses_;  ///< of each signal once
+    std::vector<Signal::Use *> use_of_event_;
+    std::vector<std::vector<int64_t>> gathered_;  ///< tasks by the number that records gather
 };
 
 }  // namespace pto::wsp::runtime

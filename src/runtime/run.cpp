@@ -129,6 +129,8 @@ void Run::throw_channel_failure() const {
         throw ChannelError(at, text, notes);
     case FailureKind::ChannelClosed:
         throw ChannelClosed(at, text, notes);
+    case FailureKind::EventTimeout:
+        throw EventTimeoutError(at, text, notes);
     }
 }
 
@@ -144,8 +146,10 @@ void Run::rethrow() const {
     }
     const RunStats figures = stats();
     if (figures.cancelled && is_complete()) {
-        throw CancelledError({}, "the run was cancelled: " + std::to_string(figures.tasks) +
-                                     " of its tasks have run");
+        throw CancelledError({},
+                             "the run was cancelled: " + std::to_string(figures.tasks) +
+                                 " of its tasks have run",
+                             waited_for());
     }
 }
 

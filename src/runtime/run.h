@@ -19,7 +19,7 @@
 namespace pto::wsp::runtime {
 
 /// Which class of error a run ends with.
-enum class FailureKind { Kernel, Channel, ChannelClosed };
+enum class FailureKind { Kernel, Channel, ChannelClosed, EventTimeout };
 
 /// What all executions share: completion, errors, cancellation, figures. Keeps itself alive from
 /// `launch` until it has ended.
@@ -48,10 +48,16 @@ public:
     void launch();
     /// Runs one job of this run on the thread of `me`.
     virtual void run_job(Job &job, Worker &me) = 0;
+    /// Calls `call` at `time` on another thread; false when there can be none.
+    bool call_at(std::function<void()> call, Timer::Clock::time_point time) {
+        return scheduler_.call_at(std::move(call), time);
+    }
     void count_steal(Worker &me) { add(tally(me).steals, 1); }
 
 protected:
     virtual Job &first_job() = 0;
+    /// What a cancelled run waited for.
+    virtual std::vector<Note> waited_for() const { return {}; }
 
     /// Figures of one worker, written by it alone.
     struct alignas(64) Tally {

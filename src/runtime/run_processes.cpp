@@ -42,6 +42,10 @@ void DynamicRun::send(int32_t channel, const int64_t *values, int32_t count) {
     }
 }
 
+bool DynamicRun::meet(int32_t site) {
+    return with_memory(*this, true, [&] { return processes_.meet(*tracking_, site); });
+}
+
 bool DynamicRun::taken(int32_t channel) {
     return with_memory(*this, true, [&] { return processes_.taken(channel); });
 }
@@ -68,6 +72,10 @@ pto::wsp::runtime::DynamicRun &run_of(void *graph) {
 
 int32_t pto_wsp_await(void *graph, int32_t site, const int64_t *cells) {
     return run_of(graph).await(site, cells) ? 1 : 0;
+}
+
+int32_t pto_wsp_meet(void *graph, int32_t site) {
+    return run_of(graph).meet(site) ? 1 : 0;
 }
 
 int32_t pto_wsp_run_processes(void *graph, int32_t first, int32_t count) {

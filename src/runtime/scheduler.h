@@ -62,6 +62,10 @@ public:
     void inject_at(Job &job, int index, Timer::Clock::time_point time) {
         timer_.add(job, index, time);
     }
+    /// Calls `call` at `time`; false when no thread can be started for that.
+    bool call_at(std::function<void()> call, Timer::Clock::time_point time) {
+        return timer_.add(std::move(call), time);
+    }
     /// Wakes up to `count` sleepers.
     void wake(int count) { sleepers_.wake(count); }
     bool has_inbox(const Worker &me) const { return !me.inbox.empty(); }

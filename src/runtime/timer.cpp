@@ -23,7 +23,7 @@ void Timer::add(Job &job, int worker, Clock::time_point time) {
     {
         std::lock_guard lock(mutex_);
         if (thread_.joinable() || start()) {
-            entries_.push({time, &job, worker});
+            entries_.push({time, &job, worker, {}});
             if (entries_.top().job == &job) {
                 changed_.notify_one();
             }
@@ -31,6 +31,16 @@ void Timer::add(Job &job, int worker, Clock::time_point time) {
         }
     }
     deliver_(job, worker);
+}
+
+bool Timer::add(std::function<void()> call, Clock::time_point time) {
+    std::lock_guard lock(mutex_);
+    if (!thread_.joinable() && !start()) {
+        return false;
+    }
+    entries_.push({time, nullptr, -1, std::move(call)});
+    changed_.notify_one();
+    return true;
 }
 
 bool Timer::start() {
@@ -60,7 +70,11 @@ void Timer::run() {
         }
         entries_.pop();
         lock.unlock();
-        deliver_(*next.job, next.worker);
+        if (next.job != nullptr) {
+            deliver_(*next.job, next.worker);
+        } else {
+            next.call();
+        }
         lock.lock();
     }
 }

@@ -30,12 +30,15 @@ public:
 
     /// Hands out `job` at `time`, or at once when no thread can be started. From any thread.
     void add(Job &job, int worker, Clock::time_point time);
+    /// Calls `call` at `time`, on the timer's thread. False when no thread can be started.
+    bool add(std::function<void()> call, Clock::time_point time);
 
 private:
     struct Entry {
         Clock::time_point time;
         Job *job;
         int worker;
+        std::function<void()> call;  ///< where there is no job
         bool operator>(const Entry &other) const { return time > other.time; }
     };
 

@@ -72,6 +72,9 @@ public:
         }
     }
 
+    /// The task waits for that one, whatever becomes of it. std::bad_alloc.
+    void follow(int64_t before) { after(before, false); }
+
     /// The task will not run.
     void lose() { task_.lost.store(true, std::memory_order_relaxed); }
 

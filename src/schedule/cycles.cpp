@@ -104,6 +104,9 @@ public:
         if (const auto *branch = std::get_if<workload::BranchNode>(&node.kind)) {
             return done_branch(*branch, ready);
         }
+        if (std::holds_alternative<workload::EventNode>(node.kind)) {
+            return ready;
+        }
         if (std::holds_alternative<workload::SlotNode>(node.kind)) {
             fill(node);
             return ready;

@@ -37,8 +37,11 @@ class Renamer {
 public:
     using Names = std::map<std::string, std::string>;
 
-    Renamer(std::function<std::string(const std::string &)> fresh, Names symbols, Names tables)
-        : fresh_(std::move(fresh)), symbols_(std::move(symbols)), tables_(std::move(tables)) {}
+    /// Marks of tasks get new numbers, `tasks` and those after it.
+    Renamer(std::function<std::string(const std::string &)> fresh, Names symbols, Names tables,
+            int &tasks)
+        : fresh_(std::move(fresh)), symbols_(std::move(symbols)), tables_(std::move(tables)),
+          tasks_(tasks) {}
 
     NodePtr rename(const NodePtr &node) {
         Node result = *node;
@@ -46,6 +49,7 @@ public:
             expr = expr.rename(symbols_, tables_).substitute(scalar_);
         });
         rename_regions(result);
+        rename_marks(result);
         for (LoopVar *variable : variables_in(result)) {
             const std::string old = variable->id;
             variable->id = fresh_(old);
@@ -76,6 +80,20 @@ private:
         }
     }
 
+    void rename_marks(Node &node) {
+        if (auto *task = std::get_if<TaskNode>(&node.kind)) {
+            const int mark = tasks_++;
+            if (task->mark >= 0) {
+                marks_[task->mark] = mark;
+            }
+            task->mark = mark;
+        } else if (auto *event = std::get_if<EventNode>(&node.kind); event && event->after) {
+            for (int &mark : *event->after) {
+                mark = marks_.at(mark);
+            }
+        }
+    }
+
     void rename_region(Region &region) const {
         for (Affine &offset : region.offsets) {
             offset = offset.substitute(affine_);
@@ -90,6 +108,8 @@ private:
     Names tables_;
     std::map<std::string, Affine> affine_;
     std::map<std::string, ScalarExpr> scalar_;
+    int &tasks_;
+    std::map<int, int> marks_;
 };
 
 }  // namespace
@@ -117,6 +137,7 @@ struct Builder::Impl {
     std::vector<std::unique_ptr<LoopVar>> defined;  ///< variables that tasks may use anywhere
     std::set<int> filled;                           ///< slots
     std::map<int, Loc> tried;                       ///< slots that hold the results of tries
+    int tasks = 0;
     RunData data;
 
     /// `wanted`, or its name with the next number that is free.
@@ -620,6 +641,21 @@ void Builder::close_channel(const ChannelPtr &channel, Loc at) {
     impl_->add(std::make_shared<const Node>(Node{CloseNode{channel}, std::move(at)}));
 }
 
+int Builder::tasks() const {
+    return impl_->tasks;
+}
+
+void Builder::record(const EventPtr &event, std::optional<std::vector<int>> after,
+                     std::optional<double> timeout_s, Loc at) {
+    EventNode node{event, true, std::move(after), timeout_s};
+    impl_->add(std::make_shared<const Node>(Node{std::move(node), std::move(at)}));
+}
+
+void Builder::synchronize(const EventPtr &event, std::optional<double> timeout_s, Loc at) {
+    EventNode node{event, false, {}, timeout_s};
+    impl_->add(std::make_shared<const Node>(Node{std::move(node), std::move(at)}));
+}
+
 void Builder::open_call(std::string name, Loc at) {
     impl_->open(CallNode{std::move(name), nullptr}, at);
 }
@@ -758,7 +794,7 @@ Builder::Renamed Builder::include(const Workload &workload, Loc at) {
         impl_->refuse_net("workload " + workload.name + " has processes and", at);
     }
     Renamer renamer([&](const std::string &id) { return impl_->fresh_id(id); }, renamed.symbols,
-                    renamed.tables);
+                    renamed.tables, impl_->tasks);
     impl_->add(std::make_shared<const Node>(
         Node{CallNode{workload.name, renamer.rename(workload.root)}, std::move(at)}));
     impl_->errors.insert(impl_->errors.end(), workload.type_errors.begin(),
@@ -815,6 +851,7 @@ void Builder::task(KernelPtr kernel, std::vector<ScalarExpr> axes, std::vector<A
         }
         TaskNode task = check_task(kernel, std::move(axes), arguments,
                                    impl_->path_with(definitions), impl_->is_conditional(), at);
+        task.mark = impl_->tasks++;
         if (!task.axes.empty() && task.axes.back().op() == ScalarExpr::Op::Var) {
             const auto variable = std::ranges::find(open, task.axes.back().name(), &LoopVar::id);
             if (variable != open.end()) {
@@ -869,6 +906,7 @@ Workload Builder::finish() {
     workload.root = body_of(std::move(impl_->frames.front().statements), impl_->at);
     impl_->check_nesting(static_cast<size_t>(nesting(*workload.root)), impl_->at);
     workload.root = with_nets(workload.root);
+    check_events(*workload.root);
     workload.type_errors = std::move(impl_->errors);
     workload.data = std::move(impl_->data);
     *this = Builder("");

@@ -139,6 +139,9 @@ DependenceSummary analyse_dependence(const Workload &workload, const std::vector
     if (workload.has_channels()) {
         plan.why_not = "processes take turns as tokens come";
         plan.at = workload.at;
+    } else if (!workload.events().empty()) {
+        plan.why_not = "events are met in program order";
+        plan.at = workload.at;
     } else if (workload.uses_slots()) {
         plan.why_not = "slots are filled and read in program order";
         plan.at = workload.at;

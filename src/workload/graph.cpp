@@ -59,7 +59,7 @@ private:
             walk_branch(*branch);
         } else if (const auto *call = std::get_if<CallNode>(&node.kind)) {
             walk(*call->body);
-        } else {
+        } else if (!std::holds_alternative<EventNode>(node.kind)) {
             slots_.fill(node, values_);
         }
     }
@@ -320,6 +320,15 @@ TaskGraph task_graph(const Workload &workload, const std::vector<LaneRule> &lane
                            "graph: the tasks of processes are ordered by tokens as they come", {},
                            "make the graph of a workload without channels");
     }
+    for_each_node(*workload.root, [](const Node &node, const LoopPath &) {
+        const auto *event = std::get_if<EventNode>(&node.kind);
+        if (event != nullptr && event->waits()) {
+            throw CompileError(node.at,
+                               "graph: what follows waits for event " + quoted(event->event->name) +
+                                   ", which anybody may signal",
+                               {}, "make the graph of the parts between the events");
+        }
+    });
     // Where slots decide, the tasks are counted on the way.
     const int64_t count = workload.uses_slots() ? 0 : workload.task_count();
     if (count > max_tasks) {

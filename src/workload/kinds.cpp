@@ -48,7 +48,12 @@ bool is_sequential_group(const Node &node) {
     return group != nullptr && group->sequential;
 }
 
-constexpr std::array<KindRow, 15> table = {{
+bool is_record(const Node &node) {
+    const auto *event = std::get_if<EventNode>(&node.kind);
+    return event != nullptr && event->records;
+}
+
+constexpr std::array<KindRow, 17> table = {{
     {"task", is<TaskNode>},
     {"value", is_value},
     {"pipe", is_pipe},
@@ -64,6 +69,8 @@ constexpr std::array<KindRow, 15> table = {{
     {"send", is<SendNode>},
     {"consume", is<ConsumeNode>},
     {"close", is<CloseNode>},
+    {"record", is_record},
+    {"synchronize", is<EventNode>},
 }};
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "pto/wsp/support/error.h"
 #include "pto/wsp/support/text.h"
+#include "pto/wsp/workload/names.h"
 #include "workload/node_visit.h"
 
 namespace pto::wsp::workload {
@@ -53,6 +54,7 @@ bool ProcessWalk::step(Frame &frame) {
         Overloaded{
             [&](const TaskNode &) { return at == 0 ? stop_at(Stop::Task) : (pop(), false); },
             [&](const CloseNode &) { return at == 0 ? stop_at(Stop::Close) : (pop(), false); },
+            [&](const EventNode &) { return at == 0 ? stop_at(Stop::Event) : (pop(), false); },
             [&](const LoopNode &loop) {
                 frame.step = at;
                 return step_loop(frame, loop);
@@ -130,6 +132,12 @@ NetWalk::NetWalk(const NetNode &net, const RunData &data, const ProcessWalk::Val
     for (const NetNode::Process &process : net.processes) {
         processes_.push_back(
             {ProcessWalk(*process.body, data, values, indices), start, false, nullptr});
+        for_each_node(*process.body, [&](const Node &node, const LoopPath &) {
+            if (const auto *event = std::get_if<EventNode>(&node.kind)) {
+                Process &made = processes_.back();
+                (event->records ? made.records : made.synchronizes).insert(event->event.get());
+            }
+        });
         for (const ChannelPtr &channel : process.produces) {
             channels_[channel.get()];
         }
@@ -200,10 +208,47 @@ bool NetWalk::serve(size_t p) {
         channels_.at(std::get<CloseNode>(process.walk.node().kind).channel.get()).closed = true;
         process.walk.advance();
         return true;
+    case ProcessWalk::Stop::Event:
+        return serve_event(p, std::get<EventNode>(process.walk.node().kind));
     default:
         end(p);
         return true;
     }
+}
+
+bool NetWalk::serve_event(size_t p, const EventNode &event) {
+    Process &process = processes_[p];
+    const Event *met = event.event.get();
+    if (!event.waits()) {
+        recorded_[met] = std::max(recorded_[met], process.clock);
+        process.walk.advance();
+        return true;
+    }
+    if (const auto recorded = recorded_.find(met); recorded != recorded_.end()) {
+        process.clock = std::max(process.clock, recorded->second);
+        process.walk.advance();
+        return true;
+    }
+    bool may_come = false;
+    for (Process &other : processes_) {
+        const std::set<const Event *> &does = event.records ? other.synchronizes : other.records;
+        if (&other == &process || other.ended || !does.contains(met)) {
+            continue;
+        }
+        may_come = true;
+        const auto *its = std::get_if<EventNode>(&other.walk.node().kind);
+        if (met->depth == 0 && other.walk.stop() == ProcessWalk::Stop::Event && its != nullptr &&
+            its->event == event.event && its->records != event.records) {
+            process.clock = other.clock = std::max(process.clock, other.clock);
+            other.walk.advance();
+            process.walk.advance();
+            return true;
+        }
+    }
+    if (!may_come) {
+        process.walk.advance();
+    }
+    return !may_come;
 }
 
 bool NetWalk::serve_room(Process &process, const SendNode &send, const Loc &at) {
@@ -358,6 +403,8 @@ void NetWalk::report_deadlock() const {
                 names.push_back(quoted(channel->name) + " (empty)");
             }
             on = "for a token of " + join(names, " or ");
+        } else if (const auto *event = std::get_if<EventNode>(&process.walk.node().kind)) {
+            on = "for event " + quoted(event->event->name);
         } else {
             const auto &send = std::get<SendNode>(process.walk.node().kind);
             on = "for room in " + quoted(send.channel->name) + " (full, depth " +

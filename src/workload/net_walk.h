@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,6 +26,7 @@ public:
         Put,    ///< at a SendNode, after its task
         Token,  ///< at a ConsumeNode
         Close,  ///< at a CloseNode
+        Event,  ///< at an EventNode
         End,
     };
 
@@ -69,7 +71,8 @@ private:
 
 /// Steps the processes of a net in one of the orders that a run may take, with a clock for each:
 /// the channel part of the virtual-cycle model. Where a consumer has a choice (several channels, or
-/// several consumers of one), the earliest goes first once nothing else can.
+/// several consumers of one), the earliest goes first once nothing else can. Events are met
+/// between the processes of the net; what no process of it records is there at once.
 class NetWalk {
 public:
     /// Cycles of a task; nothing: stop here.
@@ -104,6 +107,9 @@ private:
         int64_t clock = 0;
         bool ended = false;
         const Channel *rendezvous = nullptr;  ///< its token there is not taken yet
+        /// The events that it records and synchronizes with.
+        std::set<const Event *> records = {};
+        std::set<const Event *> synchronizes = {};
     };
 
     /// Takes process `p` as far as it comes; false when a task stopped all.
@@ -114,6 +120,7 @@ private:
     void put(size_t p, const SendNode &send);
     bool serve_token(size_t p, const ConsumeNode &consume);
     void take(size_t p, const ConsumeNode &consume, size_t which);
+    bool serve_event(size_t p, const EventNode &event);
     bool all_closed(const ConsumeNode &consume) const;
     bool has_choice(const ConsumeNode &consume) const;
     /// Gives a token to the one that gets it first among those that have a choice.
@@ -125,6 +132,7 @@ private:
     int64_t latency_;
     std::vector<Process> processes_;
     std::map<const Channel *, State> channels_;
+    std::map<const Event *, int64_t> recorded_;  ///< when; latched ones
 };
 
 }  // namespace pto::wsp::workload

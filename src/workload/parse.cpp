@@ -18,6 +18,7 @@ namespace {
 
 /// Bytes from a tensor's memory to that of another placed at it, and to either's ends.
 constexpr int64_t longest_table = int64_t{1} << 30;
+constexpr int64_t most_marks = int64_t{1} << 30;
 constexpr int64_t farthest_place = int64_t{1} << 40;
 
 /// `at <tensor> + <bytes>` of a tensor.
@@ -42,6 +43,9 @@ public:
         while (reader_.peek().text == "channel") {
             parse_channel();
         }
+        while (reader_.peek().text == "event") {
+            parse_event();
+        }
         Workload workload;
         parse_data(workload.data);
         workload.at = reader_.loc();
@@ -52,6 +56,7 @@ public:
             refuse(workload.at, too_deep());
         }
         check_nets(*workload.root);
+        check_events(*workload.root);
         if (!reader_.at_end()) {
             reader_.fail("the end");
         }
@@ -246,6 +251,44 @@ private:
         if (!channels_.emplace(name, make_channel(name, reader_.integer(), at)).second) {
             refuse(at, "channel " + name + " is declared twice");
         }
+    }
+
+    void parse_event() {
+        const Loc at = reader_.loc();
+        reader_.expect("event");
+        const std::string name = any_name();
+        reader_.expect(":");
+        const int64_t depth = reader_.integer();
+        if (depth != 0 && depth != 1) {
+            refuse(at, "event " + name + " has the depth " + std::to_string(depth));
+        }
+        auto event = std::make_shared<const Event>(Event{name, depth, at, nullptr});
+        if (!events_.emplace(name, std::move(event)).second) {
+            refuse(at, "event " + name + " is declared twice");
+        }
+    }
+
+    EventNode parse_event_node(bool records) {
+        const Loc at = reader_.loc();
+        const auto found = events_.find(any_name());
+        if (found == events_.end()) {
+            refuse(at, "no event has that name");
+        }
+        EventNode node{found->second, records, {}, {}};
+        if (records && reader_.accept("after")) {
+            node.after.emplace();
+            for (const int64_t mark : integers()) {
+                node.after->push_back(static_cast<int>(mark));
+            }
+        }
+        if (reader_.accept("timeout")) {
+            const double seconds = reader_.number();
+            if (!(seconds >= 0)) {
+                refuse(at, "a timeout is not >= 0");
+            }
+            node.timeout_s = seconds;
+        }
+        return node;
     }
 
     ChannelPtr channel() {
@@ -460,6 +503,12 @@ private:
         if (reader_.accept("close")) {
             return add(make(CloseNode{channel()}, at));
         }
+        if (reader_.accept("record")) {
+            return add(make(parse_event_node(true), at));
+        }
+        if (reader_.accept("synchronize")) {
+            return add(make(parse_event_node(false), at));
+        }
         if (reader_.accept("consume")) {
             return parse_consume(at);
         }
@@ -485,7 +534,7 @@ private:
             return parse_loop(std::move(loop), false, at);
         }
         reader_.fail("task, parallel, seq, pipe, let, when, slot, combine, sequential, call, net, "
-                     "send, consume, close or }");
+                     "send, consume, close, record, synchronize or }");
     }
 
     /// A variable that comes with a token.
@@ -646,7 +695,15 @@ private:
             }
             arguments.push_back(parse_argument(kernel->params[number]));
         });
-        return check_task(kernel, std::move(axes), arguments, path_, conditions_ > 0, at);
+        TaskNode task = check_task(kernel, std::move(axes), arguments, path_, conditions_ > 0, at);
+        if (reader_.accept("mark")) {
+            const int64_t mark = reader_.integer();
+            if (mark < 0 || mark > most_marks || !marks_.insert(mark).second) {
+                refuse(at, "mark " + std::to_string(mark) + " is none, or that of another task");
+            }
+            task.mark = static_cast<int>(mark);
+        }
+        return task;
     }
 
     Argument parse_argument(const kernel::Param &param) {
@@ -726,6 +783,8 @@ private:
     std::vector<Placement> placements_;
     std::map<std::string, KernelPtr> kernels_;
     std::map<std::string, ChannelPtr> channels_;
+    std::map<std::string, EventPtr> events_;
+    std::set<int64_t> marks_;
     LoopPath path_;
     std::vector<Open> open_;  ///< the first is the body of the workload
     int conditions_ = 0;      ///< branches around

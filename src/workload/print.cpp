@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "pto/wsp/support/text.h"
+#include "pto/wsp/workload/names.h"
 #include "pto/wsp/workload/workload.h"
 #include "workload/node_visit.h"
 #include "workload/storage.h"
@@ -32,6 +33,13 @@ public:
         name_all(workload.tensors(), tensors_);
         name_all(workload.kernels(), kernels_);
         name_all(workload.channels(), channels_);
+        name_all(workload.events(), events_);
+        for_each_node(*workload.root, [&](const Node &node, const LoopPath &) {
+            const auto *event = std::get_if<EventNode>(&node.kind);
+            if (event != nullptr && event->after) {
+                marks_.insert(event->after->begin(), event->after->end());
+            }
+        });
     }
 
     std::string print() {
@@ -41,6 +49,9 @@ public:
         }
         for (const ChannelPtr &channel : workload_.channels()) {
             line("channel " + channel_text(channel) + ": " + std::to_string(channel->depth));
+        }
+        for (const EventPtr &event : workload_.events()) {
+            line("event " + event_text(event) + ": " + std::to_string(event->depth));
         }
         if (with_data_) {
             print_data();
@@ -174,8 +185,25 @@ private:
                 [&](const ConsumeNode &consume) { print_consume(consume); },
                 [&](const CloseNode &close) { line("close " + channel_text(close.channel)); },
                 [&](const NetNode &net) { print_net(net); },
+                [&](const EventNode &event) { print_event(event); },
             },
             node.kind);
+    }
+
+    std::string event_text(const EventPtr &event) const {
+        return name_text(events_.at(event.get()));
+    }
+
+    void print_event(const EventNode &event) {
+        std::string text = event.records ? "record " : "synchronize ";
+        text += event_text(event.event);
+        if (event.after) {
+            std::vector<std::string> marks;
+            std::ranges::transform(*event.after, std::back_inserter(marks),
+                                   [](int mark) { return std::to_string(mark); });
+            text += " after [" + join(marks) + "]";
+        }
+        line(text + (event.timeout_s ? " timeout " + number_text(*event.timeout_s) : ""));
     }
 
     std::string channel_text(const ChannelPtr &channel) const {
@@ -296,7 +324,8 @@ private:
                                            argument.value));
         }
         line("task " + name_text(kernels_.at(task.kernel.get())) +
-             (axes.empty() ? "" : "[" + join(axes) + "]") + "(" + join(arguments) + ")");
+             (axes.empty() ? "" : "[" + join(axes) + "]") + "(" + join(arguments) + ")" +
+             (marks_.contains(task.mark) ? " mark " + std::to_string(task.mark) : ""));
     }
 
     const Workload &workload_;
@@ -304,6 +333,8 @@ private:
     std::unordered_map<const Tensor *, std::string> tensors_;
     std::unordered_map<const Kernel *, std::string> kernels_;
     std::unordered_map<const Channel *, std::string> channels_;
+    std::unordered_map<const Event *, std::string> events_;
+    std::set<int> marks_;  ///< of tasks that records come after
     std::string text_;
     int depth_ = 0;
 };

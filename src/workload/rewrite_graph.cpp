@@ -41,6 +41,7 @@ TreeOp op_of(const Node &node) {
             [](const SendNode &) { return TreeOp::Channel; },
             [](const ConsumeNode &) { return TreeOp::Channel; },
             [](const CloseNode &) { return TreeOp::Channel; },
+            [](const EventNode &) { return TreeOp::Event; },
         },
         node.kind);
 }
@@ -130,6 +131,8 @@ std::string WorkloadGraph::text(NodeId node) const {
         return "a net of processes";
     case TreeOp::Channel:
         return "a send or consume";
+    case TreeOp::Event:
+        return "a record or synchronize";
     }
     throw InternalError("workload rules", "an operation has no text");
 }
@@ -252,6 +255,13 @@ Workload rewrite_workload(const Workload &workload, std::string_view name, Reaso
                                 " do not apply to a workload with processes: order between them "
                                 "comes from tokens",
                             {}, "apply them to the parts that the processes are made of");
+    }
+    if (!workload.events().empty() && name != std::string_view("flatten")) {
+        throw ScheduleError(at,
+                            "the rules " + quoted(std::string(name)) +
+                                " do not apply to a workload with events: what is before and what "
+                                "after them would change",
+                            {}, "apply them to the parts between the events");
     }
     Workload result = workload;
     auto graph = rewrite::apply_rules(found->rules(),

@@ -28,6 +28,7 @@ enum class TreeOp {
     Branch,      ///< bodies of the cases and, last, of the rest
     Net,         ///< bodies of the processes
     Channel,     ///< something done to channels: body, where there is one
+    Event,
 };
 
 /// A workload as the rewrite engine sees it. Nodes are numbered so that operands come before their

@@ -66,6 +66,9 @@ private:
                 [&](const ConsumeNode &) { return refuse_channels(*node); },
                 [&](const CloseNode &) { return refuse_channels(*node); },
                 [&](const NetNode &) { return refuse_channels(*node); },
+                [&](const EventNode &) {
+                    return refuse("events are met in program order", node->at);
+                },
             },
             node->kind);
     }

@@ -47,7 +47,7 @@ bool has_net(const Node &node) {
 }
 
 bool is_empty(const Node &node) {
-    return !is_site(node) && !uses_channel(node) &&
+    return !is_site(node) && !uses_channel(node) && !std::holds_alternative<EventNode>(node.kind) &&
            (never_runs(node) ||
             all_children(node, [](const Node &child) { return is_empty(child); }));
 }

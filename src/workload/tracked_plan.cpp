@@ -64,6 +64,7 @@ public:
 
     TrackedPlan plan(const Node &root) {
         walk(root, plan_.program);
+        gather();
         return std::move(plan_);
     }
 
@@ -124,8 +125,43 @@ private:
                            out.push_back(std::move(step));
                        },
                        [&](const NetNode &net) { walk_net(net, out); },
+                       [&](const EventNode &event) {
+                           TrackedSite site;
+                           site.event = &event;
+                           site.name = event.records ? "record" : "synchronize";
+                           site.at = node.at;
+                           add_site(out, std::move(site));
+                       },
                    },
                    node.kind);
+    }
+
+    /// Tells the places of tasks which records wait for them. Records that wait for the same ones
+    /// follow each other, so that each has to look only at the tasks since the last.
+    void gather() {
+        std::map<std::pair<int, std::optional<std::vector<int>>>, int> numbers;
+        for (TrackedSite &site : plan_.sites) {
+            if (site.event != nullptr && site.event->records) {
+                const auto next = static_cast<int>(numbers.size());
+                site.gathers =
+                    numbers.try_emplace({site.process, site.event->after}, next).first->second;
+                if (!site.event->waits()) {
+                    site.gathered_by.push_back(site.gathers);
+                }
+            }
+        }
+        for (const auto &[what, number] : numbers) {
+            const auto &[process, after] = what;
+            for (TrackedSite &site : plan_.sites) {
+                // The program itself goes on when processes have ended, their tasks perhaps not.
+                const bool is_before =
+                    after ? site.task != nullptr && std::ranges::count(*after, site.task->mark) > 0
+                          : process < 0 || site.process == process;
+                if (site.task != nullptr && is_before) {
+                    site.gathered_by.push_back(number);
+                }
+            }
+        }
     }
 
     /// The number of a channel in the net around; made when first asked for.

@@ -43,6 +43,7 @@ public:
                 [&](const CallNode &call) { return walk(*call.body); },
                 [&](const BranchNode &branch) { return walk_branch(branch); },
                 [](const SlotNode &) { return true; },
+                [](const EventNode &) { return true; },
                 [&](const NetNode &net) { return walk_net(net); },
                 // A part, outside of a net: what it would do with any token.
                 [&](const auto &) -> bool {
@@ -311,6 +312,17 @@ std::vector<ChannelPtr> Workload::channels() const {
                 },
             },
             node.kind);
+    });
+    return result;
+}
+
+std::vector<EventPtr> Workload::events() const {
+    std::vector<EventPtr> result;
+    for_each_node(*root, [&](const Node &node, const LoopPath &) {
+        const auto *used = std::get_if<EventNode>(&node.kind);
+        if (used != nullptr && std::ranges::find(result, used->event) == result.end()) {
+            result.push_back(used->event);
+        }
     });
     return result;
 }

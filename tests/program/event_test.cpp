@@ -114,6 +114,53 @@ TEST(Event, is_recorded_behind_a_run) {
               "the run was cancelled");
 }
 
+TEST(Event, is_met_in_the_body_of_a_workload) {
+    const Tensor X("X", {2, 4}), Y("Y", {2, 4});
+    const Kernel copy = increment();
+    const Event go("go"), copied("copied"), over("over", 0);
+    Program program = Workload("waits", [&] {
+                          record(copied, [&] { copy({X, Y}); });
+                          synchronize(go);
+                          copy({Y, X});
+                          record(over);
+                      }).compile();
+    const auto first = [](const Tensor &tensor) {
+        float value = 0;
+        std::memcpy(&value, tensor.view().data, sizeof(value));
+        return value;
+    };
+    for (int i = 0; i < 3; ++i) {
+        const float before = first(X);
+        program.execute();
+        EXPECT_TRUE(copied.synchronize(limit));
+        EXPECT_EQ(first(Y), before + 1);
+        if (i == 0) {
+            EXPECT_FALSE(program.synchronize(5ms));
+            EXPECT_EQ(first(X), before);
+            EXPECT_TRUE(go.record());
+        }
+        EXPECT_TRUE(over.synchronize(limit));
+        EXPECT_EQ(first(X), before + 2);
+        EXPECT_TRUE(program.synchronize(limit));
+    }
+}
+
+TEST(Event, that_nobody_holds_is_a_deadlock) {
+    const auto waits = [](const Event::Timeout &timeout) {
+        const Event inside("inside");
+        return Workload("waits", [&] { synchronize(inside, timeout); }).compile();
+    };
+    Program program = waits(std::nullopt);
+    program.execute();
+    EXPECT_EQ(error_of<ChannelError>([&] { program.synchronize(limit); }),
+              "deadlock: the workload waits for event 'inside', which nobody can record any more");
+    program = waits(2ms);
+    program.execute();
+    EXPECT_EQ(error_of<EventTimeoutError>([&] { program.synchronize(limit); }),
+              "synchronize: event 'inside' was not recorded within 0.002 s");
+    EXPECT_EQ(error_of<CompileError>([] { record(Event("out")); }).substr(0, 6), "record");
+}
+
 TEST(Event, refuses_other_depths) {
     EXPECT_EQ(
         error_of<ChannelError>([] {

@@ -154,14 +154,3 @@ def test_wrong_arguments(fails) -> None:
         line=0,
     )
     assert repr(event) == "Event('e', depth=1)"
-
-    @workload
-    def inside():
-        record(event)
-
-    fails(
-        ExecutionError,
-        inside,
-        "record: events inside a workload are not available yet",
-        line=None,
-    )

@@ -42,6 +42,7 @@ const HostSymbol symbols[] = {
     PLAIN(pto_wsp_submit),
     PLAIN(pto_wsp_hash),
     PLAIN(pto_wsp_await),
+    PLAIN(pto_wsp_meet),
     PLAIN(pto_wsp_run_processes),
     PLAIN(pto_wsp_may_send),
     PLAIN(pto_wsp_try_send),

@@ -80,6 +80,10 @@ PTO_WSP_ABI int32_t pto_wsp_taken(void *graph, int32_t channel);
 /// first. Ends the bodies of the tokens that the process took from these channels before.
 PTO_WSP_ABI int32_t pto_wsp_receive(void *graph, const int32_t *channels, int32_t count,
                                     int64_t *token, int32_t words);
+/// Nonzero when the event of site `site` was met: recorded by somebody, or synchronized with where
+/// the site records it, in that case after the tasks before it have ended. 0: the process waits
+/// here.
+PTO_WSP_ABI int32_t pto_wsp_meet(void *graph, int32_t site);
 /// Nothing more is sent to the channel; what it holds can still be taken.
 PTO_WSP_ABI void pto_wsp_close(void *graph, int32_t channel);
 

@@ -95,6 +95,11 @@ public:
     /// of are thrown, and no run is started. The first call with an unsupplied kernel throws
     /// ExecutionError naming it.
     void execute();
+    /// Says that no other thread will signal an event, for one that is alone and about to wait:
+    /// runs that wait for such a thread right now end with a ChannelError.
+    void forsake() const;
+    /// Whether runs may wait for an event.
+    bool waits_for_events() const;
     /// False while `execute` would wait for a run.
     bool can_start() const;
     /// Waits for all runs. Throws what they failed with: a KernelError of the first run that failed

@@ -11,6 +11,7 @@
 
 #include "pto/wsp/core/abi.h"
 #include "pto/wsp/runtime/observer.h"
+#include "pto/wsp/runtime/signal.h"
 #include "pto/wsp/support/error.h"
 
 namespace pto::wsp::runtime {
@@ -43,7 +44,7 @@ struct Access {
 /// A place in a workload that makes tasks.
 struct TaskSite {
     std::string name;                  ///< of the kernel
-    abi::KernelFn function = nullptr;  ///< null: a join, which only orders others
+    abi::KernelFn function = nullptr;  ///< null: a join, which only orders others, or an event
     int slot_count = 0;
     std::vector<Access> accesses;
     Loc at;
@@ -60,6 +61,20 @@ struct TaskSite {
     int pool_slot = -1;
     int pool = 0;
     int64_t weight = 1;  ///< of a task in the window, see WindowRule
+    /// In `DynamicGraph::events`, -1: none. One that records a latched signal is submitted as a
+    /// join, all others are met by pto_wsp_meet.
+    int event = -1;
+    /// The records that wait for its tasks, by the number that they gather.
+    std::vector<int> gathered_by = {};
+};
+
+/// What a place in a workload does with a signal.
+struct EventSite {
+    std::shared_ptr<Signal> signal;
+    Signal::Side side = Signal::Side::Synchronize;
+    /// Of a record: it comes after all tasks submitted before that name this number; -1: none.
+    int gathers = -1;
+    Signal::Timeout timeout;  ///< of those that are met; the run fails when it has passed
 };
 
 /// Which ready task starts when. Tasks that are pinned to a worker are chosen from apart.
@@ -137,6 +152,7 @@ struct DynamicGraph {
     std::vector<TaskSite> sites;
     std::vector<int64_t> grids;  ///< cells of each
     std::vector<ChannelSpec> channels;
+    std::vector<EventSite> events;
     int window = 8192;
     std::optional<TaskRules> rules;         ///< none: ready tasks start as workers come to them
     std::optional<WindowRule> window_rule;  ///< besides `window`
@@ -237,6 +253,9 @@ public:
     virtual RunStats stats() const = 0;
     /// Asks tasks that have not started not to start. What has ended stays as it is.
     virtual void cancel() = 0;
+    /// Says that no thread of the user's will signal, for a thread that is alone and about to wait:
+    /// if the run waits for such a thread right now, it ends with a ChannelError.
+    virtual void forsake() {}
     /// Calls `then` once, when all tasks have ended: on the calling thread when that is so already,
     /// else on that of a worker. It must not block or throw.
     virtual void when_complete(std::function<void()> then) = 0;

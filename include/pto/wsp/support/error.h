@@ -58,6 +58,10 @@ class ScheduleError : public PtoError {
 class ExecutionError : public PtoError {
     using PtoError::PtoError;
 };
+/// The timeout of an event passed in a run.
+class EventTimeoutError : public ExecutionError {
+    using ExecutionError::ExecutionError;
+};
 /// A run was cancelled before all of its tasks had run.
 class CancelledError : public ExecutionError {
     using ExecutionError::ExecutionError;

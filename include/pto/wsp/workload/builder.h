@@ -107,6 +107,14 @@ public:
                          const Loc &at = Loc::here());
     /// `channel.close()`.
     void close_channel(const ChannelPtr &channel, Loc at = Loc::here());
+    /// Tasks of the workload so far; each has the number of those before it as its mark.
+    int tasks() const;
+    /// `record(event)`, or `record(event, after=)` of the tasks with these marks.
+    void record(const EventPtr &event, std::optional<std::vector<int>> after = {},
+                std::optional<double> timeout_s = {}, Loc at = Loc::here());
+    /// `synchronize(event)`.
+    void synchronize(const EventPtr &event, std::optional<double> timeout_s = {},
+                     Loc at = Loc::here());
     /// Opens the body of a workload that is called inside this one.
     void open_call(std::string name, Loc at = Loc::here());
     /// How many statements the body that is open has.

@@ -124,11 +124,15 @@ struct CellAccess {
 };
 
 /// A place that makes tasks, or joins: tasks without a kernel that only order others, or fills a
-/// slot, which waits for the tasks that write the element first.
+/// slot, which waits for the tasks that write the element first, or records an event or waits for
+/// one. A record that does not wait is a join.
 struct TrackedSite {
     const TaskNode *task = nullptr;
-    const SlotNode *slot = nullptr;  ///< null, as `task`: a join
-    LoopPath loops;                  ///< around it, outermost first
+    const SlotNode *slot = nullptr;
+    const EventNode *event = nullptr;  ///< null, as `task` and `slot`: a join
+    int gathers = -1;                  ///< of a record: it waits for those that name this number
+    std::vector<int> gathered_by = {};
+    LoopPath loops;  ///< around it, outermost first
     std::vector<CellAccess> accesses;
     std::optional<ScalarExpr> worker;  ///< that it is pinned to, modulo the number of workers
     /// Variables of the expressions above that are hashes: FNV-1a of `keys` modulo `count`.

@@ -16,6 +16,7 @@
 #include "pto/wsp/core/tensor.h"
 #include "pto/wsp/kernel/program.h"
 #include "pto/wsp/workload/channel.h"
+#include "pto/wsp/workload/event.h"
 
 namespace pto::wsp::workload {
 
@@ -149,6 +150,7 @@ struct TaskNode {
     std::vector<ScalarExpr> axes;  ///< of `kernel[axes](...)`
     std::vector<TaskArgument> arguments;
     std::vector<RunTimeCheck> checks;
+    int mark = -1;  ///< by which records of events know it; no two calls have the same
 };
 /// `P(...)` (parallel), `P.seq(...)` or `P.pipe(...)`: one loop variable each; `P(a, b)` nests two.
 struct LoopNode {
@@ -203,6 +205,18 @@ struct ConsumeNode {
 struct CloseNode {
     ChannelPtr channel;
 };
+/// `record(event)` and `synchronize(event)`. A record of a latched event holds up nothing that
+/// follows: it comes when the tasks before it in program order (in its process) have ended. What
+/// follows a synchronize, or a record of a rendezvous, in its process waits for the other side.
+struct EventNode {
+    EventPtr event;
+    bool records = false;
+    std::optional<std::vector<int>> after;  ///< only tasks with these marks, of all before
+    std::optional<double> timeout_s;        ///< the run fails when it has passed; none: waits
+
+    /// Whether the process waits there.
+    bool waits() const { return !records || event->depth == 0; }
+};
 /// Sequential threads of control that run together and end together. Between them, order comes from
 /// tokens: what is done in the body of a `consume` comes after the task that was sent, and a token
 /// is stored until then.
@@ -220,7 +234,7 @@ struct NetNode {
 /// One node of the tree, with the line that made it.
 struct Node {
     std::variant<TaskNode, LoopNode, GroupNode, CallNode, BranchNode, SlotNode, SendNode,
-                 ConsumeNode, CloseNode, NetNode>
+                 ConsumeNode, CloseNode, NetNode, EventNode>
         kind;
     Loc at;
 };
@@ -281,7 +295,7 @@ struct Workload {
     /// `Workload[Dense[4] × Dense[8], attn, Independent]`
     std::string type_str() const;
     /// `parallel`, `seq`, `pipe`, `sel`, `task`, `combine`, `sequential`, `when`, `slot`, `net`,
-    /// `send`, `consume`, `close`.
+    /// `send`, `consume`, `close`, `record`, `synchronize`.
     std::string kind() const;
     /// Text that `parse_workload` reads back to the same text. Stands alone: tensors (shape,
     /// strides, memory that they share) and kernels (parameters) are declared in it.
@@ -300,6 +314,7 @@ struct Workload {
     bool uses_slots() const;
     bool has_channels() const;                 ///< sends or consumes something
     std::vector<ChannelPtr> channels() const;  ///< in order of first use
+    std::vector<EventPtr> events() const;      ///< in order of first use
     std::vector<TensorPtr> tensors() const;    ///< in order of first use
     std::vector<KernelPtr> kernels() const;
 };
