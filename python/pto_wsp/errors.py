@@ -98,7 +98,11 @@ class ChannelClosed(ChannelError):
 
 
 class ChannelFull(ChannelError):
-    """The channel has no room for another token."""
+    """The channel has no room for another token.
+
+    For code of your own that feeds channels: `send` waits for room, and `try_send` gives 0 where
+    there is none, so nothing of this package raises it.
+    """
 
 
 class InternalError(PtoError, RuntimeError):

@@ -446,6 +446,8 @@ Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols)
                                   channel.value_count, channel.slots, channel.tried,
                                   channel.channel->at});
     }
+    // Which task is which is not known from its number where tokens or slots decide.
+    graph.keeps_indices = graph.processes.size() > 1 || uses_slots;
     apply_rules(options.tasks, workload::constant_task_count(*workload.root), graph);
     for (const workload::CellGrid &grid : tracked.grids) {
         graph.grids.push_back(grid.cells);

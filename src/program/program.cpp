@@ -26,12 +26,13 @@ Program::Impl::~Impl() {
 void Program::Impl::rethrow(const StartedRun &run) const {
     constexpr size_t most_with_indices = 16;
     const auto *graph = std::get_if<runtime::DynamicGraph>(run.plan.get());
-    const bool in_program_order = graph == nullptr || graph->processes.size() == 1;
+    const bool by_number = graph == nullptr || !graph->keeps_indices;
     std::vector<TaskFailure> failures;
     for (runtime::Failure &failure : run.run->failures()) {
-        if (failures.size() < most_with_indices && in_program_order) {
-            failure.what.indices = indices_of(failure, workload, summary, run.data);
-        }
+        const bool is_known = by_number || !failure.what.indices.empty();
+        failure.what.indices = failures.size() < most_with_indices && is_known
+                                   ? indices_of(failure, workload, summary, run.data)
+                                   : std::vector<std::pair<std::string, int64_t>>();
         failures.push_back(std::move(failure.what));
     }
     try {

@@ -105,6 +105,21 @@ Indices indices_in_nest(const workload::StaticNest &nest, int64_t iteration, con
     return indices;
 }
 
+/// Values by ids of loop variables, under the names that users know.
+Indices named(const Indices &by_id, const workload::TrackedPlan &plan) {
+    Indices indices;
+    for (const auto &[id, value] : by_id) {
+        for (const workload::TrackedSite &site : plan.sites) {
+            const auto loop = std::ranges::find(site.loops, id, &workload::LoopVar::id);
+            if (loop != site.loops.end()) {
+                add_index(indices, **loop, value);
+                break;
+            }
+        }
+    }
+    return indices;
+}
+
 Indices indices_of_task(const workload::Workload &workload, int64_t number, const RunData &data) {
     workload::Workload with_data;
     with_data.root = workload.root;
@@ -140,6 +155,9 @@ std::vector<std::pair<std::string, int64_t>> indices_of(const runtime::Failure &
                 first += count;
             }
             return {};
+        }
+        if (!failure.what.indices.empty()) {
+            return named(failure.what.indices, std::get<workload::TrackedPlan>(summary.plan));
         }
         if (failure.task < 0 || failure.task > most_enumerated) {
             return {};

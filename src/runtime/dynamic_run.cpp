@@ -445,12 +445,22 @@ void DynamicRun::submit_task(int32_t site, const int64_t *slots, const int64_t *
     for (int i = 0; i < prepared.slot_count; i++) {
         arguments[i] = slots[i];
     }
+    if (graph_.keeps_indices) {
+        keep_indices(task, arguments + prepared.slot_count);
+    }
     track(submission, prepared, cells);
     if (processes_.gathers()) {
         processes_.gather(submission, *tracking_, graph_.sites[static_cast<size_t>(site)]);
     }
     watch_.submitted(*tracking_, task, cells, processes_.frame());
     submission.finish();
+}
+
+void DynamicRun::keep_indices(const Task &task, int64_t *to) const {
+    const int64_t *frame = processes_.frame();
+    for (const TaskSite::Loop &loop : graph_.sites[static_cast<size_t>(task.site)].loops) {
+        *to++ = frame[loop.word];
+    }
 }
 
 void DynamicRun::track(Submission &submission, const PreparedSite &site, const int64_t *cells) {
@@ -510,6 +520,12 @@ void DynamicRun::fail_task(Task &task, abi::Status status, const char *text, Wor
     const TaskSite &site = graph_.sites[static_cast<size_t>(task.site)];
     Failure failure;
     failure.what.kernel = site.name;
+    if (graph_.keeps_indices) {
+        for (size_t i = 0; i < site.loops.size(); i++) {
+            failure.what.indices.emplace_back(
+                site.loops[i].name, task.arguments()[static_cast<size_t>(site.slot_count) + i]);
+        }
+    }
     // The one number of its slot among those that may be in the window.
     const int64_t last = published_.load(std::memory_order_relaxed) - 1;
     const int64_t capacity = tracking_->window.capacity();

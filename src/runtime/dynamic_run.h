@@ -82,6 +82,7 @@ private:
 
     void submit_task(int32_t site, const int64_t *slots, const int64_t *cells, int32_t worker);
     void track(Submission &submission, const PreparedSite &site, const int64_t *cells);
+    void keep_indices(const Task &task, int64_t *to) const;
     void refuse_cell(const Task &task, int64_t number, int64_t cell);
 
     void run_chain(Task &task, Worker &me);

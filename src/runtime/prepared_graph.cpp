@@ -184,7 +184,8 @@ PreparedGraph::PreparedGraph(const DynamicGraph &graph) {
         }
         prepared.last_access = static_cast<uint32_t>(accesses.size());
         sites.push_back(prepared);
-        most_slots = std::max(most_slots, site.slot_count);
+        const size_t indices = graph.keeps_indices ? site.loops.size() : 0;
+        most_slots = std::max(most_slots, site.slot_count + static_cast<int>(indices));
     }
 }
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pto_wsp import (
     CancelledError,
+    Channel,
     DenseDyn,
     DType,
     ExecutionError,
@@ -20,8 +21,12 @@ from pto_wsp import (
     Scalar,
     Tensor,
     Tile,
+    consume,
     kernel,
+    send,
     sequential,
+    slot_load_u64,
+    slot_u64,
     workload,
 )
 
@@ -318,3 +323,38 @@ def _run_forked(_: int) -> bool:
     program = _forked["program"]
     program.execute()
     return program.synchronize(60)
+
+
+def test_failures_in_processes_know_their_loops() -> None:
+    X, Y, Z = cells(8), cells(8), cells(8)
+    X.data[5] = -1
+    ch = Channel("ch", depth=2)
+
+    @workload
+    def pipeline():
+        for i in P.seq(8):
+            send(ch, slow[i](Z[i], 0))
+        with consume(ch) as t:
+            for k in P(2, names=["round"]):
+                step[t, k](X[t], Y[t])
+
+    error = failure_of(pipeline().compile())
+    assert error.indices == {"t": 5, "round": 0}
+    assert "kernel step[t=5, round=0]: negative" in str(error)
+    assert [one.indices["round"] for one in error.errors] == [0, 1]
+
+
+def test_failures_behind_slots_know_their_loops() -> None:
+    X, Y = cells(3, 4), cells(3, 4)
+    X.data[2, 1] = -1
+    chosen = Tensor(np.array([0, 0, 1], np.int64))
+
+    @workload
+    def choose():
+        for b in P.seq(3):
+            slot_load_u64(4, chosen[b])
+            with P.when(slot_u64(4) == 1):
+                for h in P(4):
+                    step[b, h](X[b, h], Y[b, h])
+
+    assert failure_of(choose().compile()).indices == {"b": 2, "h": 1}

@@ -153,6 +153,8 @@ struct DynamicGraph {
     std::vector<int64_t> grids;  ///< cells of each
     std::vector<ChannelSpec> channels;
     std::vector<EventSite> events;
+    /// Tasks keep the values of the loops around them, for errors.
+    bool keeps_indices = false;
     int window = 8192;
     std::optional<TaskRules> rules;         ///< none: ready tasks start as workers come to them
     std::optional<WindowRule> window_rule;  ///< besides `window`
@@ -227,7 +229,7 @@ inline constexpr size_t most_failures = 1024;
 
 /// A task that failed, or what failed while tasks were made.
 struct Failure {
-    TaskFailure what;  ///< without indices
+    TaskFailure what;  ///< with indices where the graph keeps them
     /// Of a dynamic graph: the number of the task in program order, from 0 on; joins do not count.
     /// -1: not a task.
     int64_t task = -1;
