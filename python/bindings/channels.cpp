@@ -24,6 +24,7 @@ void bind_channels(py::module_ &module) {
              py::arg("name"), py::arg("depth"))
         .def_readonly("name", &Channel::name)
         .def_readonly("depth", &Channel::depth)
+        .def_property_readonly("size", [](const Channel &channel) { return channel.size->load(); })
         .def_property_readonly("payloads",
                                [](const Channel &channel) { return channel.payloads.size(); })
         .def(

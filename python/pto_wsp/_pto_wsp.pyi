@@ -423,6 +423,7 @@ class Kernel:
 class Channel:
     name: str
     depth: int
+    size: int
     payloads: int
     def __init__(self, name: str, depth: int) -> None: ...
     def set_payload(self, type: TileType) -> None: ...

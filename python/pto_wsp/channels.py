@@ -42,7 +42,9 @@ class Channel:
     tile of the size that is sent first.
 
     A channel is described by workloads and lives in their runs. It opens anew for each run and is
-    closed and empty after it; `size`, `empty` and `full` say what the last run left.
+    closed and empty after it; `size`, `empty` and `full` say what is in it now, in all runs that
+    are going on: a token is there from its `send` on, perhaps before the task of that has run,
+    until it is consumed.
     """
 
     def __init__(
@@ -87,14 +89,15 @@ class Channel:
 
     def size(self) -> int:
         """Tokens in it: none, outside of a run."""
-        return 0
+        return self._native.size
 
     def empty(self) -> bool:
         """True when there is no token in it."""
         return self.size() == 0
 
     def full(self) -> bool:
-        """True when a sender would wait. One of depth 0 is full until a receiver comes."""
+        """True when it holds as many tokens as its depth, so that a sender would wait. One of
+        depth 0 is full: its senders wait until somebody takes their token."""
         return self.size() >= self.depth
 
     def close(self) -> None:

@@ -444,7 +444,7 @@ Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols)
     for (const workload::TrackedChannel &channel : tracked.channels) {
         graph.channels.push_back({channel.channel->name, channel.channel->depth,
                                   channel.value_count, channel.slots, channel.tried,
-                                  channel.channel->at});
+                                  channel.channel->at, channel.channel->size});
     }
     // Which task is which is not known from its number where tokens or slots decide.
     graph.keeps_indices = graph.processes.size() > 1 || uses_slots;

@@ -64,6 +64,7 @@ public:
         }
         last_sent_ = number;
         sent_++;
+        count(1);
         return number;
     }
     /// Not empty, as for `values` and `take`.
@@ -76,8 +77,11 @@ public:
     int64_t take() {
         last_taken_ = front().number;
         taken_++;
+        count(-1);
         return watched_ ? last_taken_ % slots_ : 0;
     }
+    /// The run ends: what is still in it is gone.
+    void leave() { count(-size()); }
     /// Whether token `number`, which has been sent, has been taken.
     bool has_taken(int64_t number) const { return number <= last_taken_; }
     /// All tasks of the body of the token taken last have been submitted; not watched.
@@ -89,6 +93,11 @@ public:
     }
 
 private:
+    void count(int64_t tokens) const {
+        if (spec_->size != nullptr) {
+            spec_->size->fetch_add(tokens, std::memory_order_relaxed);
+        }
+    }
     void grow();
     int64_t free_number() const;
     int64_t claim_slot();

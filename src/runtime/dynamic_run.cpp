@@ -87,7 +87,7 @@ void DynamicRun::serve(Job &ticket, Worker &me) {
 void DynamicRun::expand(Worker &me) {
     scheduler_.set_running(me, false);
     if (tracking_ == nullptr && !allocate()) {
-        processes_.leave_events();
+        processes_.leave();
         end();
         return;
     }
@@ -160,7 +160,7 @@ void DynamicRun::finish() {
     if (deadlocked_ && !cancelled()) {
         processes_.report_deadlock();
     }
-    processes_.leave_events();
+    processes_.leave();
     if (gauge_ && gauge_->counts()) {
         most_in_flight_.store(gauge_->most_in_flight(), std::memory_order_relaxed);
     }

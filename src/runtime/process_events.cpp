@@ -33,7 +33,10 @@ void Processes::use_events() {
     }
 }
 
-void Processes::leave_events() {
+void Processes::leave() {
+    for (Channel &channel : channels_) {
+        channel.leave();
+    }
     user_->leave();
     for (State &state : states_) {
         state.met.reset();

@@ -98,8 +98,8 @@ public:
     bool is_waiting() const { return current_->wait.what != Wait::For::Nothing; }
     /// An event may have changed: those who wait for one ask again.
     void poked();
-    /// Uses no events any more, because the run ends.
-    void leave_events();
+    /// Uses no events any more and has no tokens, because the run ends.
+    void leave();
     /// Whether nothing goes on but by somebody outside.
     bool is_stalled() const { return user_->is_stalled(); }
 

@@ -20,7 +20,11 @@ ChannelPtr make_channel(std::string name, int64_t depth, Loc at) {
                                ", expected 0..." + std::to_string(most_tokens),
                            {}, "0 is a rendezvous, 2 a double buffer");
     }
-    return std::make_shared<Channel>(Channel{std::move(name), depth, std::move(at), {}});
+    auto channel = std::make_shared<Channel>();
+    channel->name = std::move(name);
+    channel->depth = depth;
+    channel->at = std::move(at);
+    return channel;
 }
 
 TensorPtr Channel::payload(size_t number, const kernel::TileType &type, const std::string &name,

@@ -85,7 +85,8 @@ TEST(Event, is_recorded_behind_a_run) {
     const Tensor X("X", {2, 4}), Y("Y", {2, 4});
     const Kernel copy = increment();
     Program program = Workload("long", [&] {
-                          for ([[maybe_unused]] auto i : P.seq(1'000'000)) {
+                          // Long enough for the lines below, on a busy machine too.
+                          for ([[maybe_unused]] auto i : P.seq(30'000'000)) {
                               copy({X, Y});
                           }
                       }).compile();

@@ -6,12 +6,14 @@ import numpy as np
 import pto_wsp
 import pytest
 from pto_wsp import (
+    CancelledError,
     Channel,
     ChannelClosed,
     ChannelError,
     DenseDyn,
     DispatchPolicy,
     DType,
+    Event,
     ExecutionError,
     In,
     InOut,
@@ -26,9 +28,11 @@ from pto_wsp import (
     kernel,
     process,
     pto,
+    record,
     replicate,
     send,
     sequential,
+    synchronize,
     task,
     try_send,
     workload,
@@ -492,3 +496,52 @@ def test_channels_tell_about_themselves() -> None:
     assert ch.is_open() and ch.empty() and ch.size() == 0 and not ch.full()
     assert named.full()
     assert Channel().name.startswith("channel_")
+
+
+def test_a_channel_tells_what_is_in_it() -> None:
+    x, mid, y = tiles(4), zeros(4), zeros(4)
+    full, go, taken = Event("full"), Event("go", depth=0), Event("taken", depth=0)
+    ch = Channel("ch", depth=3)
+
+    @workload
+    def send_body():
+        for i in P.seq(3):
+            send(ch, load[i](x[i], mid[i]))
+        record(full)
+        send(ch, load(x[3], mid[3]))
+
+    @workload
+    def take_body():
+        synchronize(go)
+        with consume(ch) as t:
+            double[t](mid[t], y[t])
+            record(taken)
+            synchronize(go)
+
+    first = connect(
+        [
+            process("send").produces(ch).body(send_body),
+            process("take").consumes(ch).body(take_body),
+        ]
+    )
+    assert (ch.size(), ch.empty(), ch.full()) == (0, True, False)
+    program = first.compile()
+    program.execute()
+    synchronize(full, timeout=60)
+    assert (ch.size(), ch.empty(), ch.full()) == (3, False, True)
+    for left in (3, 2, 1, 0):
+        record(go, timeout=60)
+        synchronize(taken, timeout=60)
+        assert ch.size() == left
+    assert ch.empty()
+    record(go, timeout=60)
+    program.synchronize()
+
+    # What a run leaves is gone with it.
+    program.execute()
+    synchronize(full, timeout=60)
+    assert ch.full()
+    program.cancel()
+    with pytest.raises(CancelledError):
+        program.synchronize()
+    assert ch.empty()

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -142,6 +143,8 @@ struct ChannelSpec {
     int64_t slots = 0;
     bool tried = false;  ///< `pto_wsp_try_send` may be called
     Loc at;
+    /// Where there is one, the tokens of a run are counted in it as long as they are in the channel.
+    std::shared_ptr<std::atomic<int64_t>> size = nullptr;
 };
 
 /// Tasks that are tracked at run time. At most `window` are submitted and unfinished at a time, so

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -20,6 +21,8 @@ struct Channel {
     /// Of the payloads of a token, in the order of the sent task's parameters: depth + 1 tiles
     /// each, the first dimension is `number mod (depth + 1)`. Made when first asked for.
     std::vector<std::shared_ptr<const Tensor>> payloads;
+    /// Tokens that it holds now, in all runs together.
+    std::shared_ptr<std::atomic<int64_t>> size = std::make_shared<std::atomic<int64_t>>(0);
 
     /// Slots for tokens: those that it holds and the one that is being used.
     int64_t slots() const { return depth + 1; }
