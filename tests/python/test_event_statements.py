@@ -21,6 +21,7 @@ from pto_wsp import (
     InOut,
     Out,
     P,
+    Program,
     ScheduleError,
     Tensor,
     Tile,
@@ -269,17 +270,23 @@ def test_programs_wait_for_each_other() -> None:
         assert (X.data == 31 * (run + 1)).all()
 
 
-@pytest.mark.error
-def test_a_deadlock_is_found() -> None:
-    X = tiles(1)
-    go = Event("go")
+def waiting(go: Event, X: Tensor) -> Program:
+    """Of one task, behind an event."""
 
     @workload
     def waits():
         synchronize(go)
         light(X[0])
 
-    program = waits().compile()
+    return waits().compile()
+
+
+@pytest.mark.error
+def test_a_deadlock_is_found() -> None:
+    X = tiles(1)
+    go = Event("go")
+
+    program = waiting(go, X)
     program.execute()
     begun = time.monotonic()
     with pytest.raises(
@@ -322,12 +329,7 @@ def test_the_program_is_waited_for_in_vain_no_longer() -> None:
     def made():
         X = tiles(1)
 
-        @workload
-        def waits():
-            synchronize(go)
-            light(X[0])
-
-        program = waits().compile()
+        program = waiting(go, X)
         program.execute()
         return program
 
@@ -374,12 +376,7 @@ def test_timeouts_and_cancellation() -> None:
     with pytest.raises(EventTimeoutError, match=r"record: event 'meeting' was not taken within"):
         program.synchronize()
 
-    @workload
-    def waits():
-        synchronize(go)
-        light(X[0])
-
-    program = waits().compile()
+    program = waiting(go, X)
     program.execute()
     assert not program.synchronize(timeout=0.05)
     program.cancel()
@@ -392,16 +389,11 @@ def test_a_late_thread_is_waited_for() -> None:
     X = tiles(1)
     go = Event("go")
 
-    @workload
-    def waits():
-        synchronize(go)
-        light(X[0])
-
     def late() -> None:
         time.sleep(0.3)
         record(go)
 
-    program = waits().compile()
+    program = waiting(go, X)
     program.execute()
     thread = threading.Thread(target=late)
     thread.start()
