@@ -490,7 +490,9 @@ Affine Builder::index_of(const ScalarExpr &expr, const Loc &at) {
         const auto [part, factor] = pending.back();
         pending.pop_back();
         const std::vector<ScalarExpr> &x = part->operands();
-        const auto times = [&](const ScalarExpr &constant) { return factor * constant.value(); };
+        const auto times = [&by = factor](const ScalarExpr &constant) {
+            return by * constant.value();
+        };
         if (const auto &form = forms.at(part->identity())) {
             index = index + *form * factor.constant();
         } else if (part->op() == Op::Add || part->op() == Op::Sub) {
