@@ -143,7 +143,8 @@ struct ChannelSpec {
     int64_t slots = 0;
     bool tried = false;  ///< `pto_wsp_try_send` may be called
     Loc at;
-    /// Where there is one, the tokens of a run are counted in it as long as they are in the channel.
+    /// Where there is one, the tokens of a run are counted in it as long as they are in the
+    /// channel.
     std::shared_ptr<std::atomic<int64_t>> size = nullptr;
 };
 

@@ -73,9 +73,9 @@ inline constexpr const char *number_variable = "number$";
 /// No executor has more workers (see `env::workers`).
 inline constexpr int64_t max_workers = 1024;
 
-/// Loops whose iterations are independent, but for a wavefront. One linear index runs over all of them in row-major
-/// order (the last loop fastest); an iteration runs `body` serially, in program order, loops inside
-/// included.
+/// Loops whose iterations are independent, but for a wavefront. One linear index runs over all of
+/// them in row-major order (the last loop fastest); an iteration runs `body` serially, in program
+/// order, loops inside included.
 struct StaticNest {
     LoopPath loops;  ///< outermost first; none: one iteration
     NodePtr body;
