@@ -20,15 +20,9 @@ public:
         program_->at = reader_.loc();
         reader_.expect("kernel");
         reader_.expect("@");
-        program_->name =
-            reader_.peek().kind == Token::Kind::String ? reader_.string() : reader_.identifier();
+        program_->name = reader_.name();
         reader_.expect("(");
-        if (!reader_.accept(")")) {
-            do {
-                param();
-            } while (reader_.accept(","));
-            reader_.expect(")");
-        }
+        reader_.list(")", [&] { param(); });
         reader_.expect("{");
         program_->blocks.emplace_back();
         while (!reader_.accept("}")) {

@@ -283,6 +283,17 @@ std::string TextReader::string() {
     return next().text;
 }
 
+std::string TextReader::name() {
+    return peek().kind == Token::Kind::String ? string() : identifier();
+}
+
+std::vector<int64_t> TextReader::integers() {
+    std::vector<int64_t> result;
+    expect("[");
+    list("]", [&] { result.push_back(integer()); });
+    return result;
+}
+
 int64_t TextReader::integer() {
     bool negative = is_next("-");
     int sign = negative || is_next("+") ? 1 : 0;

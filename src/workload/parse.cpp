@@ -1,56 +1,33 @@
 #include "pto/wsp/workload/parse.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <set>
 
 #include "pto/wsp/core/scalar_text.h"
-#include "pto/wsp/support/text.h"
 #include "pto/wsp/workload/nets.h"
 #include "workload/check_task.h"
+#include "workload/declarations.h"
 
 namespace pto::wsp::workload {
 
 namespace {
 
-/// Bytes from a tensor's memory to that of another placed at it, and to either's ends.
-constexpr int64_t longest_table = int64_t{1} << 30;
 constexpr int64_t most_marks = int64_t{1} << 30;
-constexpr int64_t farthest_place = int64_t{1} << 40;
-
-/// `at <tensor> + <bytes>` of a tensor.
-struct Placement {
-    size_t tensor = 0;
-    size_t base = 0;
-    int64_t bytes = 0;
-};
 
 class Parser {
 public:
     Parser(std::string_view text, const std::string &origin) : reader_(text, origin) {}
 
     Workload parse() {
-        while (reader_.peek().text == "tensor") {
-            parse_tensor();
-        }
-        place_tensors();
-        while (reader_.peek().text == "kernel") {
-            parse_kernel();
-        }
-        while (reader_.peek().text == "channel") {
-            parse_channel();
-        }
-        while (reader_.peek().text == "event") {
-            parse_event();
-        }
+        declared_ = parse_declarations(reader_);
         Workload workload;
-        parse_data(workload.data);
+        workload.data = std::move(declared_.data);
         workload.at = reader_.loc();
         reader_.expect("workload");
-        workload.name = any_name();
+        workload.name = reader_.name();
         workload.root = parse_statements();
         if (const int levels = nesting(*workload.root); levels > max_nesting) {
             refuse(workload.at, too_deep());
@@ -64,220 +41,12 @@ public:
     }
 
 private:
-    std::string any_name() {
-        return reader_.peek().kind == Token::Kind::String ? reader_.string() : reader_.identifier();
-    }
-
-    template <class Parse> void list(std::string_view close, Parse parse) {
-        if (reader_.accept(close)) {
-            return;
-        }
-        do {
-            parse();
-        } while (reader_.accept(","));
-        reader_.expect(close);
-    }
-
-    Shape integers() {
-        Shape result;
-        reader_.expect("[");
-        list("]", [&] { result.push_back(reader_.integer()); });
-        return result;
-    }
-
-    [[noreturn]] static void refuse(const Loc &at, const std::string &text) {
-        throw IRConversionError(at, text);
-    }
-
-    void parse_tensor() {
+    EventNode parse_event(bool records) {
         const Loc at = reader_.loc();
-        reader_.expect("tensor");
-        Tensor tensor;
-        tensor.at = at;
-        tensor.name = any_name();
-        reader_.expect(":");
-        tensor.view.dtype = parse_dtype(reader_.identifier(), at);
-        tensor.view.shape = integers();
-        if (std::ranges::any_of(tensor.view.shape, [](int64_t size) { return size < 0; })) {
-            refuse(at, "tensor " + tensor.name + " has the negative shape " +
-                           shape_text(tensor.view.shape));
-        }
-        tensor.own = reader_.accept("own");
-        tensor.view.strides = contiguous_strides(tensor.view.shape);
-        if (reader_.accept("strides")) {
-            tensor.view.strides = integers();
-        }
-        if (tensor.view.strides.size() != tensor.view.shape.size()) {
-            refuse(at, "tensor " + tensor.name + " has " +
-                           std::to_string(tensor.view.shape.size()) + " dimensions and " +
-                           std::to_string(tensor.view.strides.size()) + " strides");
-        }
-        if (reader_.accept("at")) {
-            const size_t base = tensor_number(any_name(), at);
-            const bool minus = reader_.accept("-");
-            if (!minus) {
-                reader_.expect("+");
-            }
-            const int64_t bytes = reader_.integer();
-            if (bytes > farthest_place || bytes < -farthest_place) {
-                refuse(at, "tensor " + tensor.name + " reaches too far from its place");
-            }
-            placements_.push_back({tensors_.size(), base, minus ? -bytes : bytes});
-        }
-        if (!tensor_numbers_.emplace(tensor.name, tensors_.size()).second) {
-            refuse(at, "tensor " + tensor.name + " is declared twice");
-        }
-        tensors_.push_back(std::make_shared<Tensor>(std::move(tensor)));
-    }
-
-    size_t tensor_number(const std::string &name, const Loc &at) const {
-        const auto found = tensor_numbers_.find(name);
-        if (found == tensor_numbers_.end()) {
-            refuse(at, "no tensor is called " + quoted(name));
-        }
-        return found->second;
-    }
-
-    /// Gives memory to tensors that share it.
-    void place_tensors() {
-        std::map<size_t, std::vector<Placement>> groups;
-        for (const Placement &placement : placements_) {
-            std::vector<Placement> &group = groups[placement.base];
-            if (group.empty()) {
-                group.push_back({placement.base, placement.base, 0});
-            }
-            group.push_back(placement);
-        }
-        for (const auto &[base, group] : groups) {
-            place_group(group);
-        }
-    }
-
-    void place_group(const std::vector<Placement> &group) {
-        int64_t low = 0;
-        int64_t high = 0;
-        for (const Placement &placement : group) {
-            const Tensor &tensor = *tensors_[placement.tensor];
-            if (tensor.view.data != nullptr) {
-                refuse(tensor.at,
-                       "tensor " + tensor.name + " is placed at a tensor that is placed");
-            }
-            const auto [begin, end] = extent_of(tensor);
-            if (begin < -farthest_place || end > farthest_place) {
-                refuse(tensor.at, "tensor " + tensor.name + " reaches too far from its place");
-            }
-            low = std::min(low, placement.bytes + begin);
-            high = std::max(high, placement.bytes + end);
-        }
-        const std::shared_ptr<void> memory = reserve(static_cast<size_t>(high - low));
-        if (memory == nullptr) {
-            refuse(tensors_[group.front().tensor]->at,
-                   "cannot reserve " + std::to_string(high - low) + " bytes");
-        }
-        for (const Placement &placement : group) {
-            TensorView &view = tensors_[placement.tensor]->view;
-            view.data = static_cast<char *>(memory.get()) + (placement.bytes - low);
-            view.owner = memory;
-        }
-    }
-
-    static std::pair<int64_t, int64_t> extent_of(const Tensor &tensor) {
-        try {
-            return tensor.view.byte_extent();
-        } catch (const CompileError &error) {
-            refuse(tensor.at, "tensor " + tensor.name + ": " + error.text());
-        }
-    }
-
-    /// Zeros that take memory only where they are written: what a text says of addresses may be
-    /// far larger than what its workload touches. Null when there is no room.
-    static std::shared_ptr<void> reserve(size_t bytes) {
-        bytes = std::max<size_t>(bytes, 1);
-        void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (memory == MAP_FAILED) {
-            return nullptr;
-        }
-        return {memory, [bytes](void *mapped) { munmap(mapped, bytes); }};
-    }
-
-    void parse_kernel() {
-        auto kernel = std::make_shared<Kernel>();
-        kernel->at = reader_.loc();
-        reader_.expect("kernel");
-        kernel->name = any_name();
-        reader_.expect("(");
-        list(")", [&] { kernel->params.push_back(parse_param()); });
-        const std::string name = kernel->name;
-        const Loc at = kernel->at;
-        if (!kernels_.emplace(name, std::move(kernel)).second) {
-            refuse(at, "kernel " + name + " is declared twice");
-        }
-    }
-
-    void parse_data(RunData &data) {
-        while (reader_.peek().text == "symbol") {
-            reader_.next();
-            const std::string name = reader_.identifier();
-            reader_.expect("=");
-            data.symbols.insert_or_assign(name, reader_.integer());
-        }
-        while (reader_.peek().text == "table") {
-            const Loc at = reader_.loc();
-            reader_.next();
-            const std::string name = reader_.identifier();
-            Shape values;
-            if (reader_.accept(":")) {
-                const int64_t count = reader_.integer();
-                if (count < 0 || count > longest_table) {
-                    refuse(at, "table " + name + " has " + std::to_string(count) + " values");
-                }
-                values.assign(static_cast<size_t>(count), 0);
-                reader_.expect("values");
-            } else {
-                reader_.expect("=");
-                values = integers();
-            }
-            data.tables.insert_or_assign(
-                name, std::make_shared<const std::vector<int64_t>>(values.begin(), values.end()));
-        }
-    }
-
-    void parse_channel() {
-        const Loc at = reader_.loc();
-        reader_.expect("channel");
-        const std::string name = any_name();
-        reader_.expect(":");
-        if (!channels_.emplace(name, make_channel(name, reader_.integer(), at)).second) {
-            refuse(at, "channel " + name + " is declared twice");
-        }
-    }
-
-    void parse_event() {
-        const Loc at = reader_.loc();
-        reader_.expect("event");
-        const std::string name = any_name();
-        reader_.expect(":");
-        const int64_t depth = reader_.integer();
-        if (depth != 0 && depth != 1) {
-            refuse(at, "event " + name + " has the depth " + std::to_string(depth));
-        }
-        auto event = std::make_shared<const Event>(Event{name, depth, at, nullptr});
-        if (!events_.emplace(name, std::move(event)).second) {
-            refuse(at, "event " + name + " is declared twice");
-        }
-    }
-
-    EventNode parse_event_node(bool records) {
-        const Loc at = reader_.loc();
-        const auto found = events_.find(any_name());
-        if (found == events_.end()) {
-            refuse(at, "no event has that name");
-        }
-        EventNode node{found->second, records, {}, {}};
+        EventNode node{declared(declared_.events, "event", reader_.name(), at), records, {}, {}};
         if (records && reader_.accept("after")) {
             node.after.emplace();
-            for (const int64_t mark : integers()) {
+            for (const int64_t mark : reader_.integers()) {
                 node.after->push_back(static_cast<int>(mark));
             }
         }
@@ -293,12 +62,7 @@ private:
 
     ChannelPtr channel() {
         const Loc at = reader_.loc();
-        const std::string name = any_name();
-        const auto found = channels_.find(name);
-        if (found == channels_.end()) {
-            refuse(at, "no channel is called " + quoted(name));
-        }
-        return found->second;
+        return declared(declared_.channels, "channel", reader_.name(), at);
     }
 
     std::vector<ChannelPtr> channels() {
@@ -307,34 +71,6 @@ private:
             result.push_back(channel());
         } while (reader_.accept(","));
         return result;
-    }
-
-    kernel::Param parse_param() {
-        kernel::Param param;
-        param.at = reader_.loc();
-        bool tile = false;
-        for (const auto direction :
-             {kernel::Direction::In, kernel::Direction::Out, kernel::Direction::InOut}) {
-            if (!tile && reader_.peek().text == kernel::name(direction) &&
-                reader_.peek(1).text != ":") {
-                reader_.next();
-                param.direction = direction;
-                tile = true;
-            }
-        }
-        param.name = any_name();
-        reader_.expect(":");
-        param.type.dtype = parse_dtype(reader_.identifier(), param.at);
-        if (tile) {
-            reader_.expect("[");
-            param.type.rows = Affine::parse(reader_);
-            reader_.expect(",");
-            param.type.columns = Affine::parse(reader_);
-            reader_.expect("]");
-        } else {
-            param.kind = kernel::Param::Kind::Scalar;
-        }
-        return param;
     }
 
     using Variables = std::vector<std::unique_ptr<LoopVar>>;
@@ -474,67 +210,51 @@ private:
     void add(NodePtr node) { open_.back().statements.push_back(std::move(node)); }
 
     void parse_statement() {
+        struct Statement {
+            const char *word;                              ///< it begins with
+            void (*parse)(Parser &parser, const Loc &at);  ///< what is behind the word
+        };
+        static constexpr auto statements = std::to_array<Statement>({
+            {"task", [](Parser &p, const Loc &at) { p.add(make(p.parse_task(at), at)); }},
+            {"parallel", [](Parser &p, const Loc &at) { p.parse_loop({}, at); }},
+            {"seq",
+             [](Parser &p, const Loc &at) {
+                 p.parse_loop({true, {}, {}, 0}, at);
+             }},
+            {"pipe",
+             [](Parser &p, const Loc &at) {
+                 p.parse_loop({false, {}, {}, p.depth(at)}, at);
+             }},
+            {"let", [](Parser &p, const Loc &at) { p.parse_let(at); }},
+            {"when", [](Parser &p, const Loc &at) { p.parse_when(at); }},
+            {"slot", [](Parser &p, const Loc &at) { p.add(make(p.parse_slot(at), at)); }},
+            {"combine", [](Parser &p, const Loc &at) { p.open(GroupNode{false, {}}, at); }},
+            {"sequential", [](Parser &p, const Loc &at) { p.open(GroupNode{true, {}}, at); }},
+            {"call",
+             [](Parser &p, const Loc &at) { p.open(CallNode{p.reader_.name(), nullptr}, at); }},
+            {"net", [](Parser &p, const Loc &at) { p.open(NetNode{}, at); }},
+            {"send", [](Parser &p, const Loc &at) { p.parse_send({}, at); }},
+            {"try", [](Parser &p, const Loc &at) { p.parse_try(at); }},
+            {"consume", [](Parser &p, const Loc &at) { p.parse_consume(at); }},
+            {"close", [](Parser &p, const Loc &at) { p.add(make(CloseNode{p.channel()}, at)); }},
+            {"record", [](Parser &p, const Loc &at) { p.add(make(p.parse_event(true), at)); }},
+            {"synchronize",
+             [](Parser &p, const Loc &at) { p.add(make(p.parse_event(false), at)); }},
+        });
         const Loc at = reader_.loc();
         if (std::holds_alternative<NetNode>(open_.back().kind)) {
             return parse_process(at);
         }
-        if (reader_.accept("task")) {
-            return add(make(parse_task(at), at));
-        }
-        if (reader_.accept("combine")) {
-            return open(GroupNode{false, {}}, at);
-        }
-        if (reader_.accept("sequential")) {
-            return open(GroupNode{true, {}}, at);
-        }
-        if (reader_.accept("call")) {
-            return open(CallNode{any_name(), nullptr}, at);
-        }
-        if (reader_.accept("slot")) {
-            return add(make(parse_slot(at), at));
-        }
-        if (reader_.accept("when")) {
-            conditions_++;
-            return open(BranchNode{{{parse_expr(), nullptr}}, nullptr}, at);
-        }
-        if (reader_.accept("net")) {
-            return open(NetNode{}, at);
-        }
-        if (reader_.accept("close")) {
-            return add(make(CloseNode{channel()}, at));
-        }
-        if (reader_.accept("record")) {
-            return add(make(parse_event_node(true), at));
-        }
-        if (reader_.accept("synchronize")) {
-            return add(make(parse_event_node(false), at));
-        }
-        if (reader_.accept("consume")) {
-            return parse_consume(at);
-        }
-        if (reader_.peek().text == "send" || reader_.peek().text == "try") {
-            return parse_send(at);
-        }
-        LoopNode loop;
-        if (reader_.accept("let")) {
-            return parse_loop(std::move(loop), true, at);
-        }
-        if (reader_.accept("pipe")) {
-            reader_.expect("(");
-            loop.depth = reader_.integer();
-            reader_.expect(")");
-            if (loop.depth < 1) {
-                refuse(at,
-                       "the depth of a pipe is " + std::to_string(loop.depth) + ", must be >= 1");
+        for (const Statement &statement : statements) {
+            if (reader_.accept(statement.word)) {
+                return statement.parse(*this, at);
             }
-            return parse_loop(std::move(loop), false, at);
         }
-        loop.sequential = reader_.peek().text == "seq";
-        if (reader_.accept("parallel") || reader_.accept("seq")) {
-            return parse_loop(std::move(loop), false, at);
+        std::vector<std::string> words;
+        for (const Statement &statement : statements) {
+            words.emplace_back(statement.word);
         }
-        reader_.fail("task, parallel, seq, pipe, let, when, slot, combine, sequential, call, net, "
-                     "send, consume, close, record, synchronize or }");
+        reader_.fail(join(words) + " or }");
     }
 
     /// A variable that comes with a token.
@@ -553,7 +273,7 @@ private:
         std::vector<std::string> result;
         if (reader_.accept("as")) {
             do {
-                result.push_back(any_name());
+                result.push_back(reader_.name());
             } while (reader_.accept(","));
         }
         return result;
@@ -563,7 +283,7 @@ private:
         NetNode::Process process;
         process.at = at;
         reader_.expect("process");
-        process.name = any_name();
+        process.name = reader_.name();
         if (reader_.accept("consumes")) {
             process.consumes = channels();
         }
@@ -573,14 +293,14 @@ private:
         open(std::move(process), at);
     }
 
-    void parse_send(const Loc &at) {
+    void parse_try(const Loc &at) {
         SendNode send;
-        if (reader_.accept("try")) {
-            const int64_t slot = reader_.integer();
-            check_slot(slot, at);
-            send.result = static_cast<int>(slot);
-        }
+        send.result = parse_slot_number(at);
         reader_.expect("send");
+        parse_send(std::move(send), at);
+    }
+
+    void parse_send(SendNode send, const Loc &at) {
         send.channel = channel();
         reader_.expect("token");
         Variables variables;
@@ -602,11 +322,13 @@ private:
         open(std::move(consume), at, std::move(variables));
     }
 
-    static void check_slot(int64_t slot, const Loc &at) {
+    int parse_slot_number(const Loc &at) {
+        const int64_t slot = reader_.integer();
         if (slot < 0 || slot >= slot_words) {
             refuse(at, "slot " + std::to_string(slot) + " is not in 0..." +
                            std::to_string(slot_words - 1));
         }
+        return static_cast<int>(slot);
     }
 
     /// An expression over the variables around.
@@ -622,17 +344,45 @@ private:
     }
 
     SlotNode parse_slot(const Loc &at) {
-        const int64_t slot = reader_.integer();
-        check_slot(slot, at);
+        const int slot = parse_slot_number(at);
         reader_.expect("=");
         if (reader_.accept("element")) {
-            return check_slot_load(static_cast<int>(slot), parse_region(), path_, conditions_ > 0,
-                                   at);
+            return check_slot_load(slot, parse_region(), path_, conditions_ > 0, at);
         }
-        return {static_cast<int>(slot), parse_expr(), {}};
+        return {slot, parse_expr(), {}};
     }
 
-    void parse_loop(LoopNode loop, bool is_value, const Loc &at) {
+    void parse_when(const Loc &at) {
+        conditions_++;
+        open(BranchNode{{{parse_expr(), nullptr}}, nullptr}, at);
+    }
+
+    /// `(2)` of a pipe.
+    int64_t depth(const Loc &at) {
+        reader_.expect("(");
+        const int64_t depth = reader_.integer();
+        reader_.expect(")");
+        if (depth < 1) {
+            refuse(at, "the depth of a pipe is " + std::to_string(depth) + ", must be >= 1");
+        }
+        return depth;
+    }
+
+    void parse_let(const Loc &at) {
+        std::unique_ptr<LoopVar> variable = new_variable(at);
+        reader_.expect("=");
+        variable->axis.size = 1;
+        variable->value = parse_expr();
+        open_loop({}, std::move(variable), at);
+    }
+
+    void parse_loop(LoopNode loop, const Loc &at) {
+        std::unique_ptr<LoopVar> variable = new_variable(at);
+        parse_axis(variable->axis, at);
+        open_loop(std::move(loop), std::move(variable), at);
+    }
+
+    std::unique_ptr<LoopVar> new_variable(const Loc &at) {
         auto variable = std::make_unique<LoopVar>();
         variable->at = at;
         variable->axis.at = at;
@@ -640,13 +390,10 @@ private:
         if (std::ranges::find(path_, variable->id, &LoopVar::id) != path_.end()) {
             refuse(at, "a loop around has the variable " + variable->id + " already");
         }
-        if (is_value) {
-            reader_.expect("=");
-            variable->axis.size = 1;
-            variable->value = parse_expr();
-        } else {
-            parse_axis(variable->axis, at);
-        }
+        return variable;
+    }
+
+    void open_loop(LoopNode loop, std::unique_ptr<LoopVar> variable, const Loc &at) {
         variable->hidden = reader_.accept("hidden");
         variable->names = names();
         Variables variables;
@@ -657,7 +404,7 @@ private:
     void parse_axis(Axis &axis, const Loc &at) {
         reader_.expect("in");
         if (reader_.peek(1).text == ":") {
-            axis.name = any_name();
+            axis.name = reader_.name();
             reader_.expect(":");
         }
         const std::optional<Axis::Kind> kind = parse_axis_kind(reader_.peek().text);
@@ -675,19 +422,15 @@ private:
     }
 
     TaskNode parse_task(const Loc &at) {
-        const std::string name = any_name();
-        const auto found = kernels_.find(name);
-        if (found == kernels_.end()) {
-            refuse(at, "no kernel is called " + quoted(name));
-        }
-        const KernelPtr &kernel = found->second;
+        const std::string name = reader_.name();
+        const KernelPtr &kernel = declared(declared_.kernels, "kernel", name, at);
         std::vector<ScalarExpr> axes;
         if (reader_.accept("[")) {
-            list("]", [&] { axes.push_back(ScalarExpr::parse(reader_)); });
+            reader_.list("]", [&] { axes.push_back(ScalarExpr::parse(reader_)); });
         }
         std::vector<Argument> arguments;
         reader_.expect("(");
-        list(")", [&] {
+        reader_.list(")", [&] {
             const size_t number = arguments.size();
             if (number >= kernel->params.size()) {
                 refuse(at, "kernel " + name + " takes " + std::to_string(kernel->params.size()) +
@@ -736,9 +479,9 @@ private:
         const Loc at = reader_.loc();
         Region region;
         region.at = at;
-        region.tensor = tensors_[tensor_number(any_name(), at)];
+        region.tensor = declared(declared_.tensors, "tensor", reader_.name(), at);
         reader_.expect("[");
-        list("]", [&] {
+        reader_.list("]", [&] {
             const Affine begin = Affine::parse(reader_);
             int64_t extent = 1;
             if (reader_.accept(":")) {
@@ -778,12 +521,7 @@ private:
     }
 
     TextReader reader_;
-    std::vector<std::shared_ptr<Tensor>> tensors_;
-    std::map<std::string, size_t> tensor_numbers_;
-    std::vector<Placement> placements_;
-    std::map<std::string, KernelPtr> kernels_;
-    std::map<std::string, ChannelPtr> channels_;
-    std::map<std::string, EventPtr> events_;
+    Declarations declared_;
     std::set<int64_t> marks_;
     LoopPath path_;
     std::vector<Open> open_;  ///< the first is the body of the workload

@@ -46,7 +46,7 @@ TEST(Events, AreRefusedWhereTheyCannotBe) {
     const auto refused = [](const std::string &body) {
         return error_of<PtoError>([&] { parsed(body); });
     };
-    EXPECT_THAT(refused("record never\n"), HasSubstr("no event has that name"));
+    EXPECT_THAT(refused("record never\n"), HasSubstr("no event is called \"never\""));
     EXPECT_THAT(refused("synchronize done timeout -1\n"), HasSubstr("a timeout is not >= 0"));
     EXPECT_THAT(refused("record done after [1]\n"),
                 HasSubstr("event \"done\" comes after a call that is not before it"));

@@ -44,8 +44,23 @@ public:
     std::string identifier();
     /// Consumes a string and returns its unescaped text, or fails.
     std::string string();
+    /// Consumes an identifier or a string, or fails.
+    std::string name();
     /// With an optional sign in front; fails outside 64 bits.
     int64_t integer();
+    /// `[1, 2]`, or fails.
+    std::vector<int64_t> integers();
+    /// Calls `part` where each part of a list begins, which are separated by commas; consumes the
+    /// `close` behind the last one. There may be no part at all.
+    template <class Part> void list(std::string_view close, Part part) {
+        if (accept(close)) {
+            return;
+        }
+        do {
+            part();
+        } while (accept(","));
+        expect(close);
+    }
     /// An integer or float with an optional sign in front; fails outside the range of a double.
     double number();
     /// The line of the next token.
