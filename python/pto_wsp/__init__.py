@@ -88,6 +88,7 @@ from pto_wsp.programs import Program, ProgramStats
 from pto_wsp.progress import Progress
 from pto_wsp.scalar_expr import ScalarExpr, slot_u64
 from pto_wsp.schedules import Schedule
+from pto_wsp.statements import slot_load_u64, slot_set_u64
 from pto_wsp.symbols import Symbol
 from pto_wsp.task_graph_policies import (
     Deps,
@@ -108,8 +109,6 @@ from pto_wsp.workloads import (
     Workload,
     combine,
     sequential,
-    slot_load_u64,
-    slot_set_u64,
     workload,
 )
 

@@ -17,7 +17,8 @@ from pto_wsp.functional import made_part, run_body
 from pto_wsp.loop_variables import AxisVar
 from pto_wsp.loops import close_scope
 from pto_wsp.scalar_expr import ScalarExpr, as_expr, is_integer
-from pto_wsp.workloads import Part, UnboundCall, Workload
+from pto_wsp.statements import Part, UnboundCall
+from pto_wsp.workloads import Workload
 
 _numbers = itertools.count(1)
 _default_depth = 1

@@ -20,8 +20,9 @@ from pto_wsp.tables import IndexableArray, Source, Table, refuse_written
 
 if TYPE_CHECKING:
     from pto_wsp.kernel_refs import KernelRef
+    from pto_wsp.statements import UnboundCall
     from pto_wsp.tensor import Tensor
-    from pto_wsp.workloads import UnboundCall, Workload
+    from pto_wsp.workloads import Workload
 
 
 class BuildContext:

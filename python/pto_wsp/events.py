@@ -16,7 +16,7 @@ from pto_wsp.errors import (
 )
 from pto_wsp.processes import Pipeline
 from pto_wsp.programs import Program, seconds
-from pto_wsp.workloads import Part
+from pto_wsp.statements import Part
 
 
 class Event:

@@ -17,8 +17,9 @@ from pto_wsp.external_kernels import function_at
 from pto_wsp.kernel_refs import KernelRef
 from pto_wsp.loops import Loops, P
 from pto_wsp.signatures import Parameter, Signature
+from pto_wsp.statements import Part
 from pto_wsp.tensor import Tensor
-from pto_wsp.workloads import Part, Workload, WorkloadFunction
+from pto_wsp.workloads import Workload, WorkloadFunction
 
 _declared: dict[tuple[str, tuple[native.Direction, ...]], KernelRef] = {}
 

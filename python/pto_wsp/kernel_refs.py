@@ -406,7 +406,7 @@ class BoundKernel:
         self.names = names
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        from pto_wsp.workloads import emit_task
+        from pto_wsp.statements import emit_task
 
         return emit_task(self.kernel, self.axes, args, kwargs, self.names)
 

@@ -9,7 +9,8 @@ from pto_wsp import context, naming
 from pto_wsp.channels import Channel
 from pto_wsp.errors import CompileError, ExecutionError, TypeCheckError, error, user_place
 from pto_wsp.functional import run_body
-from pto_wsp.workloads import Part, Workload
+from pto_wsp.statements import Part
+from pto_wsp.workloads import Workload
 
 if TYPE_CHECKING:
     from pto_wsp.programs import Program
