@@ -281,8 +281,8 @@ class Program:
             Tasks failed; ``errors`` has all of them. What needs the result of a task that failed
             did not run: tasks that read what it should have written, theirs in turn, and what
             ``P.seq`` or ``sequential`` puts behind it. Everything else has run. (Where a loop is
-            not tracked, see `explain`, the iteration goes no further, and later loops that read
-            what the loop writes do not run.)
+            not tracked, see `explain`, the iteration goes no further, whatever the rest of it
+            needs.)
         CancelledError
             `cancel` or Ctrl-C kept tasks from running.
         """

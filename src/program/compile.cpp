@@ -411,7 +411,9 @@ Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols)
                 loop.name = std::move(name);
                 loop.at = std::move(place);
                 loop.iterations_binding = first_size + number;
-                loop.needs = nest.needs;
+                for (const workload::StaticNest::Need &need : nest.needs) {
+                    loop.needs.push_back({need.nest, need.iterations});
+                }
                 loop.counts_tasks = lower::counts_tasks(nest);
                 if (nest.wavefront) {
                     const auto size = [&](size_t back) {

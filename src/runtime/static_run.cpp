@@ -17,12 +17,14 @@ constexpr int64_t claims_per_worker = 4;
 constexpr int64_t first_claim = 8;
 constexpr double longest_chunk_ns = 4e6;
 
-size_t count_loops(const std::vector<Phase> &phases) {
-    size_t count = 0;
+std::vector<const StaticLoop *> loops_of(const std::vector<Phase> &phases) {
+    std::vector<const StaticLoop *> result;
     for (const Phase &phase : phases) {
-        count += phase.size();
+        for (const StaticLoop &loop : phase) {
+            result.push_back(&loop);
+        }
     }
-    return count;
+    return result;
 }
 
 /// How many iterations a worker may take on at once, after the time that its last ones took.
@@ -97,7 +99,8 @@ StaticRun::StaticRun(Scheduler &scheduler, std::shared_ptr<const Plan> plan,
                      std::vector<int64_t> bindings, std::shared_ptr<Observer> observer)
     : Run(scheduler, std::move(plan), std::move(bindings), std::move(observer)),
       phases_(std::get<std::vector<Phase>>(*plan_)), progress_(phases_.size()),
-      lost_loops_(count_loops(phases_)), tickets_(static_cast<size_t>(scheduler.workers())) {
+      loops_(loops_of(phases_)), lost_(loops_.size()), needs_lost_(loops_.size()),
+      tickets_(static_cast<size_t>(scheduler.workers())) {
     for (Ticket &ticket : tickets_) {
         ticket.run = this;
     }
@@ -179,17 +182,17 @@ bool StaticRun::begin_phase(size_t phase, Worker &me) {
     int64_t remaining = 0;
     for (; phase < phases_.size() && !cancelled(); phase++) {
         Progress &progress = progress_[phase];
+        int32_t number = progress.first_loop;
         for (const StaticLoop &loop : phases_[phase]) {
             const int64_t iterations = iterations_of(loop);
-            if (is_lost(loop)) {
-                const auto place = static_cast<size_t>(progress.first_loop);
-                lost_loops_[place + progress.loop_ends.size()] = true;
-                skip(loop, iterations, me);
-            } else {
+            if (look_for_lost(loop, number)) {
                 remaining += iterations;
                 progress.iterations += loop.wavefront ? 0 : iterations;
+            } else {
+                lose(loop, number, {0, iterations}, me);
             }
             progress.loop_ends.push_back(progress.iterations);
+            number++;
         }
         if (remaining > 0) {
             progress.remaining.store(remaining, std::memory_order_relaxed);
@@ -215,7 +218,7 @@ void StaticRun::queue_wavefronts(size_t phase, Worker &me) {
     // Other workers may end the run as soon as the last block is queued.
     const std::shared_ptr<Run> keep = shared_from_this();
     for (Wavefront &wavefront : wavefronts_) {
-        if (wavefront.phase() == phase && !is_lost(wavefront.loop())) {
+        if (wavefront.phase() == phase && !lost_[static_cast<size_t>(wavefront.number())].any()) {
             wavefront.for_each_first([&](Wavefront::Block &block) { scheduler_.push(me, block); });
         }
     }
@@ -290,7 +293,15 @@ void StaticRun::run_part(Wavefront &wavefront, const Wavefront::Part &part, Work
     Pace pace;
     for (int64_t row = part.first_row; row < part.last_row; row++) {
         const int64_t first = wavefront.iteration(part, row, 0);
-        int64_t end = undisturbed() ? part.last_column : wavefront.first_lost(part, row);
+        int64_t end = part.last_column;
+        if (!undisturbed()) {
+            const int64_t lost =
+                first_lost(wavefront.number(), {first + part.first_column, first + end}) - first;
+            if (lost < end) {
+                wavefront.lose(part, row, lost);
+            }
+            end = wavefront.first_lost(part, row);
+        }
         int64_t column = part.first_column;
         while (column < end) {
             const int64_t count = std::min(end - column, pace.most());
@@ -304,13 +315,21 @@ void StaticRun::run_part(Wavefront &wavefront, const Wavefront::Part &part, Work
                 wavefront.lose(part, row, *failed - first);
             }
         }
-        skip(loop, part.last_column - end, me);
+        lose(loop, wavefront.number(), {first + end, first + part.last_column}, me);
     }
 }
 
 void StaticRun::run_chunk(const StaticLoop &loop, int32_t number, Range range, Worker &me) {
     while (range.begin < range.end) {
-        run_some(loop, number, range, me);
+        Range part = {range.begin, undisturbed() ? range.end : first_lost(number, range)};
+        range.begin = part.end;
+        while (part.begin < part.end) {
+            run_some(loop, number, part, me);
+        }
+        if (range.begin < range.end) {
+            lose(loop, number, {range.begin, range.begin + 1}, me);
+            range.begin++;
+        }
     }
 }
 
@@ -367,13 +386,49 @@ void StaticRun::fail_iteration(const StaticLoop &loop, const Work &at, int64_t t
         add(tally(me).skipped, loop.tasks_per_iteration - tasks - 1);
     }
     record_failure("kernel " + loop.name, loop.at, status, text, std::move(failure));
-    lost_loops_[static_cast<size_t>(at.site)].store(true, std::memory_order_relaxed);
+    lost_[static_cast<size_t>(at.site)].add(at.first, 1);
 }
 
-bool StaticRun::is_lost(const StaticLoop &loop) const {
-    return std::any_of(loop.needs.begin(), loop.needs.end(), [&](int earlier) {
-        return lost_loops_[static_cast<size_t>(earlier)].load(std::memory_order_relaxed);
-    });
+void StaticRun::Lost::add(int64_t first, int64_t count) {
+    std::lock_guard lock(mutex_);
+    any_.store(true, std::memory_order_relaxed);
+    for (int64_t i = first; i < first + count && are_few(); i++) {
+        iterations_.push_back(i);
+    }
+}
+
+bool StaticRun::look_for_lost(const StaticLoop &loop, int32_t number) {
+    for (const StaticLoop::Need &need : loop.needs) {
+        const Lost &lost = lost_[static_cast<size_t>(need.loop)];
+        if (!lost.any()) {
+            continue;
+        }
+        if (!need.iterations || !lost.are_few()) {
+            return false;
+        }
+        needs_lost_[static_cast<size_t>(number)].push_back(need.iterations(
+            lost.iterations(), iterations_of(*loops_[static_cast<size_t>(need.loop)]),
+            iterations_of(loop)));
+    }
+    return true;
+}
+
+int64_t StaticRun::first_lost(int32_t number, Range range) const {
+    const std::vector<StaticLoop::NeedsLost> &needs = needs_lost_[static_cast<size_t>(number)];
+    int64_t i = needs.empty() ? range.end : range.begin;
+    while (i < range.end &&
+           std::ranges::none_of(needs, [&](const auto &needs_lost) { return needs_lost(i); })) {
+        i++;
+    }
+    return i;
+}
+
+void StaticRun::lose(const StaticLoop &loop, int32_t number, Range range, Worker &me) {
+    if (range.begin >= range.end) {
+        return;
+    }
+    lost_[static_cast<size_t>(number)].add(range.begin, range.end - range.begin);
+    skip(loop, range.end - range.begin, me);
 }
 
 /// Counts tasks that do not run, where their number is known.

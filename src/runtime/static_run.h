@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -24,9 +25,10 @@ namespace pto::wsp::runtime {
 /// Wavefronts of a phase are not claimed: their blocks are jobs, queued one after another, and
 /// count in `remaining`.
 ///
-/// Failures. A chunk goes on behind an iteration that fails. The loop is marked as lost before the
-/// chunk's end is counted, so whoever begins the next phase sees it and leaves out the loops there
-/// that need its results, which makes them lost too.
+/// Failures. A chunk goes on behind an iteration that fails. The iteration is noted as lost before
+/// the chunk's end is counted, so whoever begins the next phase sees it, finds out what needs it in
+/// the loops there before he publishes the phase, and these iterations are left out, which makes
+/// them lost too. Of a loop only its own phase adds to what is lost.
 class StaticRun final : public Run {
 public:
     StaticRun(Scheduler &scheduler, std::shared_ptr<const Plan> plan, std::vector<int64_t> bindings,
@@ -46,6 +48,21 @@ private:
         int64_t begin = 0;
         int64_t end = 0;
     };
+    /// Iterations of a loop that failed or did not run.
+    class Lost {
+    public:
+        /// At least one.
+        void add(int64_t first, int64_t count);
+        bool any() const { return any_.load(std::memory_order_relaxed); }
+        /// False when there are more than StaticLoop::most_lost: then `iterations` are some.
+        bool are_few() const { return iterations_.size() <= StaticLoop::most_lost; }
+        const std::vector<int64_t> &iterations() const { return iterations_; }
+
+    private:
+        std::atomic<bool> any_ = false;
+        std::mutex mutex_;
+        std::vector<int64_t> iterations_;
+    };
     struct Chunk;
     /// A job by which a worker takes part. While queued it keeps the run alive, because it may be
     /// taken after the run's end; `keep` belongs to whoever moves `queued`.
@@ -60,7 +77,12 @@ private:
     /// Begins the first phase from index `phase` on that has iterations; false when the run ended.
     bool begin_phase(size_t phase, Worker &me);
     void queue_wavefronts(size_t phase, Worker &me);
-    bool is_lost(const StaticLoop &loop) const;
+    /// Finds out what of the loop cannot run. False when nothing of it can.
+    bool look_for_lost(const StaticLoop &loop, int32_t number);
+    /// The first iteration of the range that needs a lost one, else its end.
+    int64_t first_lost(int32_t number, Range range) const;
+    /// Iterations that do not run because others are lost.
+    void lose(const StaticLoop &loop, int32_t number, Range range, Worker &me);
     void skip(const StaticLoop &loop, int64_t iterations, Worker &me);
     int64_t iterations_of(const StaticLoop &loop) const;
     void invite(int64_t others, Worker &me);
@@ -81,7 +103,9 @@ private:
 
     const std::vector<Phase> &phases_;
     std::vector<Progress> progress_;
-    std::vector<std::atomic<bool>> lost_loops_;
+    std::vector<const StaticLoop *> loops_;  ///< of all phases
+    std::vector<Lost> lost_;                 ///< of each
+    std::vector<std::vector<StaticLoop::NeedsLost>> needs_lost_;
     std::atomic<size_t> current_ = not_begun;
     std::vector<Ticket> tickets_;       ///< one a worker
     std::deque<Wavefront> wavefronts_;  ///< by the number of their loop

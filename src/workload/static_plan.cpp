@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "workload/iteration_needs.h"
 #include "workload/node_visit.h"
 #include "workload/proofs.h"
 #include "workload/structure.h"
@@ -253,6 +254,10 @@ private:
         return false;
     }
 
+    static NestSites sites(const Nest &nest) {
+        return {&nest.nest, nest.first_site, nest.last_site};
+    }
+
     /// Fills in `needs`.
     void add_needs(std::vector<StaticPhase> &phases, const std::vector<size_t> &phase_of) const {
         std::vector<int> numbers(nests_.size());
@@ -269,9 +274,14 @@ private:
         }
         for (size_t i = 0; i < nests_.size(); ++i) {
             for (size_t j = 0; j < i; ++j) {
-                if (phase_of[j] < phase_of[i] &&
-                    (is_sequenced(j, i) || is_read_by(nests_[j], nests_[i]))) {
-                    places[i]->needs.push_back(numbers[j]);
+                if (phase_of[j] >= phase_of[i]) {
+                    continue;
+                }
+                if (is_sequenced(j, i)) {
+                    places[i]->needs.push_back({numbers[j], {}});
+                } else if (is_read_by(nests_[j], nests_[i])) {
+                    places[i]->needs.push_back(
+                        {numbers[j], iteration_needs(sites(nests_[j]), sites(nests_[i]), table_)});
                 }
             }
         }

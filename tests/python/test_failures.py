@@ -140,7 +140,7 @@ def test_all_errors_are_there_in_program_order() -> None:
     assert (Y.data[1::2] == 0).all()
 
 
-def test_loops_that_need_a_failed_one_do_not_run() -> None:
+def test_iterations_that_need_a_failed_one_do_not_run() -> None:
     X, Y, Z, V, W = cells(100), cells(100), cells(100), cells(100), cells(100)
     X.data[7] = -1
 
@@ -157,8 +157,78 @@ def test_loops_that_need_a_failed_one_do_not_run() -> None:
     raised = failure_of(program)
     assert raised.text == "kernel step[i=7]: negative"
     assert (Y.data[np.arange(100) != 7] == 1).all()
+    assert (Z.data[np.arange(100) != 99 - 7] == 2).all()
     assert (Z.data[99 - 7] == 0).all()
     assert (W.data == 1).all()
+    assert (program.stats.failed_tasks, program.stats.skipped_tasks) == (1, 1)
+
+
+@kernel(cpp_src="z(0, 0) = x(0, 0) + y(0, 0);")
+def add(x: In[Cell], y: In[Cell], z: Out[Cell]): ...
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_is_lost_is_the_same_whether_tasks_are_tracked(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    rows, columns = random.integers(3, 9, 2).tolist()
+    height = DenseDyn("height")
+    start = np.where(random.random((rows, columns)) < 0.15, -1, 1)[..., None, None]
+    X, Y, Z = (cells(rows, columns) for _ in range(3))
+    V, W = cells(columns, rows), cells(rows)
+    shift = int(random.integers(0, columns))
+
+    @workload
+    def phases():
+        for i, j in P(height, columns):
+            step[i, j](X[i, j], Y[i, j])
+        for i, j in P(height, columns):
+            add[i, j](Y[i, columns - 1 - j], X[i, j], Z[i, j])
+        for j, i in P(columns, rows):
+            step[j, i](Z[i, j], V[j, i])
+        for i in P(rows):
+            add[i](V[shift, i], Z[i, 0], W[i])
+
+    made = phases()
+    results = []
+    for tracked in (False, True):
+        program = (made.streams(2) if tracked else made).compile()
+        program.set_axis_sizes({"height": rows})
+        for tensor in (Y, Z, V, W):
+            tensor.data[...] = 0
+        X.data[...] = start
+        if (start < 0).any():
+            failure_of(program)
+        else:
+            program.execute()
+            assert program.synchronize(60)
+        stats = program.stats
+        results.append(
+            [
+                stats.failed_tasks,
+                stats.skipped_tasks,
+                *(tensor.data.tolist() for tensor in (Y, Z, V, W)),
+            ]
+        )
+    assert results[0] == results[1]
+
+
+def test_loops_inside_an_iteration_need_all_that_they_read() -> None:
+    X, Y, Z = cells(64, 4), cells(64, 4), cells(64)
+    X.data[9, 2] = -1
+
+    @workload
+    def rows_of():
+        for i, j in P(64, 4):
+            step[i, j](X[i, j], Y[i, j])
+        for i in P(64):
+            for j in P.seq(4):
+                add[i, j](Y[i, j], Z[i], Z[i])
+
+    program = rows_of().compile()
+    failure_of(program)
+    expected = np.full(64, 4)
+    expected[9] = 0
+    np.testing.assert_array_equal(Z.data[:, 0, 0], expected)
 
 
 def test_a_sequence_stops_and_lanes_do_not() -> None:

@@ -179,7 +179,7 @@ TEST_P(Errors, AFailedIterationEndsTheLoopsThatNeedIts) {
     Control control;
     StaticLoop loop{&fail_at, 100000, 1, "loop", {"user.py", 7}};
     StaticLoop after = loop;
-    after.needs = {0};
+    after.needs = {{0}};
     auto execution = executor.start(plan_of(std::vector<Phase>{{loop}, {after}, {after}}),
                                     {address(&control), 0});
     ASSERT_TRUE(execution->wait(time_limit));

@@ -324,9 +324,9 @@ TEST_P(Failures, LoopsThatNeedAFailedOneDoNotRun) {
     StaticLoop fails{&mark_each, iterations, 1, "fails", {"user.py", 7}};
     StaticLoop other{&mark_all, iterations, 1, "other", {"user.py", 8}};
     StaticLoop needs = other;
-    needs.needs = {0};
+    needs.needs = {{0}};
     StaticLoop needs_that = other;
-    needs_that.needs = {3};
+    needs_that.needs = {{3}};
     // Loops 0, 1 | 2, 3 | 4, 5: of these 0 fails, 3 needs it, and 4 needs 3.
     const std::vector<Phase> plan{{fails, other}, {other, needs}, {needs_that, other}};
     auto execution = executor.start(plan_of(plan), {address(&first), 100, 1, address(&others)});
@@ -338,6 +338,60 @@ TEST_P(Failures, LoopsThatNeedAFailedOneDoNotRun) {
     EXPECT_EQ(stats.tasks, iterations - 5 + 3 * iterations);
     EXPECT_EQ(stats.failed, 5);
     EXPECT_EQ(stats.skipped, 2 * iterations);
+}
+
+/// What reads place i - 1 and i of what another loop writes.
+StaticLoop::NeedsLost after_itself(const std::vector<int64_t> &lost, int64_t of, int64_t mine) {
+    EXPECT_EQ(of, mine);
+    return [lost](int64_t iteration) {
+        return std::ranges::any_of(lost,
+                                   [&](int64_t i) { return i == iteration || i == iteration - 1; });
+    };
+}
+
+TEST_P(Failures, OnlyIterationsThatNeedALostOneAreLost) {
+    constexpr int64_t iterations = 1000;
+    std::vector<std::atomic<char>> first(iterations);
+    std::vector<std::atomic<char>> others(iterations);
+    StaticLoop fails{&mark_each, iterations, 1, "fails", {}};
+    StaticLoop second{&mark_all, iterations, 1, "second", {}};
+    second.needs = {{0, &after_itself}};
+    StaticLoop third = second;
+    third.needs = {{1, &after_itself}};
+    StaticLoop fourth = second;
+    fourth.needs = {{1, &after_itself}, {0, &after_itself}, {2, &after_itself}};
+    auto execution =
+        executor.start(plan_of(std::vector<Phase>{{fails}, {second}, {third}, {fourth}}),
+                       {address(&first), 100, 0, address(&others)});
+    ASSERT_TRUE(execution->wait(time_limit));
+    for (size_t i = 0; i < iterations; i++) {
+        const size_t behind = i % 100;
+        EXPECT_EQ(first[i], behind == 0 ? 0 : 1);
+        EXPECT_EQ(others[i], (behind > 1) + (behind > 2) + (behind > 3)) << i;
+    }
+    const RunStats stats = execution->stats();
+    EXPECT_EQ(stats.failed, 10);
+    EXPECT_EQ(stats.skipped, 10 * (2 + 3 + 4));
+    EXPECT_EQ(stats.tasks, 4 * iterations - 10 * (1 + 2 + 3 + 4));
+}
+
+TEST_P(Failures, MoreLostIterationsThanAreNotedLoseAll) {
+    constexpr auto most = static_cast<int64_t>(StaticLoop::most_lost);
+    for (const int64_t iterations : {most, most + 1}) {
+        std::vector<std::atomic<char>> first(static_cast<size_t>(iterations));
+        std::vector<std::atomic<char>> others(static_cast<size_t>(iterations));
+        StaticLoop fails{&mark_each, iterations, 1, "fails", {}};
+        StaticLoop needs{&mark_all, iterations, 1, "needs", {}};
+        needs.needs = {{0, [](const std::vector<int64_t> &lost, int64_t, int64_t) {
+                            EXPECT_EQ(lost.size(), StaticLoop::most_lost);
+                            return [](int64_t) { return false; };
+                        }}};
+        auto execution = executor.start(plan_of(std::vector<Phase>{{fails}, {needs}}),
+                                        {address(&first), 1, 0, address(&others)});
+        ASSERT_TRUE(execution->wait(time_limit));
+        EXPECT_EQ(execution->stats().tasks, iterations == most ? iterations : 0);
+        EXPECT_EQ(execution->stats().skipped, iterations == most ? 0 : iterations);
+    }
 }
 
 TEST_P(Failures, ARunSaysWhenItHasEnded) {

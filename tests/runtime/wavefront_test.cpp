@@ -165,9 +165,9 @@ TEST_P(Wavefronts, LoopsThatNeedAFailedOneDoNotRun) {
     square.fails[399] = 1;
     std::vector<uint64_t> sums(400);
     StaticLoop sum{&sum_up, 400, 1, "sum", {}};
-    sum.needs = {0};
+    sum.needs = {{0}};
     StaticLoop again = square.loop();
-    again.needs = {1};
+    again.needs = {{1}};
     auto execution = executor.start(plan_of(std::vector<Phase>{{square.loop()}, {sum}, {again}}),
                                     {address(&square), address(&sums)});
     ASSERT_TRUE(execution->wait(time_limit));
@@ -176,6 +176,40 @@ TEST_P(Wavefronts, LoopsThatNeedAFailedOneDoNotRun) {
     EXPECT_EQ(stats.tasks, 399);
     EXPECT_EQ(stats.failed, 1);
     EXPECT_EQ(stats.skipped, 800);
+}
+
+/// Iteration i of a loop needs iteration i of another one.
+StaticLoop::NeedsLost the_same(const std::vector<int64_t> &lost, int64_t of, int64_t mine) {
+    EXPECT_EQ(of, mine);
+    return [lost](int64_t iteration) { return std::ranges::find(lost, iteration) != lost.end(); };
+}
+
+TEST_P(Wavefronts, LoseWhatNeedsLostIterationsAndWhatNeedsThose) {
+    constexpr int64_t side = 40;
+    Square square(1, side, side);
+    square.fails[5 * side + 30] = 1;
+    square.fails[20 * side + 7] = 1;
+    std::vector<uint64_t> sums(side * side);
+    StaticLoop sum{&sum_up, side * side, 1, "sum", {}};
+    sum.needs = {{0, &the_same}};
+    StaticLoop last = square.loop();
+    last.needs = {{1, &the_same}};
+    auto execution = executor.start(plan_of(std::vector<Phase>{{square.loop()}, {sum}, {last}}),
+                                    {address(&square), address(&sums)});
+    ASSERT_TRUE(execution->wait(time_limit));
+    int64_t lost = 0;
+    for (int64_t row = 0; row < side; row++) {
+        for (int64_t column = 0; column < side; column++) {
+            const bool is_lost = (row >= 5 && column >= 30) || (row >= 20 && column >= 7);
+            lost += is_lost ? 1 : 0;
+            EXPECT_EQ(sums[static_cast<size_t>(row * side + column)] == 0, is_lost)
+                << row << ", " << column;
+        }
+    }
+    const RunStats stats = execution->stats();
+    EXPECT_EQ(stats.failed, 2);
+    EXPECT_EQ(stats.tasks, 3 * (side * side - lost));
+    EXPECT_EQ(stats.skipped, 3 * lost - 2);
 }
 
 struct Gate {

@@ -109,7 +109,7 @@ public:
     /// A task that fails takes along what needs its result, and nothing else: tasks that read what
     /// it should have written, and theirs in turn; and what a sequence (`P.seq`, `sequential`) puts
     /// behind it. Lanes (dispatch, streams) only order. In loops that are not tracked an iteration
-    /// goes no further, and later loops that read what the loop writes do not run.
+    /// goes no further, whatever the rest of it needs.
     bool synchronize(std::optional<std::chrono::nanoseconds> timeout = std::nullopt);
     /// True when no run is in flight.
     bool is_complete() const;

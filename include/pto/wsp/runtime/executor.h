@@ -180,9 +180,19 @@ struct StaticLoop {
         int64_t size = 0;
     };
     std::vector<Loop> loops = {};
-    /// Loops of earlier phases whose results it needs, counted over all phases: when an iteration
-    /// of one of them fails, this loop does not run.
-    std::vector<int> needs = {};
+    /// True of an iteration that needs one of those that are lost.
+    using NeedsLost = std::function<bool(int64_t iteration)>;
+    /// A loop of an earlier phase whose results it needs. With an iteration that failed, or did not
+    /// run, those that need it are lost; also all when more than `most_lost` of the other are.
+    struct Need {
+        int loop = 0;  ///< counted over all phases
+        /// Which of `mine` iterations need those of the other loop that are `lost`, out of `of`;
+        /// empty: all do.
+        std::function<NeedsLost(const std::vector<int64_t> &lost, int64_t of, int64_t mine)>
+            iterations = {};
+    };
+    std::vector<Need> needs = {};
+    static constexpr size_t most_lost = 4096;
     /// The loop calls pto_wsp_count_task behind each task, though their number is known: its
     /// iterations may take long, and then a run is cancelled between two tasks of one.
     bool counts_tasks = false;
