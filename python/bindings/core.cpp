@@ -65,6 +65,11 @@ void bind_scalar_expr(py::module_ &module) {
         .value("Mul", ScalarExpr::Op::Mul)
         .value("FloorDiv", ScalarExpr::Op::FloorDiv)
         .value("Mod", ScalarExpr::Op::Mod)
+        .value("BitAnd", ScalarExpr::Op::BitAnd)
+        .value("BitOr", ScalarExpr::Op::BitOr)
+        .value("BitXor", ScalarExpr::Op::BitXor)
+        .value("ShiftLeft", ScalarExpr::Op::ShiftLeft)
+        .value("ShiftRight", ScalarExpr::Op::ShiftRight)
         .value("Min", ScalarExpr::Op::Min)
         .value("Max", ScalarExpr::Op::Max)
         .value("Eq", ScalarExpr::Op::Eq)
@@ -104,6 +109,7 @@ void bind_scalar_expr(py::module_ &module) {
             },
             py::arg("values"))
         .def("as_affine", &ScalarExpr::as_affine)
+        .def("is_truth", &ScalarExpr::is_truth)
         .def("shown", &shown)
         .def("__str__", &ScalarExpr::str);
 }

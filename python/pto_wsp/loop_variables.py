@@ -56,7 +56,7 @@ class AxisVar:
         return self
 
     def __mul__(self, other: Any) -> Any:
-        if isinstance(other, ScalarExpr):
+        if _is_expression(other):
             return NotImplemented
         if isinstance(other, AxisVar):
             return as_expr(self) * as_expr(other)
@@ -67,7 +67,7 @@ class AxisVar:
     __rmul__ = __mul__
 
     def _affine(self, sign: str, other: Any, combine: Any) -> Any:
-        if isinstance(other, ScalarExpr):
+        if _is_expression(other):
             return NotImplemented
         if not isinstance(other, AxisVar) and not is_integer(other):
             self._refused(f"({self}) {sign} {other!r}")
@@ -78,12 +78,12 @@ class AxisVar:
             CompileError,
             f"{text} is not an integer expression of loop variables",
             hint="operands are integers, loop variables and scalar expressions, operators "
-            "+ - * // % and comparisons: (2*i + j) // 4",
+            "+ - * // % & | ^ << >> and comparisons: (2*i + j) // 4",
         )
 
     def _expression(self, sign: str, other: Any, reflected: bool = False) -> ScalarExpr:
         """`self` where it is no longer a sum of loop variables times integers."""
-        if not isinstance(other, (AxisVar, ScalarExpr)) and not is_integer(other):
+        if not (isinstance(other, AxisVar) or _is_expression(other) or is_integer(other)):
             text = f"{other!r} {sign} ({self})" if reflected else f"({self}) {sign} {other!r}"
             self._refused(text)
         return as_expr(self)
@@ -115,6 +115,9 @@ class AxisVar:
     def __pow__(self, other: Any) -> Any:
         return self._expression("**", other) ** other
 
+    def __rpow__(self, other: Any) -> Any:
+        return other ** as_expr(self)
+
     def __abs__(self) -> ScalarExpr:
         return abs(as_expr(self))
 
@@ -133,11 +136,17 @@ class AxisVar:
 
     __rxor__ = __xor__
 
-    def __lshift__(self, count: Any) -> ScalarExpr:
+    def __lshift__(self, count: Any) -> Any:
         return as_expr(self) << count
 
-    def __rshift__(self, count: Any) -> ScalarExpr:
+    def __rlshift__(self, other: Any) -> Any:
+        return other << as_expr(self)
+
+    def __rshift__(self, count: Any) -> Any:
         return as_expr(self) >> count
+
+    def __rrshift__(self, other: Any) -> Any:
+        return other >> as_expr(self)
 
     def __invert__(self) -> ScalarExpr:
         return ~as_expr(self)
@@ -203,6 +212,11 @@ class AxisVar:
 
     def __repr__(self) -> str:
         return f"AxisVar({str(self)!r})"
+
+
+def _is_expression(what: Any) -> bool:
+    """True for scalar expressions and elements of tensors."""
+    return isinstance(what, ScalarExpr) or bool(getattr(what, "is_element", False))
 
 
 def index_affine(what: Any) -> native.Affine:

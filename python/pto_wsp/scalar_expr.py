@@ -59,7 +59,10 @@ class ScalarExpr:
     """An integer expression that is evaluated when the program runs.
 
     Division and remainder round towards minus infinity as Python's do; comparisons give 0 or 1;
-    ``&``, ``|``, ``^`` and ``~`` are logical, but ``x & 7`` takes the lowest bits.
+    ``&``, ``|``, ``^`` and ``~`` are those of NumPy: logical between comparisons and what is made
+    of them, where the right side of ``&`` and ``|`` is evaluated only if the left one leaves it
+    open, and of the bits of 64-bit integers otherwise. Shifts by less than 0 or more than 63 bits
+    end the run with an error.
 
     Parameters
     ----------
@@ -131,43 +134,47 @@ class ScalarExpr:
     def __rmod__(self, other: Any) -> Any:
         return self._with(_Op.Mod, other, reflected=True)
 
+    def _joined(self, logical: Any, bits: Any, other: Any, reflected: bool = False) -> Any:
+        """`logical` of two truth values, else `bits`."""
+        both = is_truth(self) and is_truth(other)
+        return self._with(logical if both else bits, other, reflected)
+
     def __and__(self, other: Any) -> Any:
-        if is_integer(other):
-            return self._low_bits(int(other))
-        return self._with(_Op.And, other)
+        low = self._low_bits(other)
+        return self._joined(_Op.And, _Op.BitAnd, other) if low is None else low
 
     def __rand__(self, other: Any) -> Any:
-        if is_integer(other):
-            return self._low_bits(int(other))
-        return self._with(_Op.And, other, reflected=True)
+        low = self._low_bits(other)
+        return self._joined(_Op.And, _Op.BitAnd, other, reflected=True) if low is None else low
 
-    def _low_bits(self, mask: int) -> ScalarExpr:
-        """The bits of `mask`, where it is the lowest ones, or all but these."""
-        if mask >= 0 and mask & (mask + 1) == 0:
+    def _low_bits(self, mask: Any) -> ScalarExpr | None:
+        """The bits of a constant `mask` that has the lowest ones, or all but these: of them the
+        remainder and the difference tell more than of `&`."""
+        if not is_integer(mask):
+            return None
+        mask = fitting(int(mask))
+        if 0 < mask < 2**62 and mask & (mask + 1) == 0:
             return self % (mask + 1)
-        if mask < 0 and mask & (-mask - 1) == 0:
+        if -(2**62) < mask < -1 and mask & (-mask - 1) == 0:
             return self - self % -mask
-        raise self._no_bits("&", mask)
-
-    def _no_bits(self, sign: str, number: Any) -> Exception:
-        return error(
-            CompileError,
-            f"({self.native.shown()}) {sign} {number}: bits of a run-time integer are not known",
-            hint="& and | join comparisons; x & 7 takes the lowest bits, else use // and %",
-        )
+        return None
 
     def __or__(self, other: Any) -> Any:
-        if is_integer(other):
-            raise self._no_bits("|", other)
-        return self._with(_Op.Or, other)
+        return self._joined(_Op.Or, _Op.BitOr, other)
 
     def __ror__(self, other: Any) -> Any:
-        if is_integer(other):
-            raise self._no_bits("|", other)
-        return self._with(_Op.Or, other, reflected=True)
+        return self._joined(_Op.Or, _Op.BitOr, other, reflected=True)
+
+    def __xor__(self, other: Any) -> Any:
+        return self._joined(_Op.Ne, _Op.BitXor, other)
+
+    def __rxor__(self, other: Any) -> Any:
+        return self._joined(_Op.Ne, _Op.BitXor, other, reflected=True)
 
     def __invert__(self) -> ScalarExpr:
-        return ScalarExpr.of(native.ScalarExpr.make(_Op.Not, [self.native]), self)
+        if is_truth(self):
+            return ScalarExpr.of(native.ScalarExpr.make(_Op.Not, [self.native]), self)
+        return self ^ -1
 
     def __neg__(self) -> ScalarExpr:
         made = native.ScalarExpr.make(_Op.Sub, [native.ScalarExpr(0), self.native])
@@ -220,18 +227,21 @@ class ScalarExpr:
     def __float__(self) -> float:
         self._unknown("the value", "keep it an expression")
 
-    def __xor__(self, other: Any) -> Any:
-        if is_integer(other):
-            raise self._no_bits("^", other)
-        return (self != 0) != (as_expr(other) != 0) if is_scalar(other) else NotImplemented
+    def __lshift__(self, count: Any) -> Any:
+        if is_integer(count):
+            return self * (1 << _bits(count, "<<"))
+        return self._with(_Op.ShiftLeft, count)
 
-    __rxor__ = __xor__
+    def __rlshift__(self, other: Any) -> Any:
+        return self._with(_Op.ShiftLeft, other, reflected=True)
 
-    def __lshift__(self, count: Any) -> ScalarExpr:
-        return self * (1 << _bits(count, "<<"))
+    def __rshift__(self, count: Any) -> Any:
+        if is_integer(count):
+            return self // (1 << _bits(count, ">>"))
+        return self._with(_Op.ShiftRight, count)
 
-    def __rshift__(self, count: Any) -> ScalarExpr:
-        return self // (1 << _bits(count, ">>"))
+    def __rrshift__(self, other: Any) -> Any:
+        return self._with(_Op.ShiftRight, other, reflected=True)
 
     def __pow__(self, exponent: Any) -> ScalarExpr:
         times = _bits(exponent, "**")
@@ -239,6 +249,19 @@ class ScalarExpr:
         for _ in range(times):
             power = self if str(power) == "1" else power * self
         return power
+
+    def __rpow__(self, base: Any) -> Any:
+        if is_integer(base) and base == 2:
+            return 1 << self
+        raise error(
+            CompileError,
+            f"({base}) ** ({self.native.shown()}): the exponent is not known before the program "
+            f"runs",
+            hint="only 2 can have such an exponent",
+        )
+
+    def __pos__(self) -> ScalarExpr:
+        return self
 
     def __abs__(self) -> ScalarExpr:
         return maximum(self, -self)
@@ -252,6 +275,11 @@ class ScalarExpr:
     def __truediv__(self, other: Any) -> NoReturn:
         raise error(
             CompileError, f"({self.native.shown()}) / ({other}) is not an integer", hint="use //"
+        )
+
+    def __rtruediv__(self, other: Any) -> NoReturn:
+        raise error(
+            CompileError, f"({other}) / ({self.native.shown()}) is not an integer", hint="use //"
         )
 
     def __str__(self) -> str:
@@ -273,6 +301,15 @@ def _bits(count: Any, what: str) -> int:
 def is_integer(what: Any) -> bool:
     """True for Python and NumPy integers, not for booleans."""
     return isinstance(what, (int, np.integer)) and not isinstance(what, bool)
+
+
+def is_truth(what: Any) -> bool:
+    """True for booleans, comparisons and what is made of them: the value is 0 or 1."""
+    return (
+        what.native.is_truth()
+        if isinstance(what, ScalarExpr)
+        else isinstance(what, bool | np.bool_)
+    )
 
 
 def is_scalar(what: Any) -> bool:

@@ -167,7 +167,10 @@ class Schedulable(ABC):
 
 def _check(what: str, given: Any, wanted: type[Policy]) -> None:
     if not isinstance(given, wanted):
-        raise error(ScheduleError, f"{what}: expected a {wanted.__name__}, got {given!r}")
+        hint = "DispatchPolicy.dispatch_by(key) makes one of a key" if what == "dispatch" else ""
+        raise error(
+            ScheduleError, f"{what}: expected a {wanted.__name__}, got {given!r}", hint=hint
+        )
 
 
 class Schedule(Schedulable):

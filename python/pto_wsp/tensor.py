@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,18 @@ from pto_wsp.tensor_memory import (
     shared_array,
     strides_of,
 )
+
+
+def _of_element(operator: str) -> Callable[..., Any]:
+    """An operator of tensors that are one element; others have none."""
+
+    def applied(self: Tensor, *other: Any) -> Any:
+        if not self.is_element and other:
+            return NotImplemented
+        return getattr(self.element(), operator)(*other)
+
+    applied.__name__ = operator
+    return applied
 
 
 class Tensor:
@@ -286,54 +298,51 @@ class Tensor:
         made.owner = self.owner
         return made
 
-    def _with(self, operation: str, other: Any) -> Any:
-        if not self.is_element:
-            return NotImplemented
-        return getattr(self.element(), operation)(other)
-
     def __eq__(self, other: object) -> Any:
-        return self._with("__eq__", other) if self.is_element else self is other
+        return self.element() == other if self.is_element else self is other
 
     def __ne__(self, other: object) -> Any:
-        return self._with("__ne__", other) if self.is_element else self is not other
+        return self.element() != other if self.is_element else self is not other
 
     __hash__ = object.__hash__
 
-    def __lt__(self, other: Any) -> Any:
-        return self._with("__lt__", other)
+    __lt__ = _of_element("__lt__")
+    __le__ = _of_element("__le__")
+    __gt__ = _of_element("__gt__")
+    __ge__ = _of_element("__ge__")
+    __add__ = _of_element("__add__")
+    __radd__ = _of_element("__radd__")
+    __sub__ = _of_element("__sub__")
+    __rsub__ = _of_element("__rsub__")
+    __mul__ = _of_element("__mul__")
+    __rmul__ = _of_element("__rmul__")
+    __floordiv__ = _of_element("__floordiv__")
+    __rfloordiv__ = _of_element("__rfloordiv__")
+    __mod__ = _of_element("__mod__")
+    __rmod__ = _of_element("__rmod__")
+    __divmod__ = _of_element("__divmod__")
+    __rdivmod__ = _of_element("__rdivmod__")
+    __truediv__ = _of_element("__truediv__")
+    __rtruediv__ = _of_element("__rtruediv__")
+    __pow__ = _of_element("__pow__")
+    __rpow__ = _of_element("__rpow__")
+    __and__ = _of_element("__and__")
+    __rand__ = _of_element("__rand__")
+    __or__ = _of_element("__or__")
+    __ror__ = _of_element("__ror__")
+    __xor__ = _of_element("__xor__")
+    __rxor__ = _of_element("__rxor__")
+    __lshift__ = _of_element("__lshift__")
+    __rlshift__ = _of_element("__rlshift__")
+    __rshift__ = _of_element("__rshift__")
+    __rrshift__ = _of_element("__rrshift__")
+    __neg__ = _of_element("__neg__")
+    __pos__ = _of_element("__pos__")
+    __abs__ = _of_element("__abs__")
+    __invert__ = _of_element("__invert__")
 
-    def __le__(self, other: Any) -> Any:
-        return self._with("__le__", other)
-
-    def __gt__(self, other: Any) -> Any:
-        return self._with("__gt__", other)
-
-    def __ge__(self, other: Any) -> Any:
-        return self._with("__ge__", other)
-
-    def __add__(self, other: Any) -> Any:
-        return self._with("__add__", other)
-
-    def __radd__(self, other: Any) -> Any:
-        return self._with("__radd__", other)
-
-    def __sub__(self, other: Any) -> Any:
-        return self._with("__sub__", other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return self._with("__rsub__", other)
-
-    def __mul__(self, other: Any) -> Any:
-        return self._with("__mul__", other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return self._with("__rmul__", other)
-
-    def __floordiv__(self, other: Any) -> Any:
-        return self._with("__floordiv__", other)
-
-    def __mod__(self, other: Any) -> Any:
-        return self._with("__mod__", other)
+    def __bool__(self) -> bool:
+        return bool(self.element()) if self.is_element else True
 
     def nbytes(self) -> int:
         """Bytes of all elements."""

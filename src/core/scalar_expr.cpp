@@ -44,6 +44,21 @@ int64_t floor_divide(ScalarExpr::Op op, int64_t a, int64_t b) {
     return remainder + (round_down ? b : 0);
 }
 
+int64_t shift(ScalarExpr::Op op, int64_t a, int64_t count) {
+    if (count < 0 || count > 63) {
+        throw ExecutionError({}, "shift of " + std::to_string(a) + " by " + std::to_string(count) +
+                                     ", allowed is 0...63");
+    }
+    if (op == ScalarExpr::Op::ShiftRight) {
+        return a >> count;
+    }
+    const auto result = static_cast<int64_t>(static_cast<uint64_t>(a) << count);
+    if (result >> count != a) {
+        overflow(a, op, count);
+    }
+    return result;
+}
+
 int64_t apply_binary(ScalarExpr::Op op, int64_t a, int64_t b) {
     using Op = ScalarExpr::Op;
     int64_t result = 0;
@@ -61,6 +76,15 @@ int64_t apply_binary(ScalarExpr::Op op, int64_t a, int64_t b) {
     case Op::FloorDiv:
     case Op::Mod:
         return floor_divide(op, a, b);
+    case Op::BitAnd:
+        return a & b;
+    case Op::BitOr:
+        return a | b;
+    case Op::BitXor:
+        return a ^ b;
+    case Op::ShiftLeft:
+    case Op::ShiftRight:
+        return shift(op, a, b);
     case Op::Min:
         return std::min(a, b);
     case Op::Max:
@@ -276,6 +300,23 @@ std::set<int64_t> ScalarExpr::slots() const {
 
 bool ScalarExpr::is_dynamic() const {
     return has_slots() || !names(Op::Symbol).empty() || !names(Op::Load).empty();
+}
+
+bool ScalarExpr::is_truth() const {
+    std::vector<const ScalarExpr *> pending = {this};
+    std::unordered_set<const void *> seen;
+    while (!pending.empty()) {
+        const ScalarExpr &expr = *pending.back();
+        pending.pop_back();
+        if (expr.op() == Op::Select) {
+            if (seen.insert(expr.identity()).second) {
+                pending.insert(pending.end(), {&expr.operands()[1], &expr.operands()[2]});
+            }
+        } else if (expr.op() < Op::Eq || expr.op() > Op::Not) {
+            return false;
+        }
+    }
+    return true;
 }
 
 ScalarExpr ScalarExpr::rename(const std::map<std::string, std::string> &symbols,

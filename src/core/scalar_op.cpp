@@ -8,14 +8,19 @@ namespace {
 
 using Op = ScalarExpr::Op;
 
-constexpr std::array<ScalarOp, 24> table = {{
+constexpr std::array<ScalarOp, 29> table = {{
     {Op::Const, "constant", 0, 0, false},
     {Op::Var, "variable", 0, 0, false},
-    {Op::Add, "+", 2, 5, false},
-    {Op::Sub, "-", 2, 5, false},
-    {Op::Mul, "*", 2, 6, false},
-    {Op::FloorDiv, "//", 2, 6, false},
-    {Op::Mod, "%", 2, 6, false},
+    {Op::Add, "+", 2, 9, false},
+    {Op::Sub, "-", 2, 9, false},
+    {Op::Mul, "*", 2, 10, false},
+    {Op::FloorDiv, "//", 2, 10, false},
+    {Op::Mod, "%", 2, 10, false},
+    {Op::BitAnd, "&", 2, 7, false},
+    {Op::BitOr, "|", 2, 5, false},
+    {Op::BitXor, "^", 2, 6, false},
+    {Op::ShiftLeft, "<<", 2, 8, false},
+    {Op::ShiftRight, ">>", 2, 8, false},
     {Op::Min, "min", 2, 0, true},
     {Op::Max, "max", 2, 0, true},
     {Op::Eq, "==", 2, comparison_precedence, false},

@@ -17,7 +17,7 @@ struct ScalarOp {
 inline constexpr int or_precedence = 1;
 inline constexpr int not_precedence = 3;
 inline constexpr int comparison_precedence = 4;
-inline constexpr int sign_precedence = 7;
+inline constexpr int sign_precedence = 11;
 
 /// True when the operation has a name of its own besides its operands, written first.
 inline bool has_name(ScalarExpr::Op op) {

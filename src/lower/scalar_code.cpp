@@ -29,17 +29,23 @@ Stmt set_word(const std::string &memory, int index, const Expr &value) {
 
 namespace {
 
-/// Halide's division leaves a remainder of at least 0; Python's has the divisor's sign.
-/// The operands have names, or nested divisions would grow exponentially.
+/// `value`, of which `function` makes sure when the program runs that it can be an operand.
+Expr checked(const std::string &function, const Expr &value) {
+    return Call::make(Int(64), function, {value}, Call::Extern);
+}
+
+/// Halide's division leaves a remainder of at least 0 and gives 0 for the divisor 0; Python's
+/// remainder has the divisor's sign. The operands have names, or nested divisions would grow
+/// exponentially.
 Expr with_names(const Expr &a, const Expr &b,
                 const std::function<Expr(const Expr &a, const Expr &b)> &body) {
-    if (is_const(b)) {
+    if (is_const(b) && !is_const_zero(b)) {
         Expr named = variable("division.of");
         return Let::make("division.of", a, body(named, b));
     }
-    return Let::make(
-        "division.of", a,
-        Let::make("division.by", b, body(variable("division.of"), variable("division.by"))));
+    return Let::make("division.of", a,
+                     Let::make("division.by", checked("pto_wsp_checked_divisor", b),
+                               body(variable("division.of"), variable("division.by"))));
 }
 
 Expr floor_div(const Expr &a, const Expr &b) {
@@ -108,7 +114,7 @@ Expr ScalarCode::operator()(const ScalarExpr &value) const {
     case Op::Load:
         return element(*this, value, x[0]);
     case Op::CastU64:
-        return Call::make(Int(64), "pto_wsp_checked_u64", {x[0]}, Call::Extern);
+        return checked("pto_wsp_checked_u64", x[0]);
     case Op::Add:
         return x[0] + x[1];
     case Op::Sub:
@@ -119,6 +125,16 @@ Expr ScalarCode::operator()(const ScalarExpr &value) const {
         return floor_div(x[0], x[1]);
     case Op::Mod:
         return floor_mod(x[0], x[1]);
+    case Op::BitAnd:
+        return x[0] & x[1];
+    case Op::BitOr:
+        return x[0] | x[1];
+    case Op::BitXor:
+        return x[0] ^ x[1];
+    case Op::ShiftLeft:
+        return x[0] << checked("pto_wsp_checked_shift", x[1]);
+    case Op::ShiftRight:
+        return x[0] >> checked("pto_wsp_checked_shift", x[1]);
     case Op::Min:
         return Halide::min(x[0], x[1]);
     case Op::Max:

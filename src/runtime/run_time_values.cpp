@@ -89,6 +89,22 @@ int64_t pto_wsp_checked_u64(int64_t value) {
     return value;
 }
 
+int64_t pto_wsp_checked_divisor(int64_t value) {
+    if (value == 0) {
+        halide_error(nullptr, "division by zero");
+    }
+    return value;
+}
+
+int64_t pto_wsp_checked_shift(int64_t count) {
+    if (count < 0 || count > 63) {
+        Text text{};
+        std::snprintf(text.data(), text.size(), "shift by %" PRId64 ", allowed is 0...63", count);
+        halide_error(nullptr, text.data());
+    }
+    return count;
+}
+
 void pto_wsp_out_of_range(const char *file, int32_t line, const char *text, int64_t value,
                           int64_t low, int64_t high) {
     std::array<char, 1024> full{};

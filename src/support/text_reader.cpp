@@ -18,8 +18,8 @@ bool continues_identifier(char c) {
     return is_letter(c) || is_digit(c) || c == '.' || c == '$';
 }
 
-constexpr std::array<std::string_view, 11> long_punctuation = {
-    "...", "->", "=>", "==", "!=", "<=", ">=", "//", ":=", "&&", "||"};
+constexpr std::array<std::string_view, 13> long_punctuation = {
+    "...", "->", "=>", "==", "!=", "<=", ">=", "<<", ">>", "//", ":=", "&&", "||"};
 
 std::string describe(const Token &token) {
     switch (token.kind) {

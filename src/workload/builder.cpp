@@ -70,6 +70,10 @@ Builder::RangeVariable Builder::open_range(Order order, Axis axis, const Affine 
 }
 
 void Builder::open_when(ScalarExpr predicate, Loc at) {
+    if (predicate.op() == ScalarExpr::Op::BitXor && predicate.operands()[1] == ScalarExpr(-1)) {
+        throw CompileError(at, "P.when: " + shown(predicate) + " inverts bits and is 0 only for -1",
+                           {}, "an integer x is 0 where x == 0");
+    }
     impl_->check_scope(predicate, "the predicate", at);
     impl_->open(BranchNode{{{std::move(predicate), nullptr}}, nullptr}, at);
 }

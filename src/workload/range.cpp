@@ -1,6 +1,7 @@
 #include "workload/range.h"
 
 #include <algorithm>
+#include <bit>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -84,6 +85,38 @@ std::optional<Range> range_of_product(std::optional<Range> a, std::optional<Rang
     const auto [low, high] =
         std::minmax({a->low * b->low, a->low * b->high, a->high * b->low, a->high * b->high});
     return Range{low, high};
+}
+
+/// Of `& | ^`; known where the sign of the result is.
+std::optional<Range> range_of_bits(ScalarExpr::Op op, std::optional<Range> a,
+                                   std::optional<Range> b) {
+    a = a ? inside_int64(*a) : a;
+    b = b ? inside_int64(*b) : b;
+    const bool positive_a = a && a->low >= 0;
+    const bool positive_b = b && b->low >= 0;
+    if (op == ScalarExpr::Op::BitAnd && (positive_a || positive_b)) {
+        const Wide most = std::min(positive_a ? a->high : Wide{INT64_MAX},
+                                   positive_b ? b->high : Wide{INT64_MAX});
+        return Range{0, most};
+    }
+    if (!positive_a || !positive_b) {
+        return std::nullopt;
+    }
+    const auto most = static_cast<uint64_t>(std::max(a->high, b->high));
+    return Range{0, (Wide{1} << std::bit_width(most)) - 1};
+}
+
+/// As of the product with, or the quotient by, a power of 2.
+std::optional<Range> range_of_shift(ScalarExpr::Op op, const std::optional<Range> &of,
+                                    const std::optional<Range> &by) {
+    if (!by || by->low < 0 || by->high > 62) {
+        return std::nullopt;
+    }
+    const Range factors{Wide{1} << static_cast<int>(by->low),
+                        Wide{1} << static_cast<int>(by->high)};
+    return op == ScalarExpr::Op::ShiftLeft
+               ? range_of_product(of, factors)
+               : range_of_quotient(ScalarExpr::Op::FloorDiv, of, factors);
 }
 
 std::optional<Range> range_of_either(ScalarExpr::Op op, std::optional<Range> a,
@@ -191,6 +224,11 @@ private:
         case Op::Mul:
         case Op::FloorDiv:
         case Op::Mod:
+        case Op::BitAnd:
+        case Op::BitOr:
+        case Op::BitXor:
+        case Op::ShiftLeft:
+        case Op::ShiftRight:
             return {{0, &x[0]}, {0, &x[1]}};
         default:
             return {};
@@ -233,6 +271,13 @@ private:
         case Op::FloorDiv:
         case Op::Mod:
             return plus_base(range_of_quotient(op, x[0], x[1]));
+        case Op::BitAnd:
+        case Op::BitOr:
+        case Op::BitXor:
+            return plus_base(range_of_bits(op, x[0], x[1]));
+        case Op::ShiftLeft:
+        case Op::ShiftRight:
+            return plus_base(range_of_shift(op, x[0], x[1]));
         case Op::Eq:
         case Op::Ne:
         case Op::Lt:

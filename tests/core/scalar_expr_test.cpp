@@ -64,6 +64,8 @@ TEST(ScalarExpr, Text) {
     EXPECT_EQ(parse("-x * y").str(), "((0 - x) * y)");
     EXPECT_EQ(parse("-(3)").str(), "(0 - 3)");
     EXPECT_EQ(parse("+x").str(), "x");
+    EXPECT_EQ(parse("a | b ^ c & d << 1 + 2").str(), "(a | (b ^ (c & (d << (1 + 2)))))");
+    EXPECT_EQ(parse("a & 1 == b | 2").str(), "((a & 1) == (b | 2))");
 }
 
 TEST(ScalarExpr, BindsAsPythonDoes) {
@@ -128,6 +130,46 @@ TEST(ScalarExpr, DivisionAtTheEdges) {
         "integer overflow: -9223372036854775808 // -1 does not fit 64 bits");
     expect_error<ExecutionError>([&] { value("5 // (1 - 1)"); }, "division by zero: 5 // 0");
     expect_error<ExecutionError>([&] { value("5 % 0"); }, "division by zero: 5 % 0");
+}
+
+TEST(ScalarExpr, BitsAreThoseOfTwosComplement) {
+    EXPECT_EQ(value("12 & 10"), 8);
+    EXPECT_EQ(value("12 | 10"), 14);
+    EXPECT_EQ(value("12 ^ 10"), 6);
+    EXPECT_EQ(value("-1 & 6"), 6);
+    EXPECT_EQ(value("-8 | 3"), -5);
+    EXPECT_EQ(value("5 ^ -1"), -6);
+    EXPECT_EQ(value("1 << 62"), int64_t{1} << 62);
+    EXPECT_EQ(value("-1 << 63"), lowest);
+    EXPECT_EQ(value("-7 >> 1"), -4);
+    EXPECT_EQ(value("-7 >> 63"), -1);
+    EXPECT_EQ(value("7 >> 63"), 0);
+    expect_error<ExecutionError>([&] { value("1 << 63"); },
+                                 "integer overflow: 1 << 63 does not fit 64 bits");
+    expect_error<ExecutionError>([&] { value("1 << 64"); }, "shift of 1 by 64, allowed is 0...63");
+    expect_error<ExecutionError>([&] { value("1 >> -1"); }, "shift of 1 by -1, allowed is 0...63");
+}
+
+RC_GTEST_PROP(ScalarExpr, ShiftsAreProductsAndQuotientsByPowersOfTwo, ()) {
+    const Values values = {{"a", *any_integer()}, {"n", *rc::gen::inRange<int64_t>(0, 63)}};
+    const std::string power = std::to_string(int64_t{1} << values.at("n"));
+    RC_ASSERT(value("a >> n", values) == value("a // " + power, values));
+    try {
+        RC_ASSERT(value("a << n", values) == value("a * " + power, values));
+    } catch (const ExecutionError &) {
+        EXPECT_THROW(value("a * " + power, values), ExecutionError);
+    }
+}
+
+TEST(ScalarExpr, TruthValuesAreKnown) {
+    for (const char *text : {"a < 1", "not a", "a == b and c", "select(a, b < 1, not c)",
+                             "select(a, select(b, c < 1, d > 1), a != b)"}) {
+        EXPECT_TRUE(parse(text).is_truth()) << text;
+    }
+    for (const char *text : {"a", "1", "a + (b < 1)", "a & (b < 1)", "select(a, b, b < 1)",
+                             "select(a < b, b < 1, 1)", "min(a < 1, b < 1)", "slot(0)"}) {
+        EXPECT_FALSE(parse(text).is_truth()) << text;
+    }
 }
 
 TEST(ScalarExpr, OverflowIsAnError) {
@@ -296,9 +338,9 @@ RC_GTEST_PROP(ScalarExpr, FromAffineIsThatAffine, (int64_t constant, int64_t i, 
 }
 
 RC_GTEST_PROP(ScalarExpr, AnyTextIsReadOrRefused, ()) {
-    auto words = *rc::gen::container<std::vector<std::string>>(
-        rc::gen::element<std::string>("b", "1", "(", ")", "+", "-", "//", "%", "min", "select", ",",
-                                      "and", "not", "==", "\"s\"", "1.5", "*", "<"));
+    auto words = *rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>(
+        "b", "1", "(", ")", "+", "-", "//", "%", "min", "select", ",", "and", "not", "==", "\"s\"",
+        "1.5", "*", "<", "<<", "|", "^", "&", ">>"));
     try {
         parse(join(words, " "));
     } catch (const IRConversionError &) {

@@ -1,3 +1,4 @@
+#include <array>
 #include <random>
 
 #include "program/samples.h"
@@ -76,6 +77,11 @@ private:
             break;
         default:
             value = add(variable(), below(3));
+        }
+        if (below(3) == 0) {
+            constexpr std::array bits = {Op::BitAnd, Op::BitOr, Op::BitXor, Op::ShiftLeft,
+                                         Op::ShiftRight};
+            value = ScalarExpr::make(bits[random_() % bits.size()], {value, mod(variable(), 5)});
         }
         return mod(value, places);
     }

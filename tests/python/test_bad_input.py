@@ -38,8 +38,8 @@ Y = Tensor(np.zeros((4, 8, 32, 16), np.float32))
 RAW = np.zeros((4, 8, 32, 16), np.float32)
 
 OPERANDS = (
-    "operands are integers, loop variables and scalar expressions, operators + - * // % and "
-    "comparisons: (2*i + j) // 4"
+    "operands are integers, loop variables and scalar expressions, operators + - * // % & | ^ << "
+    ">> and comparisons: (2*i + j) // 4"
 )
 
 
@@ -253,23 +253,6 @@ def test_expressions_that_are_no_integers(shown: str) -> None:
     error = mistake(CompileError, NO_INTEGER[shown], offset=1)
     assert error.text == f"{shown} is not an integer expression of loop variables"
     assert error.hint == OPERANDS
-
-
-BITS = {
-    "(i) & 6": lambda i, j: i & 6,
-    "((i * j)) | 4": lambda i, j: (i * j) | 4,
-    "(i) ^ 1": lambda i, j: 1 ^ i,
-}
-
-
-@pytest.mark.error
-@pytest.mark.parametrize("shown", BITS)
-def test_bits_of_run_time_integers(shown: str) -> None:
-    error = mistake(CompileError, BITS[shown], offset=1)
-    assert error.text == f"{shown}: bits of a run-time integer are not known"
-    assert error.hint == (
-        "& and | join comparisons; x & 7 takes the lowest bits, else use // and %"
-    )
 
 
 UNKNOWN = {

@@ -660,10 +660,28 @@ def test_operators_of_expressions():
         (b**0, 1),
         (abs(-b), 5),
         (divmod(b, 2)[1], 1),
-        (b ^ (b > 7), 1),
-        (b ^ (b > 2), 0),
+        ((b > 7) ^ (b > 2), 1),
+        ((b > 7) | (b > 2), 1),
+        ((b > 7) & (b // 0 > 1), 0),
+        (~(b > 2), 0),
+        (~~(b > 2), 1),
+        (b ^ (b > 2), 4),
+        (b & (b > 2), 1),
+        (b & True, 1),
         (b & 3, 1),
         (b & -4, 4),
+        (b & 0, 0),
+        (b & -1, 5),
+        (6 & b, 4),
+        (b & -6, 0),
+        (8 | b, 13),
+        (3 ^ b, 6),
+        (~b, -6),
+        (1 << b, 32),
+        (2**b, 32),
+        (-40 >> b, -2),
+        (+b, 5),
+        (b & b << 1, 0),
         (pto_wsp.scalar_expr.cast_bool(b), 1),
         (pto_wsp.scalar_expr.cast_i64(b), 5),
         (pto_wsp.scalar_expr.cast_u64(b), 5),
@@ -673,6 +691,113 @@ def test_operators_of_expressions():
         pto_wsp.scalar_expr.cast_u64(b).evaluate(b=-5)
     with pytest.raises(pto_wsp.CompileError, match=r"the right operand must be in 0...62, got 63"):
         b << 63
+    with pytest.raises(ExecutionError, match=r"shift of 1 by -5, allowed is 0...63"):
+        (1 << -b).evaluate(b=5)
+    with pytest.raises(pto_wsp.CompileError, match=r"\(3\) \*\* \(b\): the exponent is not known"):
+        _ = 3**b
+    with pytest.raises(pto_wsp.CompileError, match=r"\(1\) / \(b\) is not an integer"):
+        _ = 1 / b
+
+
+OPERATORS = {
+    "+": lambda x, i: (x + i, i + x, 3 + x, x - i, 7 - x, -x, +x, x * i, 3 * x),
+    "//": lambda x, i: (x // (i + 1), 100 // x, i // x, x // -3, divmod(x, 7)[0], divmod(9, x)[0]),
+    "%": lambda x, i: (x % (i + 1), 100 % x, i % x, x % -3, divmod(x, 7)[1], divmod(9, x)[1]),
+    "&": lambda x, i: (x & 6, 6 & x, x & i, i & x, x & ~i, x & 7, x & -8, i & 5, 5 & i),
+    "|": lambda x, i: (x | 6, 6 | x, x | i, i | x, i | 4, 4 | i),
+    "^": lambda x, i: (x ^ 6, 6 ^ x, x ^ i, i ^ x, ~x, i ^ 1, 1 ^ i, ~i),
+    "<<": lambda x, i: (x << 3, x << i, 1 << i, i << 2, i << i, 2**i),
+    ">>": lambda x, i: (x >> 3, x >> i, 1000 >> i, i >> 1, i >> i, -9 >> i),
+    "** and abs": lambda x, i: (x**2, x**0, abs(x), abs(-x), abs(i - 4), i**3),
+    "compared": lambda x, i: (x < i, i <= x, x == 33, x != 33, x > 5, i >= 5, x > 4),
+    "joined": lambda x, i: ((x < 9) & (i > 2), (x < 9) | (i > 2), (x < 9) ^ (i > 2)),
+}
+
+
+@pytest.mark.parametrize("sign", OPERATORS)
+def test_every_operator_is_pythons_at_run_time(sign):
+    import pto_wsp._pto_wsp as native
+
+    operators, data = OPERATORS[sign], [33, 1, 128, -15, 2, 7]
+    lengths = Tensor(np.array(data, np.int32))
+    expected = np.array([operators(x, i) for i, x in enumerate(data)], np.int64)
+    wanted = Tensor(expected)
+    X, Y = rows(1), Tensor(np.zeros((*expected.shape, 1, 4), np.float32))
+
+    @workload
+    def w():
+        for i in P(len(data)):
+            for place, value in enumerate(operators(lengths[i], i)):
+                with P.when(value == wanted[i, place]):
+                    bump[i](X[0], Y[i, place])
+
+    made = w()
+    assert str(native.parse_workload(made.dump())) == made.dump()
+    ran(made.compile())
+    assert (arr(Y) == 1).all(), np.argwhere(arr(Y)[:, :, 0, 0] != 1).tolist()
+    wanted.data[...] += 1
+    ran(made.compile())
+    assert (arr(Y) == 1).all()
+
+
+def test_an_element_has_no_truth_and_other_tensors_have_no_operators():
+    lengths = Tensor(np.array([3, 1], np.int32))
+    with pytest.raises(TypeError, match="unsupported operand"):
+        _ = lengths & 1
+    with pytest.raises(pto_wsp.TypeCheckError, match="is no integer that an expression could read"):
+        _ = -lengths
+
+    @workload
+    def w():
+        for i in P(2):
+            if lengths[i]:
+                return
+
+    with pytest.raises(pto_wsp.CompileError, match="the truth of load"):
+        w()
+
+
+def test_inverted_bits_are_no_predicate():
+    X = rows(4)
+
+    @workload
+    def w():
+        for i in P(4):
+            with P.when(~i):
+                bump[i](X[i], X[i])
+
+    with pytest.raises(pto_wsp.CompileError) as caught:
+        w()
+    assert caught.value.text == "P.when: (i ^ -1) inverts bits and is 0 only for -1"
+    assert caught.value.hint == "an integer x is 0 where x == 0"
+
+
+BY_ZERO = {
+    "division by zero": lambda n: 10 // n,
+    "division by zero ": lambda n: 10 % n,
+    "shift by -2, allowed is 0...63": lambda n: 10 << (n - 2),
+    "shift by 64, allowed is 0...63": lambda n: 10 >> (64 - n),
+}
+
+
+@pytest.mark.parametrize("text", BY_ZERO)
+def test_operands_that_only_the_run_knows_end_it_with_an_error(text):
+    X = rows(4)
+
+    @workload
+    def w():
+        for i in P(4):
+            with P.when(BY_ZERO[text](pto_wsp.scalar_expr.symbol_u64("n")) > 2):
+                bump[i](X[i], X[i])
+
+    program = w().compile()
+    program.set_symbol_u64("n", 2)
+    ran(program)
+    before = arr(X).copy()
+    program.set_symbol_u64("n", 0)
+    with pytest.raises(ExecutionError, match=text.strip()):
+        ran(program)
+    np.testing.assert_array_equal(arr(X), before)
 
 
 INDICES = {

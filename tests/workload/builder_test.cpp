@@ -141,6 +141,28 @@ TEST_F(Copy, NumbersThatMayDivideByZero) {
                  {good_x(), arg(ScalarExpr::make(Op::FloorDiv, {10, positive})), good_y()});
 }
 
+/// Of `text` with `i` in 0...3 the range that an error shows, or nothing when it fits.
+TEST_F(Copy, BitsAndShiftsHaveARange) {
+    const auto fits = [&](const std::string &text) {
+        builder.task(copy, {}, {good_x(), arg(ScalarExpr::parse(text)), good_y()});
+    };
+    const auto lies_in = [&](const std::string &text, const std::string &range) {
+        EXPECT_THAT(refused({good_x(), arg(ScalarExpr::parse(text)), good_y()}),
+                    HasSubstr("lies in " + range + ", but"))
+            << text;
+    };
+    fits("symbol(n) & 1023");
+    fits("(i | 12) ^ 5");
+    fits("1 << i");
+    fits("symbol(n) >> 40 & i");
+    lies_in("(i * i & 3) * 1000000000", "0...3000000000");
+    lies_in("(i | 4) * 1000000000", "0...7000000000");
+    lies_in("(i ^ 1) * 1000000000", "0...3000000000");
+    lies_in("1000000000 << i", "1000000000...8000000000");
+    lies_in("-1000000000 << i", "-8000000000...-1000000000");
+    lies_in("8000000000 >> i", "1000000000...8000000000");
+}
+
 TEST_F(Copy, ProductsOfVariablesHaveARange) {
     using Op = ScalarExpr::Op;
     const ScalarExpr square = ScalarExpr::make(Op::Mul, {var(i), var(i)});

@@ -54,6 +54,8 @@ const HostSymbol symbols[] = {
     PLAIN(pto_wsp_table_element),
     PLAIN(pto_wsp_tensor_element),
     PLAIN(pto_wsp_checked_u64),
+    PLAIN(pto_wsp_checked_divisor),
+    PLAIN(pto_wsp_checked_shift),
     PLAIN(pto_wsp_out_of_range),
     PLAIN(pto_wsp_count_task),
     PLAIN(pto_wsp_progress),

@@ -95,6 +95,10 @@ PTO_WSP_ABI int64_t pto_wsp_table_element(const int64_t *elements, int64_t count
 PTO_WSP_ABI int64_t pto_wsp_tensor_element(const void *element, int32_t dtype);
 /// `value`; ends the run with an error when it is below 0.
 PTO_WSP_ABI int64_t pto_wsp_checked_u64(int64_t value);
+/// `value`; ends the run with an error when it is 0.
+PTO_WSP_ABI int64_t pto_wsp_checked_divisor(int64_t value);
+/// `count`; ends the run with an error outside 0...63.
+PTO_WSP_ABI int64_t pto_wsp_checked_shift(int64_t count);
 /// Ends the run with an error at the user's line: `text` is `value`, outside low ... high.
 PTO_WSP_ABI void pto_wsp_out_of_range(const char *file, int32_t line, const char *text,
                                       int64_t value, int64_t low, int64_t high);

@@ -32,12 +32,13 @@ inline constexpr int slot_words = 256;
 /// schedule may also have `param(n)` and `param(0)`, a scalar argument and a subscript of the task
 /// that it is asked of.
 /// Division and remainder round towards minus infinity as Python's do; booleans are 0
-/// and 1. Prints as `(b % 4)` and parses back; `ScalarExpr::parse("b % 4")` is what a schedule
-/// file holds. The syntax is Python's: `+ - * // %`, comparisons (not chained), `and or not`, and
-/// the calls `min(a, b)`, `max(a, b)`, `select(condition, a, b)`, `u64(a)` (an error below 0).
-/// Nothing here recurses into an expression, so it may be as deep as it has operations: at most
-/// `max_operations`, shared operands counted each time. Generated code takes fewer levels, see
-/// `lower/expand.h`.
+/// and 1; `& | ^` take the bits of the two's complement, shifts by less than 0 or more than 63 are
+/// errors. Prints as `(b % 4)` and parses back; `ScalarExpr::parse("b % 4")` is what a schedule
+/// file holds. The syntax is Python's: `+ - * // % & | ^ << >>`, comparisons (not chained), `and or
+/// not`, and the calls `min(a, b)`, `max(a, b)`, `select(condition, a, b)`, `u64(a)` (an error
+/// below 0). Nothing here recurses into an expression, so it may be as deep as it has operations:
+/// at most `max_operations`, shared operands counted each time. Generated code takes fewer levels,
+/// see `lower/expand.h`.
 class ScalarExpr {
 public:
     enum class Op {
@@ -48,9 +49,14 @@ public:
         Mul,
         FloorDiv,
         Mod,
+        BitAnd,
+        BitOr,
+        BitXor,
+        ShiftLeft,
+        ShiftRight,
         Min,
         Max,
-        Eq,
+        Eq,  ///< from here to Not: truth values
         Ne,
         Lt,
         Le,
@@ -107,6 +113,8 @@ public:
     std::set<std::string> names(Op op) const;
     /// True when a Symbol, Slot or Load occurs: the value depends on the run.
     bool is_dynamic() const;
+    /// True for comparisons, `and`, `or`, `not` and a `select` of these: the value is 0 or 1.
+    bool is_truth() const;
     /// Numbers of all slots that occur.
     std::set<int64_t> slots() const;
     bool has_slots() const { return !slots().empty(); }
@@ -117,7 +125,8 @@ public:
     ScalarExpr with_leaves(const std::function<ScalarExpr(const ScalarExpr &)> &value) const;
     /// Each variable replaced by its value, or kept when there is none. CompileError as in `make`.
     ScalarExpr substitute(const std::map<std::string, ScalarExpr> &values) const;
-    /// ExecutionError on division by zero and on results outside 64 bits, CompileError on a missing
+    /// ExecutionError on division by zero, shifts outside 0...63 and results outside 64 bits,
+    /// CompileError on a missing
     /// variable. `and`, `or` and `select` evaluate only the operands that they need, so
     /// `n != 0 and a // n > 1` is safe; `and` and `or` give 0 or 1.
     /// Symbols and tables come from `data`, slots from `slots` (slot_words of them): CompileError

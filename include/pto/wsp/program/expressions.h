@@ -86,6 +86,13 @@ PTO_WSP_EXPRESSION(operator*, ScalarOperands, Mul)
 PTO_WSP_EXPRESSION(operator%, ExpressionOperands, Mod)
 /// The quotient, rounded towards minus infinity.
 PTO_WSP_EXPRESSION(floordiv, ExpressionOperands, FloorDiv)
+/// Of the bits of 64-bit integers.
+PTO_WSP_EXPRESSION(operator&, ExpressionOperands, BitAnd)
+PTO_WSP_EXPRESSION(operator|, ExpressionOperands, BitOr)
+PTO_WSP_EXPRESSION(operator^, ExpressionOperands, BitXor)
+/// By 0...63 bits; the run ends with an error otherwise.
+PTO_WSP_EXPRESSION(operator<<, ExpressionOperands, ShiftLeft)
+PTO_WSP_EXPRESSION(operator>>, ExpressionOperands, ShiftRight)
 PTO_WSP_EXPRESSION(min, ExpressionOperands, Min)
 PTO_WSP_EXPRESSION(max, ExpressionOperands, Max)
 
