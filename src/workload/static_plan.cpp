@@ -16,6 +16,8 @@ namespace {
 constexpr int64_t enough_iterations = 64;
 /// More nests than this are better tracked than run in phases.
 constexpr size_t max_nests = 64;
+/// A body of more statements than this is kept together, whatever its statements need.
+constexpr size_t few_parts = 16;
 /// Phases cost a barrier each: more than this many short ones are better tracked.
 constexpr size_t few_phases = 8;
 constexpr int64_t short_phase = 16;
@@ -142,17 +144,39 @@ private:
     }
 
     bool collect_group(const NodePtr &node, const GroupNode &group, size_t first_site) {
-        const bool whole = !loops_.empty() && iterations() >= enough_iterations;
-        if (whole && add_nest(node, first_site)) {
+        const bool many = !loops_.empty() && iterations() >= enough_iterations;
+        const bool serial = !loops_.empty() && (many || !has_parallel_loop(*node));
+        const bool chain = group.sequential || each_needs_all_before(group, first_site);
+        const size_t mark = nests_.size();
+        if (many && chain && add_nest(node, first_site)) {
             return true;
         }
-        const size_t mark = nests_.size();
-        if (split(group, first_site)) {
+        if (split(group, first_site) && !(many && nests_.size() - mark > few_parts)) {
             return true;
         }
         nests_.resize(mark);
-        const bool serial = !whole && !loops_.empty() && !has_parallel_loop(*node);
-        return serial && add_nest(node, first_site);
+        return (serial && add_nest(node, first_site)) || (many && split(group, first_site));
+    }
+
+    /// True when each statement reads what each one before it writes in the same iteration, or what
+    /// one writes that does so: a body that ends where one fails then leaves out nothing else.
+    bool each_needs_all_before(const GroupNode &group, size_t first_site) const {
+        std::vector<NestSites> parts;
+        for (const NodePtr &child : group.children) {
+            const size_t last_site = first_site + site_count(*child);
+            if (last_site > first_site) {
+                parts.push_back({nullptr, first_site, last_site});
+            }
+            first_site = last_site;
+        }
+        // A statement that needs the one before it needs all before that, which is in turn so.
+        const Relation same{loops_.size(), 0};
+        for (size_t i = 1; i < parts.size(); ++i) {
+            if (!is_read_by(parts[i - 1], parts[i], same)) {
+                return false;
+            }
+        }
+        return true;
     }
 
     /// Each child by itself; loops around are distributed over the children.
@@ -235,16 +259,16 @@ private:
         });
     }
 
-    /// Tasks of `b` may read what tasks of `a` write.
-    bool is_read_by(const Nest &a, const Nest &b) const {
-        for (size_t i = a.first_site; i < a.last_site; ++i) {
-            for (size_t j = b.first_site; j < b.last_site; ++j) {
+    /// Tasks of `b` may read what tasks of `a` of that relation write.
+    bool is_read_by(const NestSites &a, const NestSites &b, const Relation &relation) const {
+        for (size_t i = a.first; i < a.last; ++i) {
+            for (size_t j = b.first; j < b.last; ++j) {
                 const Site &writer = table_.sites()[i];
                 const Site &reader = table_.sites()[j];
                 for (const DataAccess &write : writer.accesses) {
                     for (const DataAccess &read : reader.accesses) {
                         if (write.writes && read.reads &&
-                            may_meet(writer, write, reader, read, Relation{})) {
+                            may_meet(writer, write, reader, read, relation)) {
                             return true;
                         }
                     }
@@ -279,7 +303,7 @@ private:
                 }
                 if (is_sequenced(j, i)) {
                     places[i]->needs.push_back({numbers[j], {}});
-                } else if (is_read_by(nests_[j], nests_[i])) {
+                } else if (is_read_by(sites(nests_[j]), sites(nests_[i]), {})) {
                     places[i]->needs.push_back(
                         {numbers[j], iteration_needs(sites(nests_[j]), sites(nests_[i]), table_)});
                 }

@@ -24,7 +24,9 @@ struct StaticPlan {
 /// parallel b { A[b]; parallel h { B[b, h] } }  -->  parallel b { A[b] }; parallel b, h { B[b, h] }
 /// ```
 ///
-/// when no task of B precedes one of A that it depends on. Sequential loops are never split: they
+/// when no task of B precedes one of A that it depends on. A body whose statements each need all
+/// before them is kept together, for the caches; others are distributed where that is possible, so
+/// that a statement which fails stops only what needs it. Sequential loops are never split: they
 /// are bodies, and so are loops inside of parallel ones that are proven to be chains. Nests that
 /// are ordered (by data, by `sequential`) come into different phases.
 StaticPlan plan_static(const NodePtr &root, const AccessTable &table);

@@ -212,6 +212,28 @@ def test_what_is_lost_is_the_same_whether_tasks_are_tracked(seed: int) -> None:
     assert results[0] == results[1]
 
 
+@pytest.mark.parametrize("count", [8, 100])
+def test_statements_of_an_iteration_that_need_no_failed_one_run(count: int) -> None:
+    X, Y, Z, V, W = (cells(count) for _ in range(5))
+    X.data[7] = -1
+
+    @workload
+    def three():
+        for i in P(count):
+            step[i](X[i], Y[i])
+            step[i](V[i], W[i])
+            step[i](Y[i], Z[i])
+
+    program = three().compile()
+    failure_of(program)
+    others = np.arange(count) != 7
+    assert (W.data == 1).all()
+    assert (Y.data[others] == 1).all()
+    assert (Z.data[others] == 2).all()
+    assert Z.data[7] == Y.data[7] == 0
+    assert (program.stats.failed_tasks, program.stats.skipped_tasks) == (1, 1)
+
+
 def test_loops_inside_an_iteration_need_all_that_they_read() -> None:
     X, Y, Z = cells(64, 4), cells(64, 4), cells(64)
     X.data[9, 2] = -1
