@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from pto_wsp import (
@@ -48,17 +46,15 @@ def sum_of(operations, first):
 
 
 @pytest.mark.parametrize("in_order", [False, True])
-def test_a_thousand_nested_loops_run_within_seconds(monkeypatch, tmp_path, in_order):
+def test_a_thousand_nested_loops_run(monkeypatch, tmp_path, in_order):
     monkeypatch.setenv("PTO_WSP_CACHE_DIR", str(tmp_path))
     X = Tensor(np.zeros((4, 2, 4), np.float32), name="X")
-    began = time.monotonic()
     w = nested(X, LOOPS, in_order)
     assert len(list(w.enumerate())) == 4
     assert w.dump().count("in Dense[1]") == LOOPS - 1
     program = w.compile()
     program.execute()
     program.synchronize()
-    assert time.monotonic() - began < 30
     np.testing.assert_array_equal(X.data, np.ones((4, 2, 4), np.float32))
 
 
