@@ -144,6 +144,7 @@ void bind_builder(py::module_ &module) {
                 return builder.index_of(expr, user_loc());
             },
             py::arg("expr"))
+        .def("expression_of", &Builder::expression_of, py::arg("index"))
         .def("set_symbol", &Builder::set_symbol, py::arg("name"), py::arg("value"))
         .def(
             "set_table",

@@ -116,37 +116,40 @@ class AxisVar:
         return self._expression("**", other) ** other
 
     def __rpow__(self, other: Any) -> Any:
-        return other ** as_expr(self)
+        return other ** self._expression("**", other, reflected=True)
 
     def __abs__(self) -> ScalarExpr:
         return abs(as_expr(self))
 
     def __and__(self, other: Any) -> Any:
-        return as_expr(self) & other
+        return self._expression("&", other) & other
 
-    __rand__ = __and__
+    def __rand__(self, other: Any) -> Any:
+        return other & self._expression("&", other, reflected=True)
 
     def __or__(self, other: Any) -> Any:
-        return as_expr(self) | other
+        return self._expression("|", other) | other
 
-    __ror__ = __or__
+    def __ror__(self, other: Any) -> Any:
+        return other | self._expression("|", other, reflected=True)
 
     def __xor__(self, other: Any) -> Any:
-        return as_expr(self) ^ other
+        return self._expression("^", other) ^ other
 
-    __rxor__ = __xor__
+    def __rxor__(self, other: Any) -> Any:
+        return other ^ self._expression("^", other, reflected=True)
 
-    def __lshift__(self, count: Any) -> Any:
-        return as_expr(self) << count
+    def __lshift__(self, other: Any) -> Any:
+        return self._expression("<<", other) << other
 
     def __rlshift__(self, other: Any) -> Any:
-        return other << as_expr(self)
+        return other << self._expression("<<", other, reflected=True)
 
-    def __rshift__(self, count: Any) -> Any:
-        return as_expr(self) >> count
+    def __rshift__(self, other: Any) -> Any:
+        return self._expression(">>", other) >> other
 
     def __rrshift__(self, other: Any) -> Any:
-        return other >> as_expr(self)
+        return other >> self._expression(">>", other, reflected=True)
 
     def __invert__(self) -> ScalarExpr:
         return ~as_expr(self)

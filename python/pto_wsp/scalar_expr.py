@@ -59,10 +59,10 @@ class ScalarExpr:
     """An integer expression that is evaluated when the program runs.
 
     Division and remainder round towards minus infinity as Python's do; comparisons give 0 or 1;
-    ``&``, ``|``, ``^`` and ``~`` are those of NumPy: logical between comparisons and what is made
-    of them, where the right side of ``&`` and ``|`` is evaluated only if the left one leaves it
-    open, and of the bits of 64-bit integers otherwise. Shifts by less than 0 or more than 63 bits
-    end the run with an error.
+    ``&``, ``|``, ``^`` and ``~`` are logical between comparisons and what is made of them, where
+    the right side of ``&`` and ``|`` is evaluated only if the left one leaves it open. Between
+    integers they take the bits, of 64; a comparison and an integer are refused. Shifts by less than
+    0 or more than 63 bits end the run with an error.
 
     Parameters
     ----------
@@ -135,9 +135,20 @@ class ScalarExpr:
         return self._with(_Op.Mod, other, reflected=True)
 
     def _joined(self, logical: Any, bits: Any, other: Any, reflected: bool = False) -> Any:
-        """`logical` of two truth values, else `bits`."""
-        both = is_truth(self) and is_truth(other)
-        return self._with(logical if both else bits, other, reflected)
+        """`logical` of two truth values, `bits` of two integers."""
+        if not is_scalar(other):
+            return NotImplemented
+        truths = is_truth(self) + is_truth(other)
+        if truths == 1 and not is_integer(other):
+            sides = [self.native.shown(), native_expr(other).shown()]
+            left, right = sides[::-1] if reflected else sides
+            raise error(
+                CompileError,
+                f"({left}) and ({right}): one is true or false, the other an integer, which & | ^ "
+                "would join bit by bit",
+                hint="compare the integer too: x != 0",
+            )
+        return self._with(logical if truths == 2 else bits, other, reflected)
 
     def __and__(self, other: Any) -> Any:
         low = self._low_bits(other)
@@ -228,23 +239,23 @@ class ScalarExpr:
         self._unknown("the value", "keep it an expression")
 
     def __lshift__(self, count: Any) -> Any:
-        if is_integer(count):
-            return self * (1 << _bits(count, "<<"))
+        if is_integer(count) and (places := _bits(count, "<<", 63)) < 63:
+            return self * (1 << places)
         return self._with(_Op.ShiftLeft, count)
 
     def __rlshift__(self, other: Any) -> Any:
         return self._with(_Op.ShiftLeft, other, reflected=True)
 
     def __rshift__(self, count: Any) -> Any:
-        if is_integer(count):
-            return self // (1 << _bits(count, ">>"))
+        if is_integer(count) and (places := _bits(count, ">>", 63)) < 63:
+            return self // (1 << places)
         return self._with(_Op.ShiftRight, count)
 
     def __rrshift__(self, other: Any) -> Any:
         return self._with(_Op.ShiftRight, other, reflected=True)
 
     def __pow__(self, exponent: Any) -> ScalarExpr:
-        times = _bits(exponent, "**")
+        times = _bits(exponent, "**", 62)
         power = as_expr(1)
         for _ in range(times):
             power = self if str(power) == "1" else power * self
@@ -289,12 +300,12 @@ class ScalarExpr:
         return f"ScalarExpr({str(self)!r})"
 
 
-def _bits(count: Any, what: str) -> int:
+def _bits(count: Any, what: str, most: int) -> int:
     """A constant operand of a shift or power."""
     if isinstance(count, bool) or not hasattr(count, "__index__") or isinstance(count, ScalarExpr):
         raise error(CompileError, f"{what}: the right operand must be an integer, got {count!r}")
-    if not 0 <= count < 63:
-        raise error(CompileError, f"{what}: the right operand must be in 0...62, got {count}")
+    if not 0 <= count <= most:
+        raise error(CompileError, f"{what}: the right operand must be in 0...{most}, got {count}")
     return int(count.__index__())
 
 

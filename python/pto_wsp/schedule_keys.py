@@ -77,7 +77,7 @@ def _bad_key(step: str, reason: str) -> ScheduleError:
     made = error(
         ScheduleError,
         f"{step}: the key cannot be made an expression: {reason}",
-        hint='write it over loop variables with + - * // % & << >> and comparisons: "b % 4"',
+        hint='write it over loop variables with + - * // % & | ^ << >> and comparisons: "b % 4"',
     )
     assert isinstance(made, ScheduleError)
     return made

@@ -266,11 +266,12 @@ class Tensor:
 
     @property
     def is_element(self) -> bool:
-        """True for one integer at a place that the run decides: a number in expressions."""
+        """True for one integer that the run reads: a number in expressions. Where its place is
+        known, only in the body of a workload."""
         return (
             not self.shape
             and self.base is not self
-            and self._view is None
+            and (self._view is None or context.current() is not None)
             and not self.is_partial
             and self.dtype.numpy.kind in "iu"
         )
@@ -289,12 +290,12 @@ class Tensor:
                 f"{self!r} is no integer that an expression could read",
                 hint="index an integer tensor with loop variables: lengths[b]",
             )
-        assert self._region is not None
-        found = context.required("an element of a tensor").table_of(self.base)
+        building = context.required("an element of a tensor")
         flat = native.Affine(0)
-        for offset, extent in zip(self._region.offsets, self.base.shape):
+        for offset, extent in zip(self.region().offsets, self.base.shape):
             flat = flat * extent + offset
-        made = found.at(ScalarExpr.of(native.ScalarExpr.from_affine(flat), self))
+        place = building.builder.expression_of(flat)
+        made = building.table_of(self.base).at(ScalarExpr.of(place, self))
         made.owner = self.owner
         return made
 
@@ -342,7 +343,7 @@ class Tensor:
     __invert__ = _of_element("__invert__")
 
     def __bool__(self) -> bool:
-        return bool(self.element()) if self.is_element else True
+        return bool(self.element()) if self.is_element else len(self) > 0
 
     def nbytes(self) -> int:
         """Bytes of all elements."""

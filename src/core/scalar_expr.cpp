@@ -46,8 +46,7 @@ int64_t floor_divide(ScalarExpr::Op op, int64_t a, int64_t b) {
 
 int64_t shift(ScalarExpr::Op op, int64_t a, int64_t count) {
     if (count < 0 || count > 63) {
-        throw ExecutionError({}, "shift of " + std::to_string(a) + " by " + std::to_string(count) +
-                                     ", allowed is 0...63");
+        throw ExecutionError({}, "shift by " + std::to_string(count) + ", allowed is 0...63");
     }
     if (op == ScalarExpr::Op::ShiftRight) {
         return a >> count;
@@ -308,12 +307,19 @@ bool ScalarExpr::is_truth() const {
     while (!pending.empty()) {
         const ScalarExpr &expr = *pending.back();
         pending.pop_back();
-        if (expr.op() == Op::Select) {
-            if (seen.insert(expr.identity()).second) {
-                pending.insert(pending.end(), {&expr.operands()[1], &expr.operands()[2]});
-            }
-        } else if (expr.op() < Op::Eq || expr.op() > Op::Not) {
+        const bool is_comparison = expr.op() >= Op::Eq && expr.op() <= Op::Not;
+        const bool is_bit = expr.op() == Op::Const && (expr.value() == 0 || expr.value() == 1);
+        if (is_comparison || (is_bit && &expr != this) || !seen.insert(expr.identity()).second) {
+            continue;
+        }
+        const bool chooses = expr.op() == Op::Select || expr.op() == Op::Min ||
+                             expr.op() == Op::Max || expr.op() == Op::CastU64;
+        if (!chooses) {
             return false;
+        }
+        const size_t first = expr.op() == Op::Select ? 1 : 0;
+        for (size_t i = first; i < expr.operands().size(); ++i) {
+            pending.push_back(&expr.operands()[i]);
         }
     }
     return true;

@@ -34,18 +34,25 @@ Expr checked(const std::string &function, const Expr &value) {
     return Call::make(Int(64), function, {value}, Call::Extern);
 }
 
-/// Halide's division leaves a remainder of at least 0 and gives 0 for the divisor 0; Python's
-/// remainder has the divisor's sign. The operands have names, or nested divisions would grow
-/// exponentially.
+/// A divisor; Halide would give 0 for 0.
+Expr divisor(const ScalarExpr &value, const Expr &code) {
+    const bool is_workers =
+        value.op() == ScalarExpr::Op::Var && value.name() == workload::workers_variable;
+    const bool is_safe = is_workers || (is_const(code) && !is_const_zero(code));
+    return is_safe ? code : checked("pto_wsp_checked_divisor", code);
+}
+
+/// Halide's division leaves a remainder of at least 0; Python's has the divisor's sign.
+/// The operands have names, or nested divisions would grow exponentially.
 Expr with_names(const Expr &a, const Expr &b,
                 const std::function<Expr(const Expr &a, const Expr &b)> &body) {
-    if (is_const(b) && !is_const_zero(b)) {
+    if (is_const(b)) {
         Expr named = variable("division.of");
         return Let::make("division.of", a, body(named, b));
     }
-    return Let::make("division.of", a,
-                     Let::make("division.by", checked("pto_wsp_checked_divisor", b),
-                               body(variable("division.of"), variable("division.by"))));
+    return Let::make(
+        "division.of", a,
+        Let::make("division.by", b, body(variable("division.of"), variable("division.by"))));
 }
 
 Expr floor_div(const Expr &a, const Expr &b) {
@@ -122,9 +129,9 @@ Expr ScalarCode::operator()(const ScalarExpr &value) const {
     case Op::Mul:
         return x[0] * x[1];
     case Op::FloorDiv:
-        return floor_div(x[0], x[1]);
+        return floor_div(x[0], divisor(value.operands()[1], x[1]));
     case Op::Mod:
-        return floor_mod(x[0], x[1]);
+        return floor_mod(x[0], divisor(value.operands()[1], x[1]));
     case Op::BitAnd:
         return x[0] & x[1];
     case Op::BitOr:

@@ -72,7 +72,7 @@ Builder::RangeVariable Builder::open_range(Order order, Axis axis, const Affine 
 void Builder::open_when(ScalarExpr predicate, Loc at) {
     if (predicate.op() == ScalarExpr::Op::BitXor && predicate.operands()[1] == ScalarExpr(-1)) {
         throw CompileError(at, "P.when: " + shown(predicate) + " inverts bits and is 0 only for -1",
-                           {}, "an integer x is 0 where x == 0");
+                           {}, "write x == 0, which is true where x is 0");
     }
     impl_->check_scope(predicate, "the predicate", at);
     impl_->open(BranchNode{{{std::move(predicate), nullptr}}, nullptr}, at);
@@ -114,6 +114,15 @@ Affine Builder::index_of(const ScalarExpr &expr, const Loc &at) {
         }
     }
     return index;
+}
+
+ScalarExpr Builder::expression_of(const Affine &index) const {
+    ScalarExpr result = ScalarExpr::from(index);
+    const auto definitions = impl_->definitions_of(result.variables());
+    for (size_t i = definitions.size(); i-- > 0;) {
+        result = result.substitute({{definitions[i]->id, *definitions[i]->value}});
+    }
+    return result;
 }
 
 void Builder::open_group(bool sequential, Loc at) {

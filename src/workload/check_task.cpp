@@ -285,12 +285,12 @@ TaskArgument TaskCheck::check_scalar(const Param &param, const Argument &argumen
     }
     const auto &expr = std::get<ScalarExpr>(argument.value);
     check_scope(expr.variables(), param.name + " = " + shown(expr), argument.at);
-    if (const ScalarExpr *divisor = divisor_that_may_be_zero(expr, sizes_); divisor && !empty_) {
+    // What only the run knows is checked there.
+    const auto unsafe = unsafe_operand(expr, sizes_);
+    if (unsafe && !unsafe->operand->is_dynamic() && !empty_) {
         throw TypeCheckError(place(argument.at),
-                             prefix(param) + " = " + shown(expr) + ": the divisor " +
-                                 shown(*divisor) + " may be 0",
-                             {{param.at, param.name + " is declared here"}},
-                             "divide by a number or by an expression that is at least 1");
+                             prefix(param) + " = " + shown(expr) + ": " + unsafe->text,
+                             {{param.at, param.name + " is declared here"}}, unsafe->hint);
     }
     if (floating && expr.op() == ScalarExpr::Op::Const) {
         return {param.direction, static_cast<double>(expr.value())};

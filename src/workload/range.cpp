@@ -5,6 +5,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "pto/wsp/core/scalar_text.h"
+
 namespace pto::wsp::workload {
 
 Sizes sizes_of(const LoopPath &path) {
@@ -60,7 +62,7 @@ using Ranges = std::vector<std::optional<Range>>;
 
 std::optional<Range> range_of_quotient(ScalarExpr::Op op, const std::optional<Range> &of,
                                        const std::optional<Range> &by) {
-    if (!by || by->low <= 0) {
+    if (!by || by->low <= 0 || by->low > by->high) {
         return std::nullopt;
     }
     if (op == ScalarExpr::Op::Mod) {
@@ -109,7 +111,7 @@ std::optional<Range> range_of_bits(ScalarExpr::Op op, std::optional<Range> a,
 /// As of the product with, or the quotient by, a power of 2.
 std::optional<Range> range_of_shift(ScalarExpr::Op op, const std::optional<Range> &of,
                                     const std::optional<Range> &by) {
-    if (!by || by->low < 0 || by->high > 62) {
+    if (!by || by->low < 0 || by->high > 62 || by->low > by->high) {
         return std::nullopt;
     }
     const Range factors{Wide{1} << static_cast<int>(by->low),
@@ -304,7 +306,35 @@ std::optional<Range> range_of_sum(const Affine &base, const ScalarExpr &expr, co
     return RangeAnalysis(expr, sizes).range(base, expr);
 }
 
-const ScalarExpr *divisor_that_may_be_zero(const ScalarExpr &expr, const Sizes &sizes) {
+namespace {
+
+/// What is wrong with the right operand of `part`.
+std::optional<UnsafeOperand> unsafe_right(const ScalarExpr &part, RangeAnalysis &analysis) {
+    using Op = ScalarExpr::Op;
+    const bool divides = part.op() == Op::FloorDiv || part.op() == Op::Mod;
+    if (!divides && part.op() != Op::ShiftLeft && part.op() != Op::ShiftRight) {
+        return std::nullopt;
+    }
+    const ScalarExpr &operand = part.operands()[1];
+    const auto range = analysis.range(0, operand);
+    if (divides) {
+        return range && (range->low > 0 || range->high < 0)
+                   ? std::nullopt
+                   : std::optional(UnsafeOperand{
+                         &operand, "the divisor " + shown(operand) + " may be 0",
+                         "divide by a number or by an expression that is at least 1"});
+    }
+    return range && range->low >= 0 && range->high <= 63
+               ? std::nullopt
+               : std::optional(UnsafeOperand{
+                     &operand, "the shift count " + shown(operand) + " may be outside 0...63",
+                     "keep it inside, as in n % 64"});
+}
+
+}  // namespace
+
+std::optional<UnsafeOperand> unsafe_operand(const ScalarExpr &expr, const Sizes &sizes) {
+    using Op = ScalarExpr::Op;
     RangeAnalysis analysis(expr, sizes);
     std::unordered_set<const void *> seen;
     std::vector<const ScalarExpr *> pending{&expr};
@@ -314,18 +344,16 @@ const ScalarExpr *divisor_that_may_be_zero(const ScalarExpr &expr, const Sizes &
         if (!seen.insert(part.identity()).second) {
             continue;
         }
-        if (part.op() == ScalarExpr::Op::FloorDiv || part.op() == ScalarExpr::Op::Mod) {
-            const ScalarExpr &divisor = part.operands()[1];
-            const auto range = analysis.range(0, divisor);
-            if (!range || (range->low <= 0 && range->high >= 0)) {
-                return &divisor;
-            }
+        if (auto found = unsafe_right(part, analysis)) {
+            return found;
         }
-        for (size_t i = part.operands().size(); i-- > 0;) {
+        const bool first_only =
+            part.op() == Op::And || part.op() == Op::Or || part.op() == Op::Select;
+        for (size_t i = first_only ? 1 : part.operands().size(); i-- > 0;) {
             pending.push_back(&part.operands()[i]);
         }
     }
-    return nullptr;
+    return std::nullopt;
 }
 
 std::string wide_text(Wide value) {

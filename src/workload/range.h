@@ -24,6 +24,7 @@ Sizes sizes_of(const LoopPath &path);
 struct Range {
     Wide low = 0;
     Wide high = 0;
+    bool operator==(const Range &) const = default;
 };
 
 Range operator+(const Range &a, const Range &b);
@@ -41,8 +42,15 @@ Range range_of(const Affine &expr, const Sizes &sizes);
 /// A range that holds every value of `base + expr`, or nothing when none is known. Exact for affine
 /// expressions and for minima and maxima of them.
 std::optional<Range> range_of_sum(const Affine &base, const ScalarExpr &expr, const Sizes &sizes);
-/// A divisor in `expr` that is not known to be other than 0, or null.
-const ScalarExpr *divisor_that_may_be_zero(const ScalarExpr &expr, const Sizes &sizes);
+/// An operand with which an operation has no value: a divisor that may be 0, a shift count that may
+/// be outside 0...63.
+struct UnsafeOperand {
+    const ScalarExpr *operand = nullptr;
+    std::string text;  ///< `the divisor i may be 0`
+    std::string hint;
+};
+/// The first in `expr`, but for what `and`, `or` and `select` evaluate only sometimes.
+std::optional<UnsafeOperand> unsafe_operand(const ScalarExpr &expr, const Sizes &sizes);
 
 /// Decimal, also past 64 bits.
 std::string wide_text(Wide value);

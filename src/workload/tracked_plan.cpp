@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "pto/wsp/core/scalar_text.h"
 #include "pto/wsp/support/text.h"
 #include "workload/cells.h"
 #include "workload/node_visit.h"
@@ -13,12 +14,10 @@ namespace pto::wsp::workload {
 
 namespace {
 
-/// ScheduleError when a division in the key may be by zero.
-void check_divisors(const ScalarExpr &key, const Sizes &sizes, const Loc &at) {
-    if (const ScalarExpr *divisor = divisor_that_may_be_zero(key, sizes)) {
-        throw ScheduleError(at,
-                            "key " + key.str() + ": the divisor " + divisor->str() + " may be 0",
-                            {}, "divide by a number or by an expression that is at least 1");
+/// ScheduleError when an operation in the key may have no value.
+void check_operands(const ScalarExpr &key, const Sizes &sizes, const Loc &at) {
+    if (const auto unsafe = unsafe_operand(key, sizes)) {
+        throw ScheduleError(at, "key " + shown(key) + ": " + unsafe->text, {}, unsafe->hint);
     }
 }
 
@@ -473,7 +472,7 @@ private:
             return key;
         }
         ScalarExpr result = resolve_key(key, *site.task, loops_, rules_.at);
-        check_divisors(result, sizes_of(loops_), rules_.at);
+        check_operands(result, sizes_of(loops_), rules_.at);
         return result;
     }
 
@@ -512,7 +511,7 @@ private:
                           const ScalarExpr &count) const {
         const ScalarExpr key = rule.key ? resolve_key(*rule.key, *site.task, loops_, rule.at)
                                         : ScalarExpr::variable(number_variable);
-        check_divisors(key, sizes_of(loops_), rule.at);
+        check_operands(key, sizes_of(loops_), rule.at);
         return modulo(key, count);
     }
 
@@ -520,7 +519,7 @@ private:
         TrackedSite::Hash hash{"hash$" + std::to_string(site.hashes.size()), {}, count};
         for (const ScalarExpr &key : rule.hashed) {
             hash.keys.push_back(resolve_key(key, *site.task, loops_, rule.at));
-            check_divisors(hash.keys.back(), sizes_of(loops_), rule.at);
+            check_operands(hash.keys.back(), sizes_of(loops_), rule.at);
         }
         site.hashes.push_back(hash);
         return ScalarExpr::variable(hash.variable);

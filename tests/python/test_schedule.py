@@ -64,7 +64,7 @@ def test_policies_compare_and_print() -> None:
 
 @pytest.mark.error
 def test_untraceable_functions(fails, built: w.Workload) -> None:
-    hint = 'write it over loop variables with + - * // % & << >> and comparisons: "b % 4"'
+    hint = 'write it over loop variables with + - * // % & | ^ << >> and comparisons: "b % 4"'
     start = "stream_by: the key cannot be made an expression: "
 
     def truth() -> None:

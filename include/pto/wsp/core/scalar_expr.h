@@ -113,7 +113,8 @@ public:
     std::set<std::string> names(Op op) const;
     /// True when a Symbol, Slot or Load occurs: the value depends on the run.
     bool is_dynamic() const;
-    /// True for comparisons, `and`, `or`, `not` and a `select` of these: the value is 0 or 1.
+    /// True for comparisons, `and`, `or`, `not`, and what `select`, `min`, `max` and `u64` choose
+    /// of these and of 0 and 1: the value is 0 or 1.
     bool is_truth() const;
     /// Numbers of all slots that occur.
     std::set<int64_t> slots() const;
@@ -126,9 +127,8 @@ public:
     /// Each variable replaced by its value, or kept when there is none. CompileError as in `make`.
     ScalarExpr substitute(const std::map<std::string, ScalarExpr> &values) const;
     /// ExecutionError on division by zero, shifts outside 0...63 and results outside 64 bits,
-    /// CompileError on a missing
-    /// variable. `and`, `or` and `select` evaluate only the operands that they need, so
-    /// `n != 0 and a // n > 1` is safe; `and` and `or` give 0 or 1.
+    /// CompileError on a missing variable. `and`, `or` and `select` evaluate only the operands that
+    /// they need, so `n != 0 and a // n > 1` is safe; `and` and `or` give 0 or 1.
     /// Symbols and tables come from `data`, slots from `slots` (slot_words of them): CompileError
     /// when one is missing and for a Param, ExecutionError for an element that a table does not
     /// have.

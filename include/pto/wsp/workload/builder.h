@@ -70,6 +70,9 @@ public:
     /// one for the same expression, which each task that uses it has around itself:
     /// `X[lengths[b]]`.
     Affine index_of(const ScalarExpr &expr, const Loc &at = Loc::here());
+    /// An index as an expression over variables of loops alone: those of `index_of` are replaced by
+    /// their values.
+    ScalarExpr expression_of(const Affine &index) const;
     /// Opens `combine(...)` or `sequential(...)`.
     void open_group(bool sequential, Loc at = Loc::here());
     /// Opens `P.pipe()`: statements that send or consume are processes, one each. CompileError when
