@@ -411,9 +411,7 @@ Program::Impl::make_plan(const std::map<const TaskNode *, std::string> &symbols)
                 loop.name = std::move(name);
                 loop.at = std::move(place);
                 loop.iterations_binding = first_size + number;
-                for (const workload::StaticNest::Need &need : nest.needs) {
-                    loop.needs.push_back({need.nest, need.iterations});
-                }
+                loop.needs = nest.needs;
                 loop.counts_tasks = lower::counts_tasks(nest);
                 if (nest.wavefront) {
                     const auto size = [&](size_t back) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <new>
 
 #include "pto/wsp/runtime/arena.h"
 #include "runtime/task_counter.h"
@@ -185,11 +186,11 @@ bool StaticRun::begin_phase(size_t phase, Worker &me) {
         int32_t number = progress.first_loop;
         for (const StaticLoop &loop : phases_[phase]) {
             const int64_t iterations = iterations_of(loop);
-            if (look_for_lost(loop, number)) {
+            if (look_for_needs(loop, number)) {
                 remaining += iterations;
                 progress.iterations += loop.wavefront ? 0 : iterations;
             } else {
-                lose(loop, number, {0, iterations}, me);
+                leave_out(loop, number, {0, iterations}, me);
             }
             progress.loop_ends.push_back(progress.iterations);
             number++;
@@ -295,10 +296,10 @@ void StaticRun::run_part(Wavefront &wavefront, const Wavefront::Part &part, Work
         const int64_t first = wavefront.iteration(part, row, 0);
         int64_t end = part.last_column;
         if (!undisturbed()) {
-            const int64_t lost =
-                first_lost(wavefront.number(), {first + part.first_column, first + end}) - first;
-            if (lost < end) {
-                wavefront.lose(part, row, lost);
+            const int64_t in_need =
+                first_in_need(wavefront.number(), {first + part.first_column, first + end}) - first;
+            if (in_need < end) {
+                wavefront.lose(part, row, in_need);
             }
             end = wavefront.first_lost(part, row);
         }
@@ -315,19 +316,19 @@ void StaticRun::run_part(Wavefront &wavefront, const Wavefront::Part &part, Work
                 wavefront.lose(part, row, *failed - first);
             }
         }
-        lose(loop, wavefront.number(), {first + end, first + part.last_column}, me);
+        leave_out(loop, wavefront.number(), {first + end, first + part.last_column}, me);
     }
 }
 
 void StaticRun::run_chunk(const StaticLoop &loop, int32_t number, Range range, Worker &me) {
     while (range.begin < range.end) {
-        Range part = {range.begin, undisturbed() ? range.end : first_lost(number, range)};
+        Range part = {range.begin, undisturbed() ? range.end : first_in_need(number, range)};
         range.begin = part.end;
         while (part.begin < part.end) {
             run_some(loop, number, part, me);
         }
         if (range.begin < range.end) {
-            lose(loop, number, {range.begin, range.begin + 1}, me);
+            leave_out(loop, number, {range.begin, range.begin + 1}, me);
             range.begin++;
         }
     }
@@ -389,46 +390,58 @@ void StaticRun::fail_iteration(const StaticLoop &loop, const Work &at, int64_t t
     lost_[static_cast<size_t>(at.site)].add(at.first, 1);
 }
 
-void StaticRun::Lost::add(int64_t first, int64_t count) {
+void StaticRun::Lost::add(int64_t first, int64_t count) noexcept {
     std::lock_guard lock(mutex_);
     any_.store(true, std::memory_order_relaxed);
-    for (int64_t i = first; i < first + count && are_few(); i++) {
-        iterations_.push_back(i);
+    try {
+        for (int64_t i = first; i < first + count && !many_; i++) {
+            many_ = iterations_.size() == StaticLoop::most_lost;
+            iterations_.push_back(i);
+        }
+    } catch (const std::bad_alloc &) {
+        many_ = true;
     }
 }
 
-bool StaticRun::look_for_lost(const StaticLoop &loop, int32_t number) {
-    for (const StaticLoop::Need &need : loop.needs) {
-        const Lost &lost = lost_[static_cast<size_t>(need.loop)];
-        if (!lost.any()) {
+bool StaticRun::look_for_needs(const StaticLoop &loop, int32_t number) {
+    std::vector<NeedsLost> &found = needs_lost_[static_cast<size_t>(number)];
+    for (const LoopNeed &need : loop.needs) {
+        const auto earlier = static_cast<size_t>(need.loop);
+        if (!lost_[earlier].any()) {
             continue;
         }
-        if (!need.iterations || !lost.are_few()) {
+        if (!need.iterations || lost_[earlier].are_many()) {
             return false;
         }
-        needs_lost_[static_cast<size_t>(number)].push_back(need.iterations(
-            lost.iterations(), iterations_of(*loops_[static_cast<size_t>(need.loop)]),
-            iterations_of(loop)));
+        try {
+            found.push_back(need.iterations(lost_[earlier].iterations(),
+                                            iterations_of(*loops_[earlier]), iterations_of(loop)));
+        } catch (const std::bad_alloc &) {
+            return false;
+        }
     }
     return true;
 }
 
-int64_t StaticRun::first_lost(int32_t number, Range range) const {
-    const std::vector<StaticLoop::NeedsLost> &needs = needs_lost_[static_cast<size_t>(number)];
-    int64_t i = needs.empty() ? range.end : range.begin;
-    while (i < range.end &&
-           std::ranges::none_of(needs, [&](const auto &needs_lost) { return needs_lost(i); })) {
-        i++;
+int64_t StaticRun::first_in_need(int32_t number, Range range) const {
+    const std::vector<NeedsLost> &needs = needs_lost_[static_cast<size_t>(number)];
+    if (needs.empty()) {
+        return range.end;
     }
-    return i;
+    // A cancelled run is given up anyway.
+    for (int64_t i = range.begin; i < range.end && !cancelled(); i++) {
+        if (std::ranges::any_of(needs, [&](const NeedsLost &lost) { return lost(i); })) {
+            return i;
+        }
+    }
+    return range.end;
 }
 
-void StaticRun::lose(const StaticLoop &loop, int32_t number, Range range, Worker &me) {
-    if (range.begin >= range.end) {
-        return;
+void StaticRun::leave_out(const StaticLoop &loop, int32_t number, Range range, Worker &me) {
+    if (range.begin < range.end) {
+        lost_[static_cast<size_t>(number)].add(range.begin, range.end - range.begin);
+        skip(loop, range.end - range.begin, me);
     }
-    lost_[static_cast<size_t>(number)].add(range.begin, range.end - range.begin);
-    skip(loop, range.end - range.begin, me);
 }
 
 /// Counts tasks that do not run, where their number is known.

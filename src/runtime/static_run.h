@@ -51,15 +51,16 @@ private:
     /// Iterations of a loop that failed or did not run.
     class Lost {
     public:
-        /// At least one.
-        void add(int64_t first, int64_t count);
+        /// At least one. Where there is no memory to note it, there are many.
+        void add(int64_t first, int64_t count) noexcept;
         bool any() const { return any_.load(std::memory_order_relaxed); }
-        /// False when there are more than StaticLoop::most_lost: then `iterations` are some.
-        bool are_few() const { return iterations_.size() <= StaticLoop::most_lost; }
+        /// True when there are more than StaticLoop::most_lost: then `iterations` are some.
+        bool are_many() const { return many_; }
         const std::vector<int64_t> &iterations() const { return iterations_; }
 
     private:
         std::atomic<bool> any_ = false;
+        bool many_ = false;
         std::mutex mutex_;
         std::vector<int64_t> iterations_;
     };
@@ -77,12 +78,12 @@ private:
     /// Begins the first phase from index `phase` on that has iterations; false when the run ended.
     bool begin_phase(size_t phase, Worker &me);
     void queue_wavefronts(size_t phase, Worker &me);
-    /// Finds out what of the loop cannot run. False when nothing of it can.
-    bool look_for_lost(const StaticLoop &loop, int32_t number);
+    /// Finds out which iterations of the loop need lost ones. False when all do.
+    bool look_for_needs(const StaticLoop &loop, int32_t number);
     /// The first iteration of the range that needs a lost one, else its end.
-    int64_t first_lost(int32_t number, Range range) const;
-    /// Iterations that do not run because others are lost.
-    void lose(const StaticLoop &loop, int32_t number, Range range, Worker &me);
+    int64_t first_in_need(int32_t number, Range range) const;
+    /// These are lost because others are.
+    void leave_out(const StaticLoop &loop, int32_t number, Range range, Worker &me);
     void skip(const StaticLoop &loop, int64_t iterations, Worker &me);
     int64_t iterations_of(const StaticLoop &loop) const;
     void invite(int64_t others, Worker &me);
@@ -105,7 +106,7 @@ private:
     std::vector<Progress> progress_;
     std::vector<const StaticLoop *> loops_;  ///< of all phases
     std::vector<Lost> lost_;                 ///< of each
-    std::vector<std::vector<StaticLoop::NeedsLost>> needs_lost_;
+    std::vector<std::vector<NeedsLost>> needs_lost_;
     std::atomic<size_t> current_ = not_begun;
     std::vector<Ticket> tickets_;       ///< one a worker
     std::deque<Wavefront> wavefronts_;  ///< by the number of their loop

@@ -1,7 +1,10 @@
 #include "workload/iteration_needs.h"
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <memory>
+#include <set>
 #include <utility>
 
 namespace pto::wsp::workload {
@@ -25,14 +28,13 @@ public:
     }
 
     /// The indices of the loops at an iteration out of `of`.
-    std::vector<int64_t> indices(int64_t iteration, int64_t of) const {
-        std::vector<int64_t> result(sizes_.size());
+    void indices(int64_t iteration, int64_t of, std::vector<int64_t> &result) const {
+        result.resize(sizes_.size());
         for (size_t i = sizes_.size(); i-- > 0;) {
             const int64_t size = sizes_[i] > 0 ? sizes_[i] : std::max<int64_t>(of / known_, 1);
             result[i] = iteration % size;
             iteration /= size;
         }
-        return result;
     }
 
 private:
@@ -52,10 +54,61 @@ bool meet(const Box &a, const Box &b) {
     return true;
 }
 
+/// What of a storage is lost, in the order of one dimension.
+class LostBoxes {
+public:
+    void add(const Box &box) { boxes_.push_back(box); }
+
+    /// When all are added.
+    void sort() {
+        size_t most = 0;
+        for (size_t d = 0; !boxes_.empty() && d < boxes_.front().size(); ++d) {
+            std::set<Wide> places;
+            for (const Box &box : boxes_) {
+                places.insert(box[d].low);
+            }
+            if (places.size() > most) {
+                most = places.size();
+                dim_ = d;
+            }
+        }
+        if (most == 0) {
+            return;
+        }
+        std::ranges::sort(boxes_, {}, [this](const Box &box) { return box[dim_].low; });
+        boxes_.erase(std::ranges::unique(boxes_).begin(), boxes_.end());
+        for (const Box &box : boxes_) {
+            const Wide before = highest_.empty() ? box[dim_].high : highest_.back();
+            highest_.push_back(std::max(before, box[dim_].high));
+        }
+    }
+
+    bool meets(const Box &own) const {
+        if (own.empty()) {
+            return !boxes_.empty();
+        }
+        const auto low = [this](const Box &box) { return box[dim_].low; };
+        const auto behind = std::ranges::upper_bound(boxes_, own[dim_].high, {}, low);
+        for (auto i = static_cast<size_t>(behind - boxes_.begin());
+             i-- > 0 && highest_[i] >= own[dim_].low;) {
+            if (meet(boxes_[i], own)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+private:
+    std::vector<Box> boxes_;
+    size_t dim_ = 0;
+    std::vector<Wide> highest_;  ///< of a box and all before it
+};
+
 /// What an iteration of a nest does to a storage.
 class Access {
 public:
-    Access(const Site &site, const DataAccess &access, const LoopPath &nest) {
+    Access(const Site &site, const DataAccess &access, const LoopPath &nest)
+        : storage_(access.storage) {
         for (size_t d = 0; d < access.offsets.size(); ++d) {
             Dim dim{{}, {}, access.extents[d], access.limits[d]};
             Affine inside = access.offsets[d];
@@ -71,19 +124,22 @@ public:
         }
     }
 
-    Box box(const std::vector<int64_t> &indices) const {
-        Box result;
+    int storage() const { return storage_; }
+
+    void box(const std::vector<int64_t> &indices, Box &result) const {
+        result.clear();
         for (const Dim &dim : dims_) {
-            Range first = dim.inside;
+            Wide at = 0;
             for (size_t i = 0; i < indices.size(); ++i) {
-                first = first + Range{1, 1} * (Wide{dim.factors[i]} * indices[i]);
+                at += Wide{dim.factors[i]} * indices[i];
             }
-            first = intersection(first, dim.limits);
+            Range first = intersection(dim.inside + Range{at, at}, dim.limits);
             first = first.low <= first.high ? first : dim.limits;
             result.push_back({first.low, first.high + dim.extent - 1});
         }
-        return result;
     }
+
+    bool operator==(const Access &) const = default;
 
 private:
     struct Dim {
@@ -91,35 +147,75 @@ private:
         Range inside;                  ///< of the offset, from loops inside and values
         int64_t extent = 1;
         Range limits;
+        bool operator==(const Dim &) const = default;
     };
+    int storage_;
     std::vector<Dim> dims_;
 };
 
 struct Needs {
     Counter writer;
     Counter reader;
-    std::vector<std::pair<Access, Access>> pairs;  ///< a write and a read of one storage
+    std::vector<Access> writes;  ///< each once, as the reads
+    std::vector<Access> reads;
 };
 
 NeedsLost needs_of(const std::shared_ptr<const Needs> &needs, const std::vector<int64_t> &lost,
                    int64_t of, int64_t mine) {
-    std::vector<std::vector<Box>> boxes(needs->pairs.size());
+    std::map<int, LostBoxes> boxes;
+    std::vector<int64_t> indices;
+    Box box;
     for (const int64_t iteration : lost) {
-        const std::vector<int64_t> indices = needs->writer.indices(iteration, of);
-        for (size_t i = 0; i < boxes.size(); ++i) {
-            boxes[i].push_back(needs->pairs[i].first.box(indices));
+        needs->writer.indices(iteration, of, indices);
+        for (const Access &write : needs->writes) {
+            write.box(indices, box);
+            boxes[write.storage()].add(box);
         }
     }
+    for (auto &[storage, of_storage] : boxes) {
+        of_storage.sort();
+    }
     return [needs, boxes = std::move(boxes), mine](int64_t iteration) {
-        const std::vector<int64_t> indices = needs->reader.indices(iteration, mine);
-        for (size_t i = 0; i < boxes.size(); ++i) {
-            const Box own = needs->pairs[i].second.box(indices);
-            if (std::ranges::any_of(boxes[i], [&](const Box &box) { return meet(box, own); })) {
-                return true;
+        thread_local std::vector<int64_t> indices;
+        thread_local Box own;
+        needs->reader.indices(iteration, mine, indices);
+        return std::ranges::any_of(needs->reads, [&](const Access &read) {
+            read.box(indices, own);
+            return boxes.at(read.storage()).meets(own);
+        });
+    };
+}
+
+/// What the sites of a nest do to these storages.
+std::vector<Access> accesses_of(const NestSites &sites, const AccessTable &table,
+                                const std::set<int> &storages, bool DataAccess::*does) {
+    std::vector<Access> result;
+    for (size_t i = sites.first; i < sites.last; ++i) {
+        const Site &site = table.sites()[i];
+        for (const DataAccess &access : site.accesses) {
+            if (!(access.*does) || !storages.contains(access.storage)) {
+                continue;
+            }
+            Access made(site, access, sites.nest->loops);
+            if (std::ranges::find(result, made) == result.end()) {
+                result.push_back(std::move(made));
             }
         }
-        return false;
-    };
+    }
+    return result;
+}
+
+std::set<int> storages_of(const NestSites &sites, const AccessTable &table,
+                          bool DataAccess::*does) {
+    std::set<int> result;
+    for (size_t i = sites.first; i < sites.last; ++i) {
+        for (const DataAccess &access : table.sites()[i].accesses) {
+            if (access.*does) {
+                result.insert(access.storage);
+            }
+        }
+    }
+    return result;
 }
 
 }  // namespace
@@ -131,23 +227,14 @@ IterationNeeds iteration_needs(const NestSites &writer, const NestSites &reader,
     if (!from || !to) {
         return {};
     }
-    auto needs = std::make_shared<Needs>(Needs{*from, *to, {}});
-    for (size_t i = writer.first; i < writer.last; ++i) {
-        for (size_t j = reader.first; j < reader.last; ++j) {
-            const Site &a = table.sites()[i];
-            const Site &b = table.sites()[j];
-            for (const DataAccess &write : a.accesses) {
-                for (const DataAccess &read : b.accesses) {
-                    if (write.writes && read.reads && write.storage == read.storage) {
-                        needs->pairs.emplace_back(Access(a, write, writer.nest->loops),
-                                                  Access(b, read, reader.nest->loops));
-                    }
-                }
-            }
-        }
-    }
-    return [needs = std::shared_ptr<const Needs>(std::move(needs))](
-               const std::vector<int64_t> &lost, int64_t of, int64_t mine) {
+    const std::set<int> written = storages_of(writer, table, &DataAccess::writes);
+    std::set<int> both;
+    std::ranges::set_intersection(written, storages_of(reader, table, &DataAccess::reads),
+                                  std::inserter(both, both.end()));
+    auto needs = std::make_shared<const Needs>(
+        Needs{*from, *to, accesses_of(writer, table, both, &DataAccess::writes),
+              accesses_of(reader, table, both, &DataAccess::reads)});
+    return [needs](const std::vector<int64_t> &lost, int64_t of, int64_t mine) {
         return needs_of(needs, lost, of, mine);
     };
 }

@@ -341,7 +341,7 @@ TEST_P(Failures, LoopsThatNeedAFailedOneDoNotRun) {
 }
 
 /// What reads place i - 1 and i of what another loop writes.
-StaticLoop::NeedsLost after_itself(const std::vector<int64_t> &lost, int64_t of, int64_t mine) {
+NeedsLost after_itself(const std::vector<int64_t> &lost, int64_t of, int64_t mine) {
     EXPECT_EQ(of, mine);
     return [lost](int64_t iteration) {
         return std::ranges::any_of(lost,

@@ -179,7 +179,7 @@ TEST_P(Wavefronts, LoopsThatNeedAFailedOneDoNotRun) {
 }
 
 /// Iteration i of a loop needs iteration i of another one.
-StaticLoop::NeedsLost the_same(const std::vector<int64_t> &lost, int64_t of, int64_t mine) {
+NeedsLost the_same(const std::vector<int64_t> &lost, int64_t of, int64_t mine) {
     EXPECT_EQ(of, mine);
     return [lost](int64_t iteration) { return std::ranges::find(lost, iteration) != lost.end(); };
 }

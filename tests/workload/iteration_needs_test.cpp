@@ -24,7 +24,7 @@ IterationNeeds needs_of(const std::string &statements) {
     EXPECT_TRUE(plan.phases) << plan.why_not;
     const StaticNest &last = plan.phases->back().back();
     EXPECT_EQ(last.needs.size(), 1U);
-    EXPECT_EQ(last.needs[0].nest, 0);
+    EXPECT_EQ(last.needs[0].loop, 0);
     return last.needs[0].iterations;
 }
 

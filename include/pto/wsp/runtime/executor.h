@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "pto/wsp/core/abi.h"
+#include "pto/wsp/core/loop_needs.h"
 #include "pto/wsp/runtime/observer.h"
 #include "pto/wsp/runtime/signal.h"
 #include "pto/wsp/support/error.h"
@@ -180,18 +181,8 @@ struct StaticLoop {
         int64_t size = 0;
     };
     std::vector<Loop> loops = {};
-    /// True of an iteration that needs one of those that are lost.
-    using NeedsLost = std::function<bool(int64_t iteration)>;
-    /// A loop of an earlier phase whose results it needs. With an iteration that failed, or did not
-    /// run, those that need it are lost; also all when more than `most_lost` of the other are.
-    struct Need {
-        int loop = 0;  ///< counted over all phases
-        /// Which of `mine` iterations need those of the other loop that are `lost`, out of `of`;
-        /// empty: all do.
-        std::function<NeedsLost(const std::vector<int64_t> &lost, int64_t of, int64_t mine)>
-            iterations = {};
-    };
-    std::vector<Need> needs = {};
+    /// Above `most_lost` iterations of one that are lost, all of this loop are.
+    std::vector<LoopNeed> needs = {};
     static constexpr size_t most_lost = 4096;
     /// The loop calls pto_wsp_count_task behind each task, though their number is known: its
     /// iterations may take long, and then a run is cancelled between two tasks of one.

@@ -1,13 +1,13 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "pto/wsp/core/loop_needs.h"
 #include "pto/wsp/support/reason.h"
 #include "pto/wsp/workload/names.h"
 #include "pto/wsp/workload/workload.h"
@@ -74,12 +74,6 @@ inline constexpr const char *number_variable = "number$";
 /// No executor has more workers (see `env::workers`).
 inline constexpr int64_t max_workers = 1024;
 
-/// True of an iteration that needs one of those that are lost.
-using NeedsLost = std::function<bool(int64_t iteration)>;
-/// Which of `mine` iterations of a nest need those of another that are `lost`, out of `of`.
-using IterationNeeds =
-    std::function<NeedsLost(const std::vector<int64_t> &lost, int64_t of, int64_t mine)>;
-
 /// Loops whose iterations are independent, but for a wavefront. One linear index runs over all of
 /// them in row-major order (the last loop fastest); an iteration runs `body` serially, in program
 /// order, loops inside included.
@@ -89,13 +83,8 @@ struct StaticNest {
     std::optional<int64_t> iterations = 1;           ///< none: the sizes of `loops` decide
     std::optional<int64_t> tasks_per_iteration = 1;  ///< none: not always the same
     Loc at;
-    /// Nests of earlier phases, counted over all phases, that write what this one reads or that a
-    /// sequence puts before it.
-    struct Need {
-        int nest = 0;
-        IterationNeeds iterations;  ///< empty: each iteration needs all of that nest
-    };
-    std::vector<Need> needs = {};
+    /// Nests of earlier phases that write what this one reads or that a sequence puts before it.
+    std::vector<LoopNeed> needs = {};
     /// The last two loops are a wavefront: an iteration needs those before it in either loop and in
     /// no loop after it. What is lost with a failing one is what is before it in neither.
     bool wavefront = false;
