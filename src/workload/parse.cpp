@@ -1,7 +1,6 @@
 #include "pto/wsp/workload/parse.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstdint>
 #include <set>
@@ -209,38 +208,14 @@ private:
 
     void add(NodePtr node) { open_.back().statements.push_back(std::move(node)); }
 
+    /// A kind of statement.
+    struct Statement {
+        const char *word;                              ///< it begins with
+        void (*parse)(Parser &parser, const Loc &at);  ///< what is behind the word
+    };
+    static const std::vector<Statement> statements;
+
     void parse_statement() {
-        struct Statement {
-            const char *word;                              ///< it begins with
-            void (*parse)(Parser &parser, const Loc &at);  ///< what is behind the word
-        };
-        static constexpr auto statements = std::to_array<Statement>({
-            {"task", [](Parser &p, const Loc &at) { p.add(make(p.parse_task(at), at)); }},
-            {"parallel", [](Parser &p, const Loc &at) { p.parse_loop({}, at); }},
-            {"seq",
-             [](Parser &p, const Loc &at) {
-                 p.parse_loop({true, {}, {}, 0}, at);
-             }},
-            {"pipe",
-             [](Parser &p, const Loc &at) {
-                 p.parse_loop({false, {}, {}, p.depth(at)}, at);
-             }},
-            {"let", [](Parser &p, const Loc &at) { p.parse_let(at); }},
-            {"when", [](Parser &p, const Loc &at) { p.parse_when(at); }},
-            {"slot", [](Parser &p, const Loc &at) { p.add(make(p.parse_slot(at), at)); }},
-            {"combine", [](Parser &p, const Loc &at) { p.open(GroupNode{false, {}}, at); }},
-            {"sequential", [](Parser &p, const Loc &at) { p.open(GroupNode{true, {}}, at); }},
-            {"call",
-             [](Parser &p, const Loc &at) { p.open(CallNode{p.reader_.name(), nullptr}, at); }},
-            {"net", [](Parser &p, const Loc &at) { p.open(NetNode{}, at); }},
-            {"send", [](Parser &p, const Loc &at) { p.parse_send({}, at); }},
-            {"try", [](Parser &p, const Loc &at) { p.parse_try(at); }},
-            {"consume", [](Parser &p, const Loc &at) { p.parse_consume(at); }},
-            {"close", [](Parser &p, const Loc &at) { p.add(make(CloseNode{p.channel()}, at)); }},
-            {"record", [](Parser &p, const Loc &at) { p.add(make(p.parse_event(true), at)); }},
-            {"synchronize",
-             [](Parser &p, const Loc &at) { p.add(make(p.parse_event(false), at)); }},
-        });
         const Loc at = reader_.loc();
         if (std::holds_alternative<NetNode>(open_.back().kind)) {
             return parse_process(at);
@@ -526,6 +501,41 @@ private:
     LoopPath path_;
     std::vector<Open> open_;  ///< the first is the body of the workload
     int conditions_ = 0;      ///< branches around
+};
+
+const std::vector<Parser::Statement> Parser::statements = {
+    {"task", [](Parser &p, const Loc &at) { p.add(make(p.parse_task(at), at)); }},
+    {"parallel", [](Parser &p, const Loc &at) { p.parse_loop({}, at); }},
+    {"seq",
+     [](Parser &p, const Loc &at) {
+         p.parse_loop({true, {}, {}, 0}, at);
+     }},
+    {"pipe",
+     [](Parser &p, const Loc &at) {
+         p.parse_loop({false, {}, {}, p.depth(at)}, at);
+     }},
+    {"let", [](Parser &p, const Loc &at) { p.parse_let(at); }},
+    {"when", [](Parser &p, const Loc &at) { p.parse_when(at); }},
+    {"slot", [](Parser &p, const Loc &at) { p.add(make(p.parse_slot(at), at)); }},
+    {"combine",
+     [](Parser &p, const Loc &at) {
+         p.open(GroupNode{false, {}}, at);
+     }},
+    {"sequential",
+     [](Parser &p, const Loc &at) {
+         p.open(GroupNode{true, {}}, at);
+     }},
+    {"call",
+     [](Parser &p, const Loc &at) {
+         p.open(CallNode{p.reader_.name(), nullptr}, at);
+     }},
+    {"net", [](Parser &p, const Loc &at) { p.open(NetNode{}, at); }},
+    {"send", [](Parser &p, const Loc &at) { p.parse_send({}, at); }},
+    {"try", [](Parser &p, const Loc &at) { p.parse_try(at); }},
+    {"consume", [](Parser &p, const Loc &at) { p.parse_consume(at); }},
+    {"close", [](Parser &p, const Loc &at) { p.add(make(CloseNode{p.channel()}, at)); }},
+    {"record", [](Parser &p, const Loc &at) { p.add(make(p.parse_event(true), at)); }},
+    {"synchronize", [](Parser &p, const Loc &at) { p.add(make(p.parse_event(false), at)); }},
 };
 
 }  // namespace
