@@ -76,7 +76,7 @@ public:
             return;
         }
         std::ranges::sort(boxes_, {}, [this](const Box &box) { return box[dim_].low; });
-        boxes_.erase(std::ranges::unique(boxes_).begin(), boxes_.end());
+        boxes_.erase(std::unique(boxes_.begin(), boxes_.end()), boxes_.end());
         for (const Box &box : boxes_) {
             const Wide before = highest_.empty() ? box[dim_].high : highest_.back();
             highest_.push_back(std::max(before, box[dim_].high));

@@ -333,6 +333,9 @@ TEST(FrontDoor, ExpressionsAreCompared) {
     EXPECT_EQ((slot_u64(0) <= b || b > slot_u64(1)).str(), "((slot(0) <= b) or (b > slot(1)))");
     EXPECT_EQ((!not_equal(b, 2)).str(), "(not (b != 2))");
     EXPECT_EQ(select(b < 2, b, 7).str(), "select((b < 2), b, 7)");
+    EXPECT_EQ(((b & 6) | 1).str(), "((b & 6) | 1)");
+    EXPECT_EQ((7 ^ (b >> 1)).str(), "(7 ^ (b >> 1))");
+    EXPECT_EQ((1 << (b + 1)).str(), "(1 << (b + 1))");
 }
 
 TEST(FrontDoor, RunTimeSizesBranchesAndSlots) {
