@@ -163,13 +163,15 @@ void Builder::Impl::add_name(LoopVar &variable, const std::string &name) {
 
 void Builder::Impl::check_scope(const ScalarExpr &expr, const std::string &what, const Loc &at) {
     const LoopPath path = path_with({});
-    for (const std::string &name : expr.variables()) {
-        if (std::ranges::find(path, name, &LoopVar::id) == path.end()) {
-            throw CompileError(at,
-                               what + " " + shown(expr) + " uses " + name +
-                                   ", which is no variable of a loop around it",
-                               {}, scope_hint(name, path, "it"));
-        }
+    const std::set<std::string> names = expr.variables();
+    const auto unknown = std::ranges::find_if(names, [&](const std::string &name) {
+        return std::ranges::find(path, name, &LoopVar::id) == path.end();
+    });
+    if (unknown != names.end()) {
+        throw CompileError(at,
+                           what + " " + shown(expr) + " uses " + *unknown +
+                               ", which is no variable of a loop around it",
+                           {}, scope_hint(*unknown, path, "it"));
     }
 }
 

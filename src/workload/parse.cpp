@@ -226,6 +226,7 @@ private:
             }
         }
         std::vector<std::string> words;
+        words.reserve(statements.size());
         for (const Statement &statement : statements) {
             words.emplace_back(statement.word);
         }
