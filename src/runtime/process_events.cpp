@@ -3,6 +3,7 @@
 #include <string>
 
 #include "runtime/processes.h"
+#include "runtime/wait_until.h"
 
 namespace pto::wsp::runtime {
 
@@ -106,8 +107,7 @@ void Processes::begin_to_meet(int32_t site) {
     const auto number = static_cast<size_t>(graph_.sites[static_cast<size_t>(site)].event);
     current_->met = std::make_unique<Signal::Wait>(*use_of_event_[number], event.side);
     current_->deadline.reset();
-    constexpr std::chrono::hours for_ever{24 * 365};
-    if (event.timeout && *event.timeout < for_ever) {
+    if (event.timeout && *event.timeout <= longest_wait) {
         current_->deadline = Timer::Clock::now() + *event.timeout;
         if (!run_.call_at([user = user_] { user->wake(); }, *current_->deadline)) {
             fail("no thread can be started to wait for event " + event.signal->name());

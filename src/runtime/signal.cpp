@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/wait_until.h"
+
 namespace pto::wsp::runtime {
 
 namespace {
@@ -26,17 +28,6 @@ void SignalUser::leave() {
     }
     const std::lock_guard lock(mutex_);
     wake_ = nullptr;
-}
-
-template <typename Done>
-bool Signal::wait(std::unique_lock<std::mutex> &lock, const Timeout &timeout, Done &&done) {
-    // Longer than that is for ever too; it keeps the deadline inside the clock's range.
-    constexpr std::chrono::hours longest{24 * 365};
-    if (!timeout || *timeout > longest) {
-        changed_.wait(lock, done);
-        return true;
-    }
-    return changed_.wait_for(lock, *timeout, done);
 }
 
 /// Whether somebody of the other side is there, who is told so.
@@ -95,7 +86,7 @@ bool Signal::meet(Side side, const Timeout &timeout) {
     }
     Group &group = mine(side);
     group.waiting++;
-    if (wait(lock, timeout, [&] { return group.grants > 0; })) {
+    if (wait_until(changed_, lock, timeout, [&] { return group.grants > 0; })) {
         group.grants--;
         return true;
     }
@@ -118,7 +109,7 @@ bool Signal::synchronize(const Timeout &timeout) {
         return meet(Side::Synchronize, timeout);
     }
     std::unique_lock lock(mutex_);
-    return wait(lock, timeout, [&] { return is_recorded_; });
+    return wait_until(changed_, lock, timeout, [&] { return is_recorded_; });
 }
 
 bool Signal::query() const {
@@ -137,10 +128,7 @@ void Signal::arrive() {
     expected_--;
     if (depth_ > 0) {
         is_recorded_ = is_recorded_ || expected_ == 0;
-    } else if (synchronizes_.waiting > 0) {
-        synchronizes_.waiting--;
-        synchronizes_.grants++;
-    } else {
+    } else if (!finds(Side::Record)) {
         offers_++;
     }
     tell_change(lock);

@@ -98,8 +98,6 @@ private:
     };
     Group &mine(Side side) { return side == Side::Record ? records_ : synchronizes_; }
     Group &others(Side side) { return side == Side::Record ? synchronizes_ : records_; }
-    template <typename Done>
-    bool wait(std::unique_lock<std::mutex> &lock, const Timeout &timeout, Done &&done);
     bool meet(Side side, const Timeout &timeout);
     bool finds(Side side);
     bool is_helped(bool forsaken, std::set<const SignalUser *> &seen) const;
