@@ -22,23 +22,14 @@ int Builder::open_send(const ChannelPtr &channel, Sending how, Loc at) {
     return slot;
 }
 
-namespace {
-
-/// One kernel call, inside the variables that it needs.
-bool is_call(const Node &node) {
-    const auto *loop = std::get_if<LoopNode>(&node.kind);
-    return loop != nullptr ? loop->variable.value && is_call(*loop->body)
-                           : std::holds_alternative<TaskNode>(node.kind);
-}
-
-}  // namespace
-
 NodePtr sent_call(NodePtr statement, const Loc &at) {
-    if (statement == nullptr || !is_call(*statement)) {
+    SendNode send;
+    send.body = std::move(statement);
+    if (send.body == nullptr || !is_sent_call(send)) {
         throw CompileError(at, "send: what is sent is not one kernel call", {},
                            "send(channel, load[i](X[i])): the call is the token's task");
     }
-    return statement;
+    return send.body;
 }
 
 int Builder::send_last(const ChannelPtr &channel, Sending how, Loc at) {

@@ -1,7 +1,6 @@
 #include "workload/iteration_needs.h"
 
 #include <algorithm>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <set>
@@ -186,14 +185,14 @@ NeedsLost needs_of(const std::shared_ptr<const Needs> &needs, const std::vector<
     };
 }
 
-/// What the sites of a nest do to these storages.
+/// What the sites of a nest write, or read.
 std::vector<Access> accesses_of(const NestSites &sites, const AccessTable &table,
-                                const std::set<int> &storages, bool DataAccess::*does) {
+                                bool DataAccess::*does) {
     std::vector<Access> result;
     for (size_t i = sites.first; i < sites.last; ++i) {
         const Site &site = table.sites()[i];
         for (const DataAccess &access : site.accesses) {
-            if (!(access.*does) || !storages.contains(access.storage)) {
+            if (!(access.*does)) {
                 continue;
             }
             Access made(site, access, sites.nest->loops);
@@ -205,17 +204,11 @@ std::vector<Access> accesses_of(const NestSites &sites, const AccessTable &table
     return result;
 }
 
-std::set<int> storages_of(const NestSites &sites, const AccessTable &table,
-                          bool DataAccess::*does) {
-    std::set<int> result;
-    for (size_t i = sites.first; i < sites.last; ++i) {
-        for (const DataAccess &access : table.sites()[i].accesses) {
-            if (access.*does) {
-                result.insert(access.storage);
-            }
-        }
-    }
-    return result;
+/// Leaves those to storages of `others`.
+void keep_shared(std::vector<Access> &accesses, const std::vector<Access> &others) {
+    std::erase_if(accesses, [&](const Access &access) {
+        return std::ranges::find(others, access.storage(), &Access::storage) == others.end();
+    });
 }
 
 }  // namespace
@@ -227,13 +220,12 @@ IterationNeeds iteration_needs(const NestSites &writer, const NestSites &reader,
     if (!from || !to) {
         return {};
     }
-    const std::set<int> written = storages_of(writer, table, &DataAccess::writes);
-    std::set<int> both;
-    std::ranges::set_intersection(written, storages_of(reader, table, &DataAccess::reads),
-                                  std::inserter(both, both.end()));
-    auto needs = std::make_shared<const Needs>(
-        Needs{*from, *to, accesses_of(writer, table, both, &DataAccess::writes),
-              accesses_of(reader, table, both, &DataAccess::reads)});
+    std::vector<Access> writes = accesses_of(writer, table, &DataAccess::writes);
+    std::vector<Access> reads = accesses_of(reader, table, &DataAccess::reads);
+    keep_shared(writes, reads);
+    keep_shared(reads, writes);
+    auto needs =
+        std::make_shared<const Needs>(Needs{*from, *to, std::move(writes), std::move(reads)});
     return [needs](const std::vector<int64_t> &lost, int64_t of, int64_t mine) {
         return needs_of(needs, lost, of, mine);
     };

@@ -146,9 +146,9 @@ private:
     bool collect_group(const NodePtr &node, const GroupNode &group, size_t first_site) {
         const bool many = !loops_.empty() && iterations() >= enough_iterations;
         const bool serial = !loops_.empty() && (many || !has_parallel_loop(*node));
-        const bool chain = group.sequential || each_needs_all_before(group, first_site);
         const size_t mark = nests_.size();
-        if (many && chain && add_nest(node, first_site)) {
+        if (many && (group.sequential || each_needs_all_before(group, first_site)) &&
+            add_nest(node, first_site)) {
             return true;
         }
         if (split(group, first_site) && !(many && nests_.size() - mark > few_parts)) {
