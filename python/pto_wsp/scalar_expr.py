@@ -267,7 +267,7 @@ class ScalarExpr:
         raise error(
             CompileError,
             f"({base}) ** ({self.native.shown()}): the exponent is not known before the program "
-            f"runs",
+            "runs",
             hint="only 2 can have such an exponent",
         )
 

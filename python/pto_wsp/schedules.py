@@ -60,7 +60,8 @@ class Schedulable(ABC):
         ScheduleError
             No policy, or a key with a loop variable that a task does not have.
         """
-        _check("dispatch", policy, DispatchPolicy)
+        hint = "DispatchPolicy.dispatch_by(key) makes one of a key"
+        _check("dispatch", policy, DispatchPolicy, hint)
         return self._with_policy(policy)
 
     def streams(self: S, count: int) -> S:
@@ -165,9 +166,8 @@ class Schedulable(ABC):
         return self._with_policy(_step("spatial_map", f'{{"grid": {sizes}}}'))
 
 
-def _check(what: str, given: Any, wanted: type[Policy]) -> None:
+def _check(what: str, given: Any, wanted: type[Policy], hint: str = "") -> None:
     if not isinstance(given, wanted):
-        hint = "DispatchPolicy.dispatch_by(key) makes one of a key" if what == "dispatch" else ""
         raise error(
             ScheduleError, f"{what}: expected a {wanted.__name__}, got {given!r}", hint=hint
         )
